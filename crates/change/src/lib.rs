@@ -1,0 +1,1 @@
+//! Change events, resume tokens, the shared tail of the log and its routing

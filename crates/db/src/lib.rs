@@ -1,0 +1,1 @@
+//! Collections, plans, cursors and sessions: the engine as an embedded library

@@ -1,0 +1,1 @@
+//! The query languages as pure functions over raw documents

@@ -1,0 +1,1 @@
+//! Sockets, commands and replies: the engine as MongoDB drivers see it

@@ -1,0 +1,1 @@
+//! Durable records, indexes and the change log, committed together; snapshots

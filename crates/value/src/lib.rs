@@ -1,0 +1,1 @@
+//! Documents as raw bytes, their types, total order, paths and order-keeping keys

@@ -1,0 +1,1 @@
+//! The MongoDB wire protocol: bytes to messages and back, without sockets
