@@ -1,0 +1,72 @@
+//! What a handler gets to know.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+
+use millstream_value::{Code, Doc, DocBuf};
+use millstream_wire::Request;
+
+use crate::SessionId;
+use crate::arguments::Arguments;
+use crate::commands::Command;
+use crate::failure::{Failure, Result};
+use crate::server::Server;
+
+/// One command on its way.
+#[derive(Clone, Copy)]
+pub(crate) struct Context<'a> {
+    pub(crate) server: &'a Arc<Server>,
+    pub(crate) connection: &'a Connection,
+    pub(crate) request: &'a Request,
+    /// The row that was found.
+    pub(crate) command: &'static Command,
+    /// The name as the client wrote it, an alias maybe.
+    pub(crate) name: &'a str,
+    /// `$db`, a valid name.
+    #[expect(dead_code, reason = "commands on data read it")]
+    pub(crate) database: &'a str,
+    /// `lsid`.
+    #[expect(dead_code, reason = "commands on data read it")]
+    pub(crate) session: Option<SessionId>,
+    /// `txnNumber`; only commands whose row says `retryable` get one.
+    #[expect(dead_code, reason = "commands on data read it")]
+    pub(crate) transaction_number: Option<i64>,
+}
+
+impl<'a> Context<'a> {
+    /// The command document.
+    pub(crate) fn body(&self) -> Doc<'a> {
+        Doc::new(&self.request.body)
+    }
+
+    /// The command document's fields, typed.
+    pub(crate) fn arguments(&self) -> Arguments<'a> {
+        Arguments::new(self.command.name, self.body())
+    }
+}
+
+/// One client's connection.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    /// `connectionId`.
+    pub(crate) id: i32,
+    pub(crate) peer: SocketAddr,
+    /// The `host:port` by which this client can reach us again.
+    pub(crate) address: String,
+    metadata: OnceLock<DocBuf>,
+}
+
+impl Connection {
+    pub(crate) fn new(id: i32, peer: SocketAddr, address: String) -> Self {
+        Self { id, peer, address, metadata: OnceLock::new() }
+    }
+
+    /// Keeps what the driver says about itself, which it may say once (CS-11.3.5).
+    pub(crate) fn set_metadata(&self, metadata: Doc<'_>) -> Result<()> {
+        self.metadata.set(metadata.to_buf()).map_err(|_| {
+            // ClientMetadataCannotBeMutated.
+            let message = "The client metadata document may only be sent in the first hello";
+            Failure::new(Code::from_number(186), message)
+        })
+    }
+}

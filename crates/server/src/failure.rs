@@ -1,0 +1,35 @@
+//! A command's error as clients see it.
+
+use std::borrow::Cow;
+
+use millstream_value::{Code, DocBuf};
+
+/// `{ok: 0, errmsg, code, codeName, ...}` in the making.
+#[derive(Debug, Clone)]
+pub(crate) struct Failure {
+    pub(crate) code: Code,
+    pub(crate) message: Cow<'static, str>,
+    /// `errorLabels`, left out if empty.
+    pub(crate) labels: Vec<&'static str>,
+    /// Further fields, such as `keyPattern` and `keyValue` of a duplicate key.
+    pub(crate) details: Option<DocBuf>,
+}
+
+pub(crate) type Result<T> = std::result::Result<T, Failure>;
+
+impl Failure {
+    pub(crate) fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { code, message: message.into(), labels: Vec::new(), details: None }
+    }
+
+    /// What waits when the server stops, and everything after.
+    pub(crate) fn shutdown() -> Self {
+        Self::new(Code::InterruptedAtShutdown, "interrupted at shutdown")
+    }
+
+    /// Codes after which a driver must look at the server's state again (CS-13.13), and which
+    /// therefore carry `topologyVersion`.
+    pub(crate) fn concerns_topology(&self) -> bool {
+        matches!(self.code.number(), 91 | 189 | 10107 | 11600 | 11602 | 13435 | 13436)
+    }
+}

@@ -1,0 +1,302 @@
+//! What a write may do inside the commit loop.
+
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    ops::Bound,
+};
+
+use crate::{
+    ClusterTime, Error, KEY_BYTES_MAX, Result, Slice, Snapshot, Space, clock,
+    log::block::{self, Builder},
+    space::PerSpace,
+};
+
+/// A change to the store, run by the commit loop.
+pub trait Write: Send {
+    /// Stages the change. Reads see all earlier writes, those of the same group too.
+    ///
+    /// # Errors
+    /// Any error discards everything that this write has staged, and is handed to
+    /// [`Write::finish`]. [`Error::Refused`] is there for writes that keep their reason themselves.
+    fn apply(&mut self, commit: &mut Commit<'_>) -> Result<()>;
+
+    /// Acknowledges: the change is durable and can be read, or the error says why not. Runs on the
+    /// commit thread, or in `submit` if the write could not be queued: it must be quick.
+    fn finish(self: Box<Self>, outcome: Result<()>);
+}
+
+/// The state that a write reads and changes: all earlier writes, and what it has staged itself.
+pub struct Commit<'a> {
+    group: &'a mut Group,
+    base: &'a Snapshot,
+}
+
+/// A point in one write to which it can be rolled back.
+#[derive(Clone, Copy, Debug)]
+pub struct Savepoint {
+    undo: usize,
+    blocks: usize,
+    /// Entries of the last of these blocks.
+    entries: usize,
+    images: usize,
+    prefixes: usize,
+    last: ClusterTime,
+    appended: ClusterTime,
+    bytes: usize,
+    faulty: bool,
+}
+
+impl<'a> Commit<'a> {
+    pub(crate) fn new(group: &'a mut Group, base: &'a Snapshot) -> Self {
+        Self { group, base }
+    }
+
+    /// The value of a key.
+    ///
+    /// # Errors
+    /// `Io` or `Corrupt` if the disk fails.
+    pub fn get(&self, space: Space, key: &[u8]) -> Result<Option<Slice>> {
+        match self.group.rows.at(space).get(key) {
+            Some(staged) => Ok(staged.clone()),
+            None => self.base.get(space, key),
+        }
+    }
+
+    /// Whether any key starts with `prefix`.
+    ///
+    /// # Errors
+    /// As [`Commit::get`].
+    pub fn any_with_prefix(&self, space: Space, prefix: &[u8]) -> Result<bool> {
+        let first = self.range_first(space, Bound::Included(prefix), Bound::Unbounded)?;
+        Ok(first.is_some_and(|(key, _)| key.starts_with(prefix)))
+    }
+
+    /// The first row between two bounds.
+    ///
+    /// # Errors
+    /// As [`Commit::get`].
+    pub fn range_first(
+        &self,
+        space: Space,
+        low: Bound<&[u8]>,
+        high: Bound<&[u8]>,
+    ) -> Result<Option<(Slice, Slice)>> {
+        let rows = self.group.rows.at(space);
+        let staged = first_staged(rows, low, high);
+        for stored in self.base.range(space, low, high) {
+            let (key, value) = stored?;
+            if let Some((first, staged_value)) = staged
+                && *first <= key
+            {
+                return Ok(Some((first.clone(), staged_value.clone())));
+            }
+            if !rows.contains_key(&key) {
+                return Ok(Some((key, value)));
+            }
+        }
+        Ok(staged.map(|(key, value)| (key.clone(), value.clone())))
+    }
+
+    /// Stores a value. A key longer than [`KEY_BYTES_MAX`] fails the write when it ends.
+    pub fn put(&mut self, space: Space, key: impl Into<Slice>, value: impl Into<Slice>) {
+        self.group.stage(space, key.into(), Some(value.into()));
+    }
+
+    /// Removes a key, whether or not it is there.
+    pub fn delete(&mut self, space: Space, key: impl Into<Slice>) {
+        self.group.stage(space, key.into(), None);
+    }
+
+    /// Removes, in time, everything whose key starts with these four bytes (big-endian). Costs one
+    /// row now; the keys go in the background, also across restarts. Until then they can still be
+    /// read, so the number must never be used again.
+    pub fn delete_prefix(&mut self, space: Space, prefix: u32) {
+        self.group.prefixes.push((space, prefix));
+    }
+
+    /// The next cluster time: after all others, also those before a restart.
+    pub fn tick(&mut self) -> ClusterTime {
+        self.group.last = clock::after(self.group.last, self.group.wall_ms);
+        self.group.last
+    }
+
+    /// Unix milliseconds, the same for all writes of a group. Never goes back while the store is
+    /// open.
+    #[must_use]
+    pub fn wall_ms(&self) -> u64 {
+        self.group.wall_ms
+    }
+
+    /// Appends a BSON document to the log. One entry per tick, in their order: anything else fails
+    /// the write when it ends.
+    pub fn append(&mut self, time: ClusterTime, entry: impl AsRef<[u8]>) {
+        self.group.append(time, entry.as_ref());
+    }
+
+    /// Keeps how a document was before the change at `time`; `index` tells the changes of one entry
+    /// apart. It lives as long as the entry.
+    pub fn keep_image(&mut self, time: ClusterTime, index: u32, before: impl Into<Slice>) {
+        let before = before.into();
+        self.group.bytes += before.len();
+        self.group.images.push((time, index, before));
+    }
+
+    /// Marks this point of the write.
+    #[must_use]
+    pub fn savepoint(&self) -> Savepoint {
+        self.group.savepoint()
+    }
+
+    /// Undoes everything since `point`, which was taken in this write: rows, log entries, images,
+    /// ticks.
+    pub fn rollback_to(&mut self, point: Savepoint) {
+        self.group.rollback_to(point);
+    }
+}
+
+/// What a group of writes has staged.
+pub(crate) struct Group {
+    /// No value: deleted.
+    pub(crate) rows: PerSpace<BTreeMap<Slice, Option<Slice>>>,
+    pub(crate) blocks: Vec<Builder>,
+    pub(crate) images: Vec<(ClusterTime, u32, Slice)>,
+    pub(crate) prefixes: Vec<(Space, u32)>,
+    /// The last tick.
+    pub(crate) last: ClusterTime,
+    /// The last entry.
+    pub(crate) appended: ClusterTime,
+    pub(crate) wall_ms: u64,
+    pub(crate) bytes: usize,
+    /// How to undo the rows of the current write, newest last: what was staged under the key before.
+    undo: Vec<(Space, Slice, Option<Option<Slice>>)>,
+    /// Why the current write cannot be committed.
+    fault: Option<Error>,
+}
+
+impl Group {
+    pub(crate) fn new(last: ClusterTime, appended: ClusterTime, wall_ms: u64) -> Self {
+        Self {
+            rows: PerSpace::default(),
+            blocks: Vec::new(),
+            images: Vec::new(),
+            prefixes: Vec::new(),
+            last,
+            appended,
+            wall_ms,
+            bytes: 0,
+            undo: Vec::new(),
+            fault: None,
+        }
+    }
+
+    /// Begins a write: what came before can no longer be undone.
+    pub(crate) fn begin(&mut self) -> Savepoint {
+        self.undo.clear();
+        self.fault = None;
+        self.savepoint()
+    }
+
+    /// Ends a write: keeps what it staged, or undoes it.
+    pub(crate) fn end(&mut self, start: Savepoint, outcome: Result<()>) -> Result<()> {
+        let outcome = outcome.and_then(|()| self.fault.take().map_or(Ok(()), Err));
+        if outcome.is_err() {
+            self.rollback_to(start);
+        }
+        outcome
+    }
+
+    fn stage(&mut self, space: Space, key: Slice, value: Option<Slice>) {
+        if key.len() > KEY_BYTES_MAX {
+            let bytes = key.len();
+            self.fault.get_or_insert(Error::KeyTooLong { bytes });
+            return;
+        }
+        self.bytes += key.len() + value.as_ref().map_or(0, Slice::len);
+        let previous = match self.rows.at_mut(space).entry(key.clone()) {
+            Entry::Vacant(vacant) => {
+                vacant.insert(value);
+                None
+            }
+            Entry::Occupied(mut occupied) => Some(occupied.insert(value)),
+        };
+        self.undo.push((space, key, previous));
+    }
+
+    fn append(&mut self, time: ClusterTime, entry: &[u8]) {
+        if time <= self.appended || time > self.last || !block::is_delimited(entry) {
+            let text = format!(
+                "a log entry of {} bytes at {time} after {}",
+                entry.len(),
+                self.appended
+            );
+            self.fault.get_or_insert(Error::Bug(text));
+            return;
+        }
+        self.appended = time;
+        self.bytes += entry.len();
+        match self
+            .blocks
+            .last_mut()
+            .filter(|block| block.has_room(entry.len()))
+        {
+            Some(block) => block.push(time, entry),
+            None => {
+                let mut block = Builder::new(entry.len());
+                block.push(time, entry);
+                self.blocks.push(block);
+            }
+        }
+    }
+
+    fn savepoint(&self) -> Savepoint {
+        Savepoint {
+            undo: self.undo.len(),
+            blocks: self.blocks.len(),
+            entries: self.blocks.last().map_or(0, Builder::len),
+            images: self.images.len(),
+            prefixes: self.prefixes.len(),
+            last: self.last,
+            appended: self.appended,
+            bytes: self.bytes,
+            faulty: self.fault.is_some(),
+        }
+    }
+
+    fn rollback_to(&mut self, point: Savepoint) {
+        while self.undo.len() > point.undo {
+            let Some((space, key, previous)) = self.undo.pop() else {
+                break;
+            };
+            let rows = self.rows.at_mut(space);
+            match previous {
+                Some(previous) => rows.insert(key, previous),
+                None => rows.remove(&key),
+            };
+        }
+        self.blocks.truncate(point.blocks);
+        if let Some(block) = self.blocks.last_mut() {
+            block.truncate(point.entries);
+        }
+        self.images.truncate(point.images);
+        self.prefixes.truncate(point.prefixes);
+        self.last = point.last;
+        self.appended = point.appended;
+        self.bytes = point.bytes;
+        if !point.faulty {
+            self.fault = None;
+        }
+    }
+}
+
+/// The first staged row between two bounds that is not a deletion.
+fn first_staged<'a>(
+    rows: &'a BTreeMap<Slice, Option<Slice>>,
+    low: Bound<&[u8]>,
+    high: Bound<&[u8]>,
+) -> Option<(&'a Slice, &'a Slice)> {
+    if rows.is_empty() || crate::engine::is_empty_range(low, high) {
+        return None;
+    }
+    let mut staged = rows.range::<[u8], _>((low, high));
+    staged.find_map(|(key, value)| Some((key, value.as_ref()?)))
+}

@@ -1,0 +1,191 @@
+//! The store: opening, reading, submitting, closing.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
+};
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+
+use crate::{
+    Clock, ClusterTime, Error, Location, LogBatch, LogEntry, LogWindow, Options, Result, Slice,
+    Snapshot, Write, commit_loop::CommitLoop, engine::Engine, folder::Folder, log::read,
+    queue::Queue,
+};
+
+/// Learns of every group.
+pub trait Observer: Send + Sync {
+    /// The log entries of a group, in order: durable and readable, not yet acknowledged. Runs on the
+    /// commit thread, so it must be quick.
+    fn published(&self, group: &[LogEntry]);
+}
+
+/// Durable records, indexes and the change log. Cheap to clone; the last clone closes it.
+#[derive(Clone)]
+pub struct Store {
+    handle: Arc<Handle>,
+}
+
+struct Handle {
+    shared: Arc<Shared>,
+    thread: Mutex<Option<JoinHandle<Result<()>>>>,
+}
+
+/// What the commit thread shares with everyone.
+pub(crate) struct Shared {
+    pub(crate) queue: Queue,
+    /// The latest durable state.
+    pub(crate) snapshot: ArcSwap<Snapshot>,
+    pub(crate) failed: AtomicBool,
+    #[cfg(test)]
+    pub(crate) fail_next_flush: AtomicBool,
+}
+
+impl Store {
+    /// Opens a store, creating it if absent, and starts its commit thread.
+    ///
+    /// # Errors
+    /// `Locked` if another process (or another store of this one) has the folder; `Foreign` or
+    /// `Format` if the folder is not ours to open; `Corrupt` or `Io` if its files cannot be read.
+    pub fn open(
+        location: Location,
+        clock: Arc<dyn Clock>,
+        options: Options,
+        observer: Arc<dyn Observer>,
+    ) -> Result<Self> {
+        let (engine, folder) = match location {
+            Location::Memory => (Engine::in_memory(), None),
+            Location::Folder(path) => {
+                let folder = Folder::open(&path)?;
+                let engine = Engine::in_folder(&folder.data(), &options)?;
+                folder.sync()?;
+                (engine, Some(folder))
+            }
+        };
+        let queue = Queue::new(options.queue_max);
+        let commit_loop = CommitLoop::open(engine, folder, clock, options, observer)?;
+        let shared = Arc::new(Shared {
+            queue,
+            snapshot: ArcSwap::from_pointee(commit_loop.snapshot()),
+            failed: AtomicBool::new(false),
+            #[cfg(test)]
+            fail_next_flush: AtomicBool::new(false),
+        });
+        let in_thread = Arc::clone(&shared);
+        let thread = thread::Builder::new()
+            .name("commit".into())
+            .spawn(move || commit_loop.run(&in_thread))
+            .map_err(Error::io("start the commit thread"))?;
+        let handle = Handle {
+            shared,
+            thread: Mutex::new(Some(thread)),
+        };
+        Ok(Self {
+            handle: Arc::new(handle),
+        })
+    }
+
+    /// Queues a write for the commit loop. Never blocks: a write that cannot be queued is finished
+    /// at once, on this thread, with `Busy` (the queue is full), `Failed` or `Closed`.
+    pub fn submit(&self, write: Box<dyn Write>) {
+        if self.failed() {
+            return write.finish(Err(Error::Failed));
+        }
+        if let Err((write, error)) = self.shared().queue.push(write) {
+            write.finish(Err(error));
+        }
+    }
+
+    /// The latest durable state. Never waits.
+    #[must_use]
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.shared().snapshot.load_full()
+    }
+
+    /// Durable entries from a time on (that time included), oldest first: as many as fit into
+    /// `max_bytes`, but at least one if there is any. Never holds up the commit loop.
+    ///
+    /// # Errors
+    /// `HistoryLost` if an entry at or after `from` was dropped; `Io`, `Corrupt`, `Closed`.
+    pub fn read_log(&self, from: ClusterTime, max_bytes: usize) -> Result<LogBatch> {
+        let now = self.snapshot();
+        read::forwards(&now.view, &now.log, from, max_bytes)
+    }
+
+    /// Up to `count` durable entries before a time, newest first. Stops without an error where the
+    /// log was cut.
+    ///
+    /// # Errors
+    /// `Io`, `Corrupt`, `Closed`.
+    pub fn read_log_backwards(&self, before: ClusterTime, count: usize) -> Result<Vec<LogEntry>> {
+        let now = self.snapshot();
+        read::backwards(&now.view, &now.log, before, count)
+    }
+
+    /// A stored pre-image; nothing if none was kept or its part of the log is gone.
+    ///
+    /// # Errors
+    /// `Io`, `Corrupt`, `Closed`.
+    pub fn image(&self, time: ClusterTime, index: u32) -> Result<Option<Slice>> {
+        let now = self.snapshot();
+        read::image(&now.view, &now.log, time, index)
+    }
+
+    /// What the log holds.
+    #[must_use]
+    pub fn window(&self) -> LogWindow {
+        self.shared().snapshot.load().window()
+    }
+
+    /// Finishes the queued writes, flushes, and releases the folder. Later writes and reads get
+    /// `Closed`. Called by the commit thread itself (inside `finish`), it only asks for all that.
+    ///
+    /// While a [`Snapshot`] or a range of it is still held, this process cannot open the folder
+    /// again.
+    ///
+    /// # Errors
+    /// `Io` if the last flush failed.
+    pub fn close(&self) -> Result<()> {
+        self.handle.close()
+    }
+
+    /// Whether a flush has failed: all writes get `Failed` until the store is reopened.
+    #[must_use]
+    pub fn failed(&self) -> bool {
+        self.shared().failed.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.handle.shared
+    }
+}
+
+impl Handle {
+    fn close(&self) -> Result<()> {
+        self.shared.queue.close();
+        let mut thread = self.thread.lock();
+        if thread
+            .as_ref()
+            .is_some_and(|thread| thread.thread().id() == thread::current().id())
+        {
+            return Ok(());
+        }
+        match thread.take().map(JoinHandle::join) {
+            None => Ok(()),
+            Some(Ok(closed)) => closed,
+            Some(Err(_)) => Err(Error::Bug("the commit thread panicked".into())),
+        }
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        if let Err(error) = self.close() {
+            tracing::error!(%error, "could not close the store");
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! The binary's own commands.
+
+mod demo;
+mod serve;
+mod watch;

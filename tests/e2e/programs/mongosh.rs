@@ -1,0 +1,48 @@
+//! The shell.
+
+use crate::support::{Server, programs, root};
+
+#[test]
+fn a_session_finds_a_healthy_primary_and_works() {
+    let server = Server::memory();
+    let script = root().join("examples/mongosh/session.js");
+    let mut shell = programs::mongosh(&server.uri(), &["--file", &script.to_string_lossy()]);
+    let lines = shell.succeed();
+    assert_eq!(lines[0], "state 1 PRIMARY health 1");
+    assert!(
+        ["initiate AlreadyInitialized", "initiate 1"].contains(&lines[1].as_str()),
+        "rs.initiate() changes nothing: {}",
+        lines[1]
+    );
+    assert_eq!(
+        lines[2..],
+        [
+            "insert 1",
+            r#"find [{"_id":3,"item":"lamp","qty":5},{"_id":1,"item":"lamp","qty":2}]"#,
+            "count 3",
+            "index item_1",
+            r#"indexes ["_id_","item_1"]"#,
+            r#"group [{"_id":"desk","n":1},{"_id":"lamp","n":7}]"#,
+            r#"change update {"_id":1}"#,
+            r#"change delete {"_id":2}"#,
+            r#"collections ["orders"]"#,
+            "databases true",
+        ]
+    );
+}
+
+#[test]
+fn all_forms_of_the_uri_connect_without_a_warning() {
+    let server = Server::memory();
+    let base = format!("mongodb://{}/", server.address());
+    for uri in [base.clone(), format!("{base}?directConnection=true"), format!("{base}?replicaSet=rs0")] {
+        // Not --quiet: what the shell says while connecting is what this test is about.
+        let mut shell = programs::mongosh(&uri, &["--eval", "db.hello().isWritablePrimary"]);
+        let text = shell.succeed().join("\n") + &shell.errors.join("\n");
+        assert!(text.contains("true"), "{uri}: {text}");
+        let lower = text.to_lowercase();
+        for word in ["warning", "unknown", "not genuine", "error"] {
+            assert!(!lower.contains(word), "{uri}: {word} in {text}");
+        }
+    }
+}
