@@ -66,6 +66,16 @@ fn counted_families_never_fall() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+#[test]
+fn what_was_recorded_agrees_with_itself() {
+    for name in STRICT.into_iter().chain(COUNTED) {
+        for case in Family::load(name).cases {
+            let differences = compare::differences(&case.input, &case.expect, &case.expect);
+            assert!(differences.is_empty(), "{name}/{}: {differences:?}", case.name);
+        }
+    }
+}
+
 struct Outcome {
     passed: usize,
     excepted: usize,

@@ -1,4 +1,4 @@
-//! Tables that people extend: sorted rows, and a row and a test for every file.
+//! Tables that people extend: rows in order, a row for every feature, a test for every row.
 //!
 //! A table is marked by a comment on the line before it:
 //!
@@ -10,59 +10,76 @@
 //! ];
 //! ```
 //!
-//! Its rows are in the order of their text. If the module declares files (`mod inc;`) beside the table,
-//! then each of them that rows can come from is named by a row, and has a test: one of its own, or
-//! one in the module's `tests.rs`, or its name in a text session.
+//! Its rows are ordered by their name: the last part of a path, or the first string in the row (`sorted by
+//! number`: the first number). Every `const` or `static` of the row's type in the files beside the table is
+//! a row of it, and the protocol's name in it occurs in a test: below the code, in `tests/`, in a text session
+//! or in a recorded case.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 const MARK: &str = "// tidy: sorted";
+const MARK_BY_NUMBER: &str = "// tidy: sorted by number";
 
 /// Everything that is wrong with tables.
 pub(crate) fn problems(root: &Path, files: &[PathBuf]) -> Vec<String> {
     let mut problems = Vec::new();
-    let sessions = sessions(root);
+    let tests = tests(root, files);
     for file in files.iter().filter(|file| !file.starts_with("xtask")) {
         let text = fs::read_to_string(root.join(file)).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
-        let mut rows = Vec::new();
-        for (at, _) in lines.iter().enumerate().filter(|(_, line)| line.trim() == MARK) {
-            let table = rows_after(lines.get(at + 1..).unwrap_or_default());
-            if let Some((before, after)) = unsorted(&table) {
-                problems.push(format!(
-                    "{}:{}: `{after}` stands after `{before}`; rows are sorted",
-                    file.display(),
-                    at + 1
-                ));
+        for (at, line) in lines.iter().enumerate() {
+            let key: fn(&str) -> String = match line.trim() {
+                MARK => by_name,
+                MARK_BY_NUMBER => by_number,
+                _ => continue,
+            };
+            let table = Table::read(lines.get(at + 1..).unwrap_or_default());
+            let place = format!("{}:{}", file.display(), at + 1);
+            if let Some((before, after)) = unsorted(&table.rows, key) {
+                problems.push(format!("{place}: `{after}` stands after `{before}`; rows are sorted"));
             }
-            rows.extend(table);
-        }
-        if !rows.is_empty() {
-            problems.extend(missing(root, file, &lines, &rows, &sessions));
+            let beside = files.iter().filter(|other| is_beside(file, other));
+            for feature in beside.flat_map(|path| Feature::all(root, path, &table.row_type)) {
+                problems.extend(feature.problems(&table, &place, &tests));
+            }
         }
     }
     problems
 }
 
-/// The first field of every row up to the end of the table.
-fn rows_after(lines: &[&str]) -> Vec<String> {
-    let mut rows = Vec::new();
-    let mut depth = 0_usize;
-    let mut text = String::new();
-    for line in lines {
-        let code = line.split("//").next().unwrap_or_default();
-        text.push_str(code);
-        text.push(' ');
-        if code.trim_end().ends_with(';') {
-            break;
+struct Table {
+    /// `Modifier` of `&[Modifier]`.
+    row_type: String,
+    rows: Vec<String>,
+}
+
+impl Table {
+    /// Reads the declaration that these lines begin with.
+    fn read(lines: &[&str]) -> Self {
+        let mut text = String::new();
+        for line in lines {
+            let code = line.split("//").next().unwrap_or_default();
+            text.push_str(code);
+            text.push(' ');
+            if code.trim_end().ends_with(';') {
+                break;
+            }
         }
+        let (declaration, body) = text.split_once('=').unwrap_or((&text, ""));
+        let row_type = declaration.rsplit('[').next().unwrap_or_default();
+        let row_type = row_type.split([']', ';', '<']).next().unwrap_or_default();
+        let row_type = row_type.trim_start_matches('&').trim();
+        let body = body.trim().trim_start_matches('&').trim();
+        Self { row_type: row_type.to_owned(), rows: split(body.strip_prefix('[').unwrap_or(body)) }
     }
-    // What follows `= &[` or `= [` (the type before it has brackets too).
-    let body = text.split_once('=').map_or("", |(_, body)| body);
-    let body = body.trim().trim_start_matches('&').trim();
-    let body = body.strip_prefix('[').unwrap_or(body);
+}
+
+/// The rows of a table's body, up to the bracket that closes it.
+fn split(body: &str) -> Vec<String> {
+    let mut rows = Vec::new();
     let mut row = String::new();
+    let mut depth = 0_usize;
     let mut in_string = false;
     for c in body.chars() {
         match c {
@@ -85,9 +102,9 @@ fn rows_after(lines: &[&str]) -> Vec<String> {
 }
 
 /// The first two neighbours in the wrong order.
-fn unsorted(rows: &[String]) -> Option<(String, String)> {
+fn unsorted(rows: &[String], key: fn(&str) -> String) -> Option<(String, String)> {
     let pair = rows.windows(2).find(|pair| match pair {
-        [before, after] => sort_key(before) > sort_key(after),
+        [before, after] => key(before) > key(after),
         _ => false,
     })?;
     match pair {
@@ -96,79 +113,145 @@ fn unsorted(rows: &[String]) -> Option<(String, String)> {
     }
 }
 
-/// What a row is sorted by: its first string, or else its text.
-fn sort_key(row: &str) -> String {
-    row.split('"').nth(1).unwrap_or(row).to_lowercase()
+/// `&math::GET_LOG` is `getlog`, and so is `("getLog", …)`.
+fn by_name(row: &str) -> String {
+    let path = || row.rsplit("::").next().unwrap_or(row);
+    let name = row.split('"').nth(1).unwrap_or_else(path);
+    name.to_lowercase().replace(['_', '$', '&'], "")
 }
 
-/// Modules of the table's file without a row or a test.
-fn missing(root: &Path, file: &Path, lines: &[&str], rows: &[String], sessions: &str) -> Vec<String> {
-    let folder = folder_of(file);
-    let mut problems = Vec::new();
-    for line in lines {
-        let Some(module) = line.strip_prefix("mod ").and_then(|rest| rest.strip_suffix(';')) else {
-            continue;
+/// The first number, in digits that sort as text.
+fn by_number(row: &str) -> String {
+    let start = row.find(|c: char| c.is_ascii_digit()).unwrap_or(row.len());
+    let digits = row.get(start..).unwrap_or_default();
+    let digits = digits.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default();
+    format!("{digits:0>20}")
+}
+
+/// Whether a file can hold features of a table: in the folder of the table's module, or beside the
+/// table if that has no folder of its own.
+fn is_beside(table: &Path, other: &Path) -> bool {
+    let folder = table.parent().unwrap_or(Path::new(""));
+    let module = table.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+    match module {
+        "lib" | "main" | "mod" | "table" => other.starts_with(folder),
+        module => other == table || other.starts_with(folder.join(module)),
+    }
+}
+
+/// A constant that ought to be a row.
+struct Feature {
+    path: String,
+    constant: String,
+    /// What the protocol calls it, if the constant says so.
+    name: Option<String>,
+}
+
+impl Feature {
+    /// Every `const` and `static` of a type in a file.
+    fn all(root: &Path, path: &Path, row_type: &str) -> Vec<Self> {
+        let text = fs::read_to_string(root.join(path)).unwrap_or_default();
+        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+        let mut features = Vec::new();
+        for (at, _) in code.match_indices(&format!(": {row_type} =")) {
+            let before = code.get(..at).unwrap_or_default();
+            let Some((declaration, constant)) = before.rsplit_once(' ') else {
+                continue;
+            };
+            let is_row = declaration.ends_with("const") || declaration.ends_with("static");
+            // Defaults that rows are made from have no name of their own to test.
+            if is_row && constant != "DEFAULT" && declaration.contains("pub") {
+                let value = code.get(at..).unwrap_or_default().split("\n\n").next();
+                features.push(Self {
+                    path: path.display().to_string(),
+                    constant: constant.to_owned(),
+                    name: value.and_then(|value| value.split('"').nth(1)).map(str::to_owned),
+                });
+            }
+        }
+        features
+    }
+
+    fn problems(&self, table: &Table, place: &str, tests: &str) -> Vec<String> {
+        let Self { path, constant, name } = self;
+        let is_row = |row: &String| {
+            let mut words = row.split(|c: char| !(c.is_alphanumeric() || c == '_'));
+            words.any(|word| word == constant)
         };
-        let path = folder.join(format!("{module}.rs"));
-        let text = fs::read_to_string(root.join(&path)).unwrap_or_default();
-        // A row is a public constant or static named after its file; others are shared helpers.
-        let constant = module.to_uppercase();
-        let is_feature =
-            [" const ", " static "].iter().any(|kind| text.contains(&format!("pub(super){kind}{constant}:")));
-        if !is_feature {
-            continue;
+        let mut problems = Vec::new();
+        if !table.rows.iter().any(is_row) {
+            problems.push(format!("{path}: {constant} has no row in the table of {place}"));
         }
-        if !rows.iter().any(|row| row.contains(&format!("{module}::"))) {
-            problems.push(format!("{}: has no row in {}", path.display(), file.display()));
+        if let Some(name) = name.as_ref().filter(|name| !is_tested(name, tests)) {
+            problems.push(format!("{path}: nothing tests {name}"));
         }
-        let name = text.split_once("name: \"").and_then(|(_, rest)| rest.split('"').next()).unwrap_or(module);
-        let tests = fs::read_to_string(root.join(folder.join("tests.rs"))).unwrap_or_default();
-        let tested = text.contains("#[test]")
-            || root.join(folder.join(module).join("tests.rs")).exists()
-            || tests.contains(name)
-            || sessions.contains(name);
-        if !tested {
-            problems.push(format!("{}: {name} has no test", path.display()));
-        }
-    }
-    problems
-}
-
-/// Where the modules of a file lie: beside `lib.rs` and `main.rs`, else in the folder of its name.
-fn folder_of(file: &Path) -> PathBuf {
-    let beside = file.parent().unwrap_or(Path::new("")).to_owned();
-    match file.file_stem().and_then(|stem| stem.to_str()) {
-        Some("lib" | "main" | "mod") | None => beside,
-        Some(stem) => beside.join(stem),
+        problems
     }
 }
 
-/// All text sessions, as one text.
-fn sessions(root: &Path) -> String {
-    let files = fs::read_dir(root.join("conformance")).into_iter().flatten().flatten();
-    let text = files.filter_map(|file| fs::read_to_string(file.path()).ok());
-    text.collect::<Vec<_>>().join("\n")
+fn is_tested(name: &str, tests: &str) -> bool {
+    tests.match_indices(name).any(|(at, _)| {
+        let before = tests.get(..at).and_then(|text| text.chars().next_back());
+        let after = tests.get(at + name.len()..).and_then(|text| text.chars().next());
+        !before.is_some_and(char::is_alphanumeric) && !after.is_some_and(char::is_alphanumeric)
+    })
+}
+
+/// Everything that tests say, as one text.
+fn tests(root: &Path, files: &[PathBuf]) -> String {
+    let mut all = String::new();
+    for file in files {
+        let text = fs::read_to_string(root.join(file)).unwrap_or_default();
+        let name = file.to_string_lossy();
+        let is_test = file.starts_with("tests") || name.contains("/tests/") || name.ends_with("tests.rs");
+        let from = if is_test { Some(0) } else { text.find("#[cfg(test)]") };
+        all.push_str(from.and_then(|from| text.get(from..)).unwrap_or_default());
+        all.push('\n');
+    }
+    for folder in ["conformance", "conformance/vectors"] {
+        for file in fs::read_dir(root.join(folder)).into_iter().flatten().flatten() {
+            all.push_str(&fs::read_to_string(file.path()).unwrap_or_default());
+            all.push('\n');
+        }
+    }
+    all
 }
 
 #[cfg(test)]
-mod tests {
+mod unit {
     use super::*;
 
-    fn rows(text: &str) -> Vec<String> {
-        rows_after(&text.lines().collect::<Vec<_>>())
+    fn read(text: &str) -> Table {
+        Table::read(&text.lines().collect::<Vec<_>>())
     }
 
     #[test]
     fn rows_are_split_at_their_commas() {
-        let text = "pub static T: &[Row] = &[\n    a::A, // why\n    Row { name: \"b, c\", f: g(1, 2) },\n    d::D,\n];\nfn other() {}";
-        assert_eq!(rows(text), ["a::A", "Row { name: \"b, c\", f: g(1, 2) }", "d::D"]);
+        let table = read(
+            "pub static T: &[&Row] = &[\n    a::A, // why\n    Row { name: \"b, c\", f: g(1, 2) },\n    d::D,\n];\nfn other() {}",
+        );
+        assert_eq!(table.rows, ["a::A", "Row { name: \"b, c\", f: g(1, 2) }", "d::D"]);
+        assert_eq!(table.row_type, "Row");
     }
 
     #[test]
     fn the_first_wrong_order_is_named() {
-        let rows = ["a::A", "c::C", "b::B"].map(str::to_owned);
-        assert_eq!(unsorted(&rows), Some(("c::C".to_owned(), "b::B".to_owned())));
-        let by_name = ["(\"$add\", z)", "(\"$sub\", a)"].map(str::to_owned);
-        assert_eq!(unsorted(&by_name), None);
+        let rows = ["&a::A", "&b::C", "&a::B"].map(str::to_owned);
+        assert_eq!(unsorted(&rows, by_name), Some(("&b::C".to_owned(), "&a::B".to_owned())));
+        let by_text = ["(\"$add\", z)", "(\"$sub\", a)"].map(str::to_owned);
+        assert_eq!(unsorted(&by_text, by_name), None);
+        let numbers = ["(9, \"z\")", "(10, \"a\")"].map(str::to_owned);
+        assert_eq!(unsorted(&numbers, by_number), None);
+        assert!(unsorted(&numbers, by_name).is_some());
+    }
+
+    #[test]
+    fn a_feature_needs_a_row_and_a_test() {
+        let feature = Feature { path: "inc.rs".to_owned(), constant: "INC".to_owned(), name: Some("$inc".to_owned()) };
+        let table = read("static T: &[M] = &[inc::INC, x::INCREMENT];");
+        assert!(feature.problems(&table, "here", "{$inc: {n: 1}}").is_empty());
+        assert_eq!(feature.problems(&table, "here", "$increase").len(), 1);
+        let other = read("static T: &[M] = &[x::INCREMENT];");
+        assert_eq!(feature.problems(&other, "here", "$inc").len(), 1);
     }
 }

@@ -1,1 +1,39 @@
-//! Collections, plans, cursors and sessions: the engine as an embedded library
+//! Collections, plans, cursors and sessions: the engine as an embedded library.
+//!
+//! What it is: [`Db`], with everything that a command does to data, as plain synchronous calls; waiting is left to
+//! the caller ([`Pending`], [`Lease::poll_ready`]). What it is not: a server (see `server`), or the query languages
+//! (see `query`).
+
+mod catalog;
+mod cursor;
+mod db;
+mod ddl;
+mod error;
+mod index;
+mod listing;
+mod lookup;
+mod oplog;
+mod pending;
+mod plan;
+mod query;
+mod read;
+mod shared;
+#[cfg(test)]
+mod tests;
+mod upkeep;
+mod watch;
+mod write;
+
+pub use cursor::{BATCH_BYTES_MAX, Batch, Cursors, Lease, Source};
+pub use db::{Db, Options};
+pub use ddl::{IndexesCreated, Renamed, parse_images};
+pub use error::{Error, Result};
+pub use listing::{CollectionInfo, DatabaseInfo};
+pub use oplog::{OPLOG, OplogTail};
+pub use pending::Pending;
+pub use query::{Documents, Find};
+pub use upkeep::Upkeep;
+pub use write::{
+    Action, Change, Image, Insert, Outcome, Removal, Retry, Statement, WriteCommand, WriteReply, WriteRun,
+    check_collection_name, insert_document,
+};

@@ -1,3 +1,47 @@
-//! The millstream program.
+//! The millstream program: flags, config, assembly, shutdown.
+//!
+//! | file | idea |
+//! |---|---|
+//! | `cli` | the commands and their help |
+//! | `config` | where the engine's settings come from |
+//! | `engine` | starting the engine inside this process |
+//! | `serve` | the engine as a service: start lines, signals, a clean stop |
+//! | `watch` | changes in a terminal, of any MongoDB |
+//! | `demo` | the thing at work in ten seconds |
+//! | `bench` | measurements of any MongoDB-compatible server |
+//! | `exit` | exit codes, and errors as one sentence |
+//! | `logging` | where log lines go |
+//! | `parse` | sizes, times, pipelines and near misses in what people type |
+//! | `terminal` | colour and width |
 
-fn main() {}
+mod bench;
+mod cli;
+mod config;
+mod demo;
+mod engine;
+mod exit;
+mod logging;
+mod parse;
+mod serve;
+mod signals;
+mod terminal;
+mod watch;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let command = cli::Cli::parse().command;
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("millstream: could not start threads: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let result = runtime.block_on(cli::run(command));
+    // The driver's background tasks have nothing left to say, and must not hold the program up.
+    runtime.shutdown_background();
+    exit::report(result)
+}

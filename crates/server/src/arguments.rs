@@ -55,6 +55,23 @@ impl<'a> Arguments<'a> {
         self.typed(name, &[kind::BOOL], "bool", |element| Some(element.value().is_truthy()))
     }
 
+    /// A boolean, or a number that stands for one.
+    pub(crate) fn flag(&self, name: &str) -> Result<Option<bool>> {
+        const KINDS: &[u8] = &[kind::BOOL, kind::INT32, kind::INT64, kind::DECIMAL, kind::DOUBLE];
+        self.typed(name, KINDS, "[bool, long, int, decimal, double]", |element| Some(element.value().is_truthy()))
+    }
+
+    /// Fails on a field that is not one of these, and on one given twice.
+    pub(crate) fn only(&self, known: &[&str]) -> Result<()> {
+        check_names(self.path, self.document.elements().map(Element::key), |field| known.contains(&field))
+    }
+
+    /// The same, for a whole command: generic fields are fine too.
+    pub(crate) fn only_or_generic(&self, known: &[&str]) -> Result<()> {
+        let fine = |field: &str| known.contains(&field) || GENERIC_FIELDS.binary_search(&field).is_ok();
+        check_names(self.path, self.document.elements().map(Element::key), fine)
+    }
+
     /// A whole number of any type; fractions are cut off.
     pub(crate) fn i64(&self, name: &str) -> Result<Option<i64>> {
         const NUMBERS: &[u8] = &[kind::INT32, kind::INT64, kind::DECIMAL, kind::DOUBLE];
@@ -64,7 +81,7 @@ impl<'a> Arguments<'a> {
         })
     }
 
-    #[cfg_attr(not(test), expect(dead_code, reason = "commands on data read strings"))]
+    /// A string and nothing else.
     pub(crate) fn str(&self, name: &str) -> Result<Option<&'a str>> {
         self.typed(name, &[kind::STRING], "string", Element::as_str)
     }
@@ -106,9 +123,15 @@ impl<'a> Arguments<'a> {
 pub(crate) fn check_fields(command: &str, known: &[&str], request: &Request) -> Result<()> {
     let fields = Doc::new(&request.body).elements().map(|element| element.key());
     let fields = fields.chain(request.sequences.iter().map(|sequence| sequence.name()));
+    let fine = |field: &str| known.contains(&field) || GENERIC_FIELDS.binary_search(&field).is_ok();
+    // The first field is the command itself.
+    check_names(command, fields.skip(1), fine)
+}
+
+fn check_names<'n>(command: &str, fields: impl Iterator<Item = &'n str>, fine: impl Fn(&str) -> bool) -> Result<()> {
     let mut seen: Vec<&str> = Vec::with_capacity(16);
-    for (position, field) in fields.enumerate() {
-        if position > 0 && !known.contains(&field) && GENERIC_FIELDS.binary_search(&field).is_err() {
+    for field in fields {
+        if !fine(field) {
             let message = format!("BSON field '{command}.{field}' is an unknown field.");
             return Err(Failure::new(Code::IDLUnknownField, message));
         }

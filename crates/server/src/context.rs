@@ -23,13 +23,10 @@ pub(crate) struct Context<'a> {
     /// The name as the client wrote it, an alias maybe.
     pub(crate) name: &'a str,
     /// `$db`, a valid name.
-    #[expect(dead_code, reason = "commands on data read it")]
     pub(crate) database: &'a str,
     /// `lsid`.
-    #[expect(dead_code, reason = "commands on data read it")]
     pub(crate) session: Option<SessionId>,
     /// `txnNumber`; only commands whose row says `retryable` get one.
-    #[expect(dead_code, reason = "commands on data read it")]
     pub(crate) transaction_number: Option<i64>,
 }
 

@@ -127,7 +127,7 @@ async fn execute(
 }
 
 /// Runs what computes or reads for long without holding up the other tasks of this thread.
-pub(crate) fn blocking<T>(work: impl FnOnce() -> T) -> T {
+pub(crate) pub(crate) fn blocking<T>(work: impl FnOnce() -> T) -> T {
     match Handle::current().runtime_flavor() {
         RuntimeFlavor::MultiThread => tokio::task::block_in_place(work),
         // One thread has nobody to hand the other tasks to.

@@ -75,12 +75,7 @@ impl<'a> Commit<'a> {
     ///
     /// # Errors
     /// As [`Commit::get`].
-    pub fn range_first(
-        &self,
-        space: Space,
-        low: Bound<&[u8]>,
-        high: Bound<&[u8]>,
-    ) -> Result<Option<(Slice, Slice)>> {
+    pub fn range_first(&self, space: Space, low: Bound<&[u8]>, high: Bound<&[u8]>) -> Result<Option<(Slice, Slice)>> {
         let rows = self.group.rows.at(space);
         let staged = first_staged(rows, low, high);
         for stored in self.base.range(space, low, high) {
@@ -224,21 +219,13 @@ impl Group {
 
     fn append(&mut self, time: ClusterTime, entry: &[u8]) {
         if time <= self.appended || time > self.last || !block::is_delimited(entry) {
-            let text = format!(
-                "a log entry of {} bytes at {time} after {}",
-                entry.len(),
-                self.appended
-            );
+            let text = format!("a log entry of {} bytes at {time} after {}", entry.len(), self.appended);
             self.fault.get_or_insert(Error::Bug(text));
             return;
         }
         self.appended = time;
         self.bytes += entry.len();
-        match self
-            .blocks
-            .last_mut()
-            .filter(|block| block.has_room(entry.len()))
-        {
+        match self.blocks.last_mut().filter(|block| block.has_room(entry.len())) {
             Some(block) => block.push(time, entry),
             None => {
                 let mut block = Builder::new(entry.len());

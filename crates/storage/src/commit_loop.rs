@@ -11,8 +11,7 @@ use std::{
 };
 
 use crate::{
-    Clock, ClusterTime, Commit, Error, LogEntry, Observer, Options, Result, Slice, Snapshot, Space,
-    Write,
+    Clock, ClusterTime, Commit, Error, LogEntry, Observer, Options, Result, Slice, Snapshot, Space, Write,
     commit::Group,
     engine::{Batch, Engine, Table, Use},
     folder::Folder,
@@ -70,26 +69,15 @@ impl CommitLoop {
 
     /// The state after the last commit.
     pub(crate) fn snapshot(&self) -> Snapshot {
-        Snapshot {
-            view: self.engine.view(),
-            tables: Arc::clone(&self.tables),
-            log: self.log.state(),
-        }
+        Snapshot { view: self.engine.view(), tables: Arc::clone(&self.tables), log: self.log.state() }
     }
 
     /// Runs until the queue is closed and empty, then leaves the folder tidy.
     pub(crate) fn run(mut self, shared: &Shared) -> Result<()> {
         let mut waiting = VecDeque::new();
         loop {
-            let when_empty = if self.sweeper.is_done() {
-                WhenEmpty::Wait
-            } else {
-                WhenEmpty::Return
-            };
-            match shared
-                .queue
-                .take(&mut waiting, self.options.group_max, when_empty)
-            {
+            let when_empty = if self.sweeper.is_done() { WhenEmpty::Wait } else { WhenEmpty::Return };
+            match shared.queue.take(&mut waiting, self.options.group_max, when_empty) {
                 Next::Writes => {
                     self.commit_group(&mut waiting, shared);
                     self.guard(shared, "keep the log within its limits", Self::keep_house);
@@ -102,32 +90,17 @@ impl CommitLoop {
             }
         }
         // The published snapshot would keep the tables open.
-        shared
-            .snapshot
-            .store(Arc::new(Snapshot::closed(self.log.state().window)));
-        let Self {
-            engine,
-            tables,
-            meta,
-            log,
-            folder,
-            ..
-        } = self;
+        shared.snapshot.store(Arc::new(Snapshot::closed(self.log.state().window)));
+        let Self { engine, tables, meta, log, folder, .. } = self;
         drop((tables, meta, log));
-        let closed = if shared.failed.load(Ordering::Acquire) {
-            Ok(())
-        } else {
-            engine.close()
-        };
+        let closed = if shared.failed.load(Ordering::Acquire) { Ok(()) } else { engine.close() };
         drop(folder);
         closed
     }
 
     fn commit_group(&mut self, waiting: &mut VecDeque<Box<dyn Write>>, shared: &Shared) {
         if shared.failed.load(Ordering::Acquire) {
-            return waiting
-                .drain(..)
-                .for_each(|write| finish(write, Err(Error::Failed)));
+            return waiting.drain(..).for_each(|write| finish(write, Err(Error::Failed)));
         }
         self.wall_ms = self.wall_ms.max(self.clock.now_ms());
         let base = shared.snapshot.load_full();
@@ -145,9 +118,7 @@ impl CommitLoop {
                 if !entries.is_empty() {
                     quietly("an observer", || self.observer.published(&entries));
                 }
-                applied
-                    .into_iter()
-                    .for_each(|(write, outcome)| finish(write, outcome));
+                applied.into_iter().for_each(|(write, outcome)| finish(write, outcome));
             }
             Err(error) => {
                 tracing::error!(%error, source = ?error, "a flush failed: no more writes until the store is reopened");
@@ -160,16 +131,7 @@ impl CommitLoop {
 
     /// Makes a group durable and visible. Returns its log entries.
     fn store(&mut self, group: Group, shared: &Shared) -> Result<Vec<LogEntry>> {
-        let Group {
-            mut rows,
-            blocks,
-            images,
-            prefixes,
-            last,
-            appended,
-            wall_ms,
-            ..
-        } = group;
+        let Group { mut rows, blocks, images, prefixes, last, appended, wall_ms, .. } = group;
         let mut batch = self.engine.batch();
         for space in Space::ALL {
             let table = self.tables.at(space);
@@ -198,10 +160,7 @@ impl CommitLoop {
         self.engine.commit(batch)?;
 
         self.last = last;
-        let times = entries
-            .first()
-            .zip(entries.last())
-            .map(|(first, last)| (first.time, last.time));
+        let times = entries.first().zip(entries.last()).map(|(first, last)| (first.time, last.time));
         self.log.grow(times, log_bytes, wall_ms);
         for (space, prefix) in prefixes {
             self.sweeper.add(space, prefix);
@@ -217,10 +176,7 @@ impl CommitLoop {
         images: Vec<(ClusterTime, u32, Slice)>,
         wall_ms: u64,
     ) -> Result<(Vec<LogEntry>, u64)> {
-        let table = self
-            .log
-            .table()
-            .ok_or_else(|| Error::Bug("the log has no segment".into()))?;
+        let table = self.log.table().ok_or_else(|| Error::Bug("the log has no segment".into()))?;
         let mut added = 0;
         for (time, index, image) in images {
             added += image.len() as u64;
@@ -229,9 +185,7 @@ impl CommitLoop {
         let mut entries = Vec::new();
         for block in blocks {
             let bytes = block.bytes();
-            if let Some((key, value, slices)) =
-                block.finish(self.log.segment_bytes() + added, wall_ms)
-            {
+            if let Some((key, value, slices)) = block.finish(self.log.segment_bytes() + added, wall_ms) {
                 batch.put(table, key, value);
                 entries.extend(slices);
                 added += bytes;
@@ -246,6 +200,7 @@ impl CommitLoop {
 
     /// Starts new segments and drops old ones.
     fn keep_house(&mut self, shared: &Shared) -> Result<()> {
+        self.engine.keep_small()?;
         if self.log.roll_over(&mut self.engine, self.wall_ms)? {
             self.publish(shared);
         }
@@ -260,15 +215,11 @@ impl CommitLoop {
         self.engine.commit(batch)?;
         let gone = self.log.forget(count, lost_before);
         self.publish(shared);
-        gone.into_iter()
-            .try_for_each(|table| self.engine.drop_table(table))
+        gone.into_iter().try_for_each(|table| self.engine.drop_table(table))
     }
 
     fn sweep(&mut self, shared: &Shared) -> Result<()> {
-        if self
-            .sweeper
-            .step(&mut self.engine, &self.tables, &self.meta)?
-        {
+        if self.sweeper.step(&mut self.engine, &self.tables, &self.meta)? {
             self.publish(shared);
         }
         Ok(())
@@ -289,9 +240,7 @@ impl CommitLoop {
 
 fn apply(write: &mut dyn Write, group: &mut Group, base: &Snapshot) -> Result<()> {
     let start = group.begin();
-    let applied = catch_unwind(AssertUnwindSafe(|| {
-        write.apply(&mut Commit::new(group, base))
-    }));
+    let applied = catch_unwind(AssertUnwindSafe(|| write.apply(&mut Commit::new(group, base))));
     let outcome = applied.unwrap_or_else(|_| Err(Error::Bug("a write panicked".into())));
     group.end(start, outcome)
 }

@@ -73,6 +73,23 @@ impl Engine {
         }
     }
 
+    /// Nothing more will be written to this table.
+    pub(crate) fn seal(&mut self, table: &Table) -> Result<()> {
+        match (self, table) {
+            (Self::Disk(disk), Table::Disk(keyspace)) => disk.seal(keyspace),
+            (Self::Memory(_), Table::Memory(_)) => Ok(()),
+            _ => Err(mixed()),
+        }
+    }
+
+    /// Keeps the memory within its limits; to be called between commits. May wait for the disk.
+    pub(crate) fn keep_small(&self) -> Result<()> {
+        match self {
+            Self::Disk(disk) => disk.keep_small(),
+            Self::Memory(_) => Ok(()),
+        }
+    }
+
     pub(crate) fn batch(&self) -> Batch {
         match self {
             Self::Disk(disk) => Batch::Disk(disk.batch()),
@@ -83,9 +100,7 @@ impl Engine {
     /// Applies the batch whole or not at all, and makes it as durable as the options ask for.
     pub(crate) fn commit(&mut self, batch: Batch) -> Result<()> {
         match (self, batch) {
-            (Self::Disk(_), Batch::Disk(batch)) => batch
-                .commit()
-                .map_err(Error::disk("write a group to the journal")),
+            (Self::Disk(_), Batch::Disk(batch)) => batch.commit().map_err(Error::disk("write a group to the journal")),
             (Self::Memory(memory), Batch::Memory(rows)) => {
                 memory.apply(rows);
                 Ok(())
@@ -154,14 +169,10 @@ impl View {
     pub(crate) fn get(&self, table: &Table, key: &[u8]) -> Result<Option<Slice>> {
         match (self, table) {
             (Self::Disk(snapshot), Table::Disk(keyspace)) => {
-                let found = snapshot
-                    .get(keyspace, key)
-                    .map_err(Error::disk("read a row"))?;
+                let found = snapshot.get(keyspace, key).map_err(Error::disk("read a row"))?;
                 Ok(found.map(Slice::from))
             }
-            (Self::Memory(tables), Table::Memory(id)) => {
-                Ok(tables.get(id).and_then(|rows| rows.get(key)).cloned())
-            }
+            (Self::Memory(tables), Table::Memory(id)) => Ok(tables.get(id).and_then(|rows| rows.get(key)).cloned()),
             (Self::Closed, _) => Err(Error::Closed),
             _ => Err(mixed()),
         }
@@ -231,10 +242,7 @@ pub(crate) fn is_empty_range(low: Bound<&[u8]>, high: Bound<&[u8]>) -> bool {
     match (low, high) {
         (Bound::Unbounded, _) | (_, Bound::Unbounded) => false,
         (Bound::Included(low), Bound::Included(high)) => low > high,
-        (
-            Bound::Included(low) | Bound::Excluded(low),
-            Bound::Included(high) | Bound::Excluded(high),
-        ) => low >= high,
+        (Bound::Included(low) | Bound::Excluded(low), Bound::Included(high) | Bound::Excluded(high)) => low >= high,
     }
 }
 

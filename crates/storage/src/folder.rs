@@ -26,25 +26,17 @@ impl Folder {
     pub(crate) fn open(path: &Path) -> Result<Self> {
         fs::create_dir_all(path).map_err(Error::io("create the data folder"))?;
         if !has(path, FORMAT_NAME)? && !is_fresh(path)? {
-            return Err(Error::Foreign {
-                path: path.to_owned(),
-            });
+            return Err(Error::Foreign { path: path.to_owned() });
         }
         let lock = lock(path)?;
         match read_format(path)? {
             Some(FORMAT) => {}
             Some(found) => {
-                return Err(Error::Format {
-                    found,
-                    supported: FORMAT,
-                });
+                return Err(Error::Format { found, supported: FORMAT });
             }
             None => write_format(path)?,
         }
-        Ok(Self {
-            path: path.to_owned(),
-            _lock: lock,
-        })
+        Ok(Self { path: path.to_owned(), _lock: lock })
     }
 
     /// Where the tree keeps its files.
@@ -61,9 +53,7 @@ impl Folder {
 /// Nothing in it but what an interrupted creation leaves.
 fn is_fresh(path: &Path) -> Result<bool> {
     for entry in fs::read_dir(path).map_err(Error::io("list the data folder"))? {
-        let name = entry
-            .map_err(Error::io("list the data folder"))?
-            .file_name();
+        let name = entry.map_err(Error::io("list the data folder"))?.file_name();
         if name != LOCK_NAME && name != FORMAT_TEMPORARY {
             return Ok(false);
         }
@@ -72,22 +62,16 @@ fn is_fresh(path: &Path) -> Result<bool> {
 }
 
 fn has(path: &Path, name: &str) -> Result<bool> {
-    path.join(name)
-        .try_exists()
-        .map_err(Error::io("look into the data folder"))
+    path.join(name).try_exists().map_err(Error::io("look into the data folder"))
 }
 
 fn lock(path: &Path) -> Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
-    let file = options
-        .open(path.join(LOCK_NAME))
-        .map_err(Error::io("open the lock file"))?;
+    let file = options.open(path.join(LOCK_NAME)).map_err(Error::io("open the lock file"))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(Error::Locked {
-            path: path.to_owned(),
-        }),
+        Err(TryLockError::WouldBlock) => Err(Error::Locked { path: path.to_owned() }),
         Err(TryLockError::Error(source)) => Err(Error::io("lock the data folder")(source)),
     }
 }
@@ -98,9 +82,7 @@ fn read_format(path: &Path) -> Result<Option<u32>> {
     }
     let text = fs::read_to_string(path.join(FORMAT_NAME)).map_err(Error::io("read the format"))?;
     let number = text.trim().parse();
-    number
-        .map(Some)
-        .map_err(|_| Error::Corrupt("the FORMAT file is not a number".into()))
+    number.map(Some).map_err(|_| Error::Corrupt("the FORMAT file is not a number".into()))
 }
 
 fn write_format(path: &Path) -> Result<()> {
@@ -120,7 +102,5 @@ fn sync_folder(path: &Path) -> Result<()> {
     if cfg!(windows) {
         return Ok(());
     }
-    File::open(path)
-        .and_then(|folder| folder.sync_all())
-        .map_err(Error::io("flush the data folder"))
+    File::open(path).and_then(|folder| folder.sync_all()).map_err(Error::io("flush the data folder"))
 }

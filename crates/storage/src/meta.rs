@@ -26,35 +26,21 @@ pub(crate) struct Meta {
 
 impl Meta {
     pub(crate) fn read(view: &View, table: &Table) -> Result<Self> {
-        let time = |key| {
-            view.get(table, key)?
-                .map(|value| to_time(&value))
-                .transpose()
-        };
+        let time = |key| view.get(table, key)?.map(|value| to_time(&value)).transpose();
         let mut sweeps = Vec::new();
         for row in view.range(table, Bound::Included(SWEEP), Bound::Unbounded) {
             sweeps.push(to_sweep(&row?.0)?);
         }
-        Ok(Self {
-            clock: time(CLOCK)?.unwrap_or_default(),
-            lost_before: time(LOST)?,
-            sweeps,
-        })
+        Ok(Self { clock: time(CLOCK)?.unwrap_or_default(), lost_before: time(LOST)?, sweeps })
     }
 }
 
 pub(crate) fn clock_row(time: ClusterTime) -> (Slice, Slice) {
-    (
-        Slice::from_static(CLOCK),
-        Slice::copy_from_slice(&time.to_be_bytes()),
-    )
+    (Slice::from_static(CLOCK), Slice::copy_from_slice(&time.to_be_bytes()))
 }
 
 pub(crate) fn lost_row(time: ClusterTime) -> (Slice, Slice) {
-    (
-        Slice::from_static(LOST),
-        Slice::copy_from_slice(&time.to_be_bytes()),
-    )
+    (Slice::from_static(LOST), Slice::copy_from_slice(&time.to_be_bytes()))
 }
 
 pub(crate) fn sweep_key(space: Space, prefix: u32) -> Slice {
@@ -65,10 +51,7 @@ pub(crate) fn sweep_key(space: Space, prefix: u32) -> Slice {
 }
 
 fn to_time(value: &[u8]) -> Result<ClusterTime> {
-    let bytes = value
-        .first_chunk::<8>()
-        .filter(|_| value.len() == 8)
-        .ok_or_else(damaged)?;
+    let bytes = value.first_chunk::<8>().filter(|_| value.len() == 8).ok_or_else(damaged)?;
     Ok(ClusterTime::from_u64(u64::from_be_bytes(*bytes)))
 }
 

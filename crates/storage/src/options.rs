@@ -53,7 +53,8 @@ pub struct Options {
     /// A group takes no further write once it has staged this many bytes. Default: 8 MiB.
     pub group_bytes_max: usize,
     /// Bytes of new rows held in memory, per space, before they are written as a sorted file.
-    /// Bounds memory and the time of a recovery. Default: 16 MiB.
+    /// Bounds memory (a space may hold four times this while the disk does not keep up) and the
+    /// time of a recovery. Default: 16 MiB.
     pub memtable_bytes: u64,
 }
 

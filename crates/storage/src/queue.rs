@@ -38,11 +38,7 @@ pub(crate) enum WhenEmpty {
 
 impl Queue {
     pub(crate) fn new(max: usize) -> Self {
-        Self {
-            state: Mutex::default(),
-            filled: Condvar::new(),
-            max,
-        }
+        Self { state: Mutex::default(), filled: Condvar::new(), max }
     }
 
     /// Queues a write, or hands it back with the reason.
@@ -61,12 +57,7 @@ impl Queue {
     }
 
     /// Moves what is waiting to the end of `taken`, as far as it then holds `max` writes.
-    pub(crate) fn take(
-        &self,
-        taken: &mut VecDeque<Box<dyn Write>>,
-        max: usize,
-        when_empty: WhenEmpty,
-    ) -> Next {
+    pub(crate) fn take(&self, taken: &mut VecDeque<Box<dyn Write>>, max: usize, when_empty: WhenEmpty) -> Next {
         let mut state = self.state.lock();
         loop {
             let room = max.saturating_sub(taken.len()).min(state.writes.len());

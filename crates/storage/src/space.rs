@@ -17,13 +17,7 @@ pub enum Space {
 
 impl Space {
     /// Every space, in the order of its number.
-    pub const ALL: [Self; 5] = [
-        Self::Records,
-        Self::Indexes,
-        Self::Catalog,
-        Self::Sessions,
-        Self::Settings,
-    ];
+    pub const ALL: [Self; 5] = [Self::Records, Self::Indexes, Self::Catalog, Self::Sessions, Self::Settings];
 
     /// Position in [`Space::ALL`], also its number on disk.
     pub(crate) const fn number(self) -> u8 {

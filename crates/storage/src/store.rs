@@ -12,9 +12,8 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
 use crate::{
-    Clock, ClusterTime, Error, Location, LogBatch, LogEntry, LogWindow, Options, Result, Slice,
-    Snapshot, Write, commit_loop::CommitLoop, engine::Engine, folder::Folder, log::read,
-    queue::Queue,
+    Clock, ClusterTime, Error, Location, LogBatch, LogEntry, LogWindow, Options, Result, Slice, Snapshot, Write,
+    commit_loop::CommitLoop, engine::Engine, folder::Folder, log::read, queue::Queue,
 };
 
 /// Learns of every group.
@@ -80,13 +79,8 @@ impl Store {
             .name("commit".into())
             .spawn(move || commit_loop.run(&in_thread))
             .map_err(Error::io("start the commit thread"))?;
-        let handle = Handle {
-            shared,
-            thread: Mutex::new(Some(thread)),
-        };
-        Ok(Self {
-            handle: Arc::new(handle),
-        })
+        let handle = Handle { shared, thread: Mutex::new(Some(thread)) };
+        Ok(Self { handle: Arc::new(handle) })
     }
 
     /// Queues a write for the commit loop. Never blocks: a write that cannot be queued is finished
@@ -168,10 +162,7 @@ impl Handle {
     fn close(&self) -> Result<()> {
         self.shared.queue.close();
         let mut thread = self.thread.lock();
-        if thread
-            .as_ref()
-            .is_some_and(|thread| thread.thread().id() == thread::current().id())
-        {
+        if thread.as_ref().is_some_and(|thread| thread.thread().id() == thread::current().id()) {
             return Ok(());
         }
         match thread.take().map(JoinHandle::join) {

@@ -27,11 +27,7 @@ pub(crate) struct Sweeper {
 
 impl Sweeper {
     pub(crate) fn new(prefixes: Vec<(Space, u32)>) -> Self {
-        Self {
-            prefixes: prefixes.into(),
-            position: None,
-            last: None,
-        }
+        Self { prefixes: prefixes.into(), position: None, last: None }
     }
 
     pub(crate) fn add(&mut self, space: Space, prefix: u32) {
@@ -53,12 +49,7 @@ impl Sweeper {
     }
 
     /// Removes one slice. True when a prefix is finished.
-    pub(crate) fn step(
-        &mut self,
-        engine: &mut Engine,
-        tables: &PerSpace<Table>,
-        meta: &Table,
-    ) -> Result<bool> {
+    pub(crate) fn step(&mut self, engine: &mut Engine, tables: &PerSpace<Table>, meta: &Table) -> Result<bool> {
         let Some((space, prefix)) = self.prefixes.front().copied() else {
             return Ok(false);
         };
@@ -69,9 +60,7 @@ impl Sweeper {
             Some(key) => Bound::Excluded(&key[..]),
             None => Bound::Included(&first[..]),
         };
-        let high = end
-            .as_ref()
-            .map_or(Bound::Unbounded, |end| Bound::Excluded(&end[..]));
+        let high = end.as_ref().map_or(Bound::Unbounded, |end| Bound::Excluded(&end[..]));
 
         let mut batch = engine.batch();
         let mut count = 0;
@@ -87,6 +76,7 @@ impl Sweeper {
             batch.delete(meta, meta::sweep_key(space, prefix));
         }
         engine.commit(batch)?;
+        engine.keep_small()?;
         if finished {
             self.prefixes.pop_front();
             position = None;

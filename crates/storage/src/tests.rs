@@ -19,8 +19,7 @@ use std::{
 use parking_lot::Mutex;
 
 use crate::{
-    Clock, ClusterTime, Commit, Error, Location, LogEntry, Observer, Options, Result, Snapshot,
-    Space, Store, Write,
+    Clock, ClusterTime, Commit, Error, Location, LogEntry, Observer, Options, Result, Snapshot, Space, Store, Write,
 };
 
 /// A clock that stands where it is put.
@@ -86,10 +85,7 @@ pub(super) fn submit(
 }
 
 /// Submits and waits.
-pub(super) fn write(
-    store: &Store,
-    apply: impl FnMut(&mut Commit<'_>) -> Result<()> + Send + 'static,
-) -> Result<()> {
+pub(super) fn write(store: &Store, apply: impl FnMut(&mut Commit<'_>) -> Result<()> + Send + 'static) -> Result<()> {
     submit(store, apply).recv().unwrap()
 }
 
@@ -150,11 +146,7 @@ pub(super) fn keys(snapshot: &Snapshot, space: Space) -> Vec<Vec<u8>> {
 }
 
 pub(super) fn put(commit: &mut Commit<'_>, key: &str, value: &str) {
-    commit.put(
-        Space::Records,
-        key.as_bytes().to_vec(),
-        value.as_bytes().to_vec(),
-    );
+    commit.put(Space::Records, key.as_bytes().to_vec(), value.as_bytes().to_vec());
 }
 
 /// All numbers in the log from a time on, read in small pieces.
@@ -173,18 +165,10 @@ pub(super) fn read_from(store: &Store, from: ClusterTime) -> Vec<i64> {
 }
 
 pub(super) fn open_at(path: &Path) -> Result<Store> {
-    open_with(
-        Location::Folder(path.to_owned()),
-        TestClock::at(1_000_000),
-        Options::default(),
-    )
+    open_with(Location::Folder(path.to_owned()), TestClock::at(1_000_000), Options::default())
 }
 
-pub(super) fn open_with(
-    location: Location,
-    clock: Arc<TestClock>,
-    options: Options,
-) -> Result<Store> {
+pub(super) fn open_with(location: Location, clock: Arc<TestClock>, options: Options) -> Result<Store> {
     Store::open(location, clock, options, Arc::new(Recorder::default()))
 }
 
@@ -199,13 +183,7 @@ pub(super) fn on_both_open(test: impl Fn(Store, Arc<TestClock>, Arc<Recorder>)) 
     on_both(|location| {
         let clock = TestClock::at(1_000_000);
         let recorder = Arc::new(Recorder::default());
-        let store = Store::open(
-            location,
-            clock.clone(),
-            Options::default(),
-            recorder.clone(),
-        )
-        .unwrap();
+        let store = Store::open(location, clock.clone(), Options::default(), recorder.clone()).unwrap();
         test(store.clone(), clock, recorder);
         store.close().unwrap();
         assert!(matches!(write(&store, |_| Ok(())), Err(Error::Closed)));

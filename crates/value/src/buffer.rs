@@ -13,14 +13,18 @@ use crate::{Doc, Value};
 /// doc.nest("c", |c| { c.push("d", true); });
 /// assert_eq!(doc.as_doc().doc("c").and_then(|c| c.get("d")), Some(true.into()));
 /// ```
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct DocBuf(Vec<u8>);
+#[derive(Clone)]
+pub struct DocBuf {
+    bytes: Vec<u8>,
+    /// Where this document begins: a nested one is written behind the fields of the one around it.
+    start: usize,
+}
 
 impl DocBuf {
     /// The document without fields.
     #[must_use]
     pub fn new() -> Self {
-        Self(EMPTY.to_vec())
+        Self::from_bytes(EMPTY.to_vec())
     }
 
     /// The document without fields, with room for `bytes` bytes.
@@ -28,37 +32,42 @@ impl DocBuf {
     pub fn with_capacity(bytes: usize) -> Self {
         let mut buffer = Vec::with_capacity(bytes.max(EMPTY.len()));
         buffer.extend_from_slice(EMPTY);
-        Self(buffer)
+        Self::from_bytes(buffer)
     }
 
     /// Takes bytes that are a well-formed document (checked with [`crate::validate`], or written by this type).
     #[must_use]
     pub const fn from_bytes(bytes: Vec<u8>) -> Self {
-        Self(bytes)
+        Self { bytes, start: 0 }
     }
 
     /// For reading.
     #[must_use]
     pub fn as_doc(&self) -> Doc<'_> {
-        Doc::new(&self.0)
+        Doc::new(self.as_bytes())
     }
 
     /// The whole encoding.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        self.bytes.get(self.start..).unwrap_or_default()
     }
 
     /// The whole encoding, owned.
     #[must_use]
     pub fn into_bytes(self) -> Vec<u8> {
-        self.0
+        self.bytes
     }
 
     /// Size of the encoding in bytes.
     #[must_use]
     pub fn size(&self) -> usize {
-        self.0.len()
+        self.bytes.len() - self.start
+    }
+
+    /// Makes room for so many more bytes.
+    pub fn reserve(&mut self, bytes: usize) {
+        self.bytes.reserve(bytes);
     }
 
     /// Appends a field.
@@ -89,40 +98,61 @@ impl DocBuf {
     pub fn extend(&mut self, doc: Doc<'_>) -> &mut Self {
         let inner = doc.as_bytes();
         let inner = inner.get(4..inner.len().saturating_sub(1)).unwrap_or_default();
-        self.0.pop();
-        self.0.extend_from_slice(inner);
+        self.bytes.pop();
+        self.bytes.extend_from_slice(inner);
         self.close()
     }
 
     /// Appends a nested document, written in place by `fill`.
     pub fn nest(&mut self, key: &str, fill: impl FnOnce(&mut DocBuf)) -> &mut Self {
-        let mut inner = DocBuf::new();
+        self.open(key, kind::DOCUMENT);
+        let mut inner = self.lend();
         fill(&mut inner);
-        self.append(key, kind::DOCUMENT, |out| out.extend_from_slice(&inner.0))
+        self.take_back(inner)
     }
 
     /// Appends a nested array, written by `fill`.
     pub fn array(&mut self, key: &str, fill: impl FnOnce(&mut ArrayBuf)) -> &mut Self {
-        let mut inner = ArrayBuf::new();
+        self.open(key, kind::ARRAY);
+        let mut inner = ArrayBuf(self.lend(), 0);
         fill(&mut inner);
-        self.append(key, kind::ARRAY, |out| out.extend_from_slice(inner.0.as_bytes()))
+        self.take_back(inner.0)
     }
 
     fn append(&mut self, key: &str, tag: u8, encode: impl FnOnce(&mut Vec<u8>)) -> &mut Self {
-        self.0.pop();
-        self.0.push(tag);
+        self.open(key, tag);
+        encode(&mut self.bytes);
+        self.close()
+    }
+
+    /// Writes a field's type and name.
+    fn open(&mut self, key: &str, tag: u8) {
+        self.bytes.pop();
+        self.bytes.push(tag);
+        let key = key.as_bytes();
         // A name cannot hold NUL in the encoding; what follows one would be read as a value.
-        let end = key.bytes().position(|b| b == 0).unwrap_or(key.len());
-        self.0.extend(key.bytes().take(end));
-        self.0.push(0);
-        encode(&mut self.0);
+        let key = key.split(|&b| b == 0).next().unwrap_or_default();
+        self.bytes.extend_from_slice(key);
+        self.bytes.push(0);
+    }
+
+    /// Hands the buffer to a document nested at its end.
+    fn lend(&mut self) -> Self {
+        let mut bytes = std::mem::take(&mut self.bytes);
+        let start = bytes.len();
+        bytes.extend_from_slice(EMPTY);
+        Self { bytes, start }
+    }
+
+    fn take_back(&mut self, inner: Self) -> &mut Self {
+        self.bytes = inner.bytes;
         self.close()
     }
 
     fn close(&mut self) -> &mut Self {
-        self.0.push(0);
-        let size = size_bytes(self.0.len());
-        if let Some(head) = self.0.first_chunk_mut::<4>() {
+        self.bytes.push(0);
+        let size = size_bytes(self.size());
+        if let Some(head) = self.bytes.get_mut(self.start..).and_then(|b| b.first_chunk_mut::<4>()) {
             *head = size;
         }
         self
@@ -132,6 +162,20 @@ impl DocBuf {
 impl Default for DocBuf {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+impl PartialEq for DocBuf {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Eq for DocBuf {}
+
+impl std::hash::Hash for DocBuf {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.as_bytes().hash(state);
     }
 }
 

@@ -1,1 +1,32 @@
-//! The client library of change streams: sources, checkpoints, delivery
+//! The client library of change streams, over the official driver.
+//!
+//! One [`Source`] is a scope, a pipeline and options on a [`Connection`]; a [`Watcher`] reads it.
+//! The loop that reconnects, resumes and keeps its place is written once, here.
+//!
+//! What it promises: an event is handed out as the bytes that the server sent, in order, and a
+//! position (a [`Token`]) never runs ahead of what was handed out. Saving the position after the
+//! event was dealt with is the caller's part, with a [`CheckpointStore`].
+//!
+//! What it is not: it knows nothing of any particular server. Every MongoDB from 4.2 on will do.
+
+mod backoff;
+mod checkpoint;
+mod connection;
+mod error;
+mod event;
+mod extended_json;
+mod problem;
+mod source;
+mod stream;
+mod token;
+
+pub use backoff::Backoff;
+pub use checkpoint::{CheckpointStore, FileCheckpoint, SourceId};
+pub use connection::Connection;
+pub use error::{Error, Result};
+pub use event::Event;
+pub use extended_json::{JsonMode, document_from_json, pretty_json, to_json, value_to_json};
+pub use problem::{Problem, ProblemKind};
+pub use source::{BeforeMode, FullDocumentMode, OPERATIONS, Operation, Options, Scope, Source, StartAt};
+pub use stream::{Step, Watcher};
+pub use token::Token;

@@ -41,7 +41,7 @@ async fn an_invalidate_token_cannot_be_resumed_after() {
 #[tokio::test]
 async fn history_that_is_gone_is_said_to_be() {
     // The smallest log there is: the first entries leave it soon.
-    let server = Server::with(&["--oplog-bytes", "1000000", "--oplog-hours", "0"]);
+    let server = Server::with(&["--oplog-bytes", "1MiB", "--oplog-hours", "0"]);
     let client = Client::with_uri_str(server.uri()).await.unwrap();
     let orders = client.database("shop").collection::<Document>("orders");
     let mut stream = orders.watch().await.unwrap();
@@ -58,7 +58,7 @@ async fn history_that_is_gone_is_said_to_be() {
             break;
         }
     }
-    let error = lost.expect("100 MB of writes push the first entry out of a log of 1 MB");
+    let error = lost.expect("100 MB of writes push the first entry out of a log of 1 MiB");
     assert_eq!(code(&error), 286, "{error}");
     assert!(error.contains_label("NonResumableChangeStreamError"), "{error}");
     let at = Timestamp { time: 1, increment: 1 };

@@ -209,13 +209,17 @@ impl Interpreter {
         (events.len(), lines)
     }
 
+    /// What is hidden gets no placeholder either.
     fn print_event(&mut self, event: &Bson) -> String {
-        let mut event = self.seen.normal(event);
-        if let (Bson::Document(event), false) = (&mut event, self.shown.is_empty()) {
-            let shown = |key: &str| self.shown.iter().any(|shown| shown == key);
-            *event = event.iter().filter(|(key, _)| shown(key)).map(|(k, v)| (k.clone(), v.clone())).collect();
-        }
-        notation::print(&event)
+        let shown = |key: &str| self.shown.is_empty() || self.shown.iter().any(|field| field == key);
+        let event: Document = event
+            .as_document()
+            .into_iter()
+            .flatten()
+            .filter(|(key, _)| shown(key))
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect();
+        notation::print(&self.seen.normal(&Bson::Document(event)))
     }
 
     fn print_reply_here(&mut self, command: Document) -> Vec<String> {
@@ -272,8 +276,16 @@ impl Interpreter {
         reply
     }
 
+    /// What `token(1)` stands for. One that was never printed is a text, so that the session goes on
+    /// and shows what came instead.
+    fn placeholder(&self, kind: &str, number: usize) -> Option<Bson> {
+        let known = ["token", "time", "oid", "uuid"].contains(&kind);
+        let missing = || Bson::String(format!("missing {kind}({number})"));
+        known.then(|| self.seen.value(kind, number).unwrap_or_else(missing))
+    }
+
     fn document(&self, text: &str) -> Document {
-        match notation::parse(text, &|kind, number| self.seen.value(kind, number)) {
+        match notation::parse(text, &|kind, number| self.placeholder(kind, number)) {
             Ok(Bson::Document(document)) => document,
             other => panic!("a document, not {other:?}: {text}"),
         }
@@ -282,7 +294,7 @@ impl Interpreter {
     /// `orders {…} {…}`.
     fn collection_and_values(&self, text: &str) -> (String, Vec<Bson>) {
         let (collection, values) = text.split_once(' ').unwrap_or((text, ""));
-        let values = notation::parse_all(values, &|kind, number| self.seen.value(kind, number));
+        let values = notation::parse_all(values, &|kind, number| self.placeholder(kind, number));
         (collection.to_owned(), values.unwrap_or_else(|error| panic!("{text}: {error}")))
     }
 }

@@ -33,11 +33,7 @@ pub(super) fn prepare(folder: &Path) -> Result<()> {
     if !folder.try_exists().map_err(Error::io(DOING))? {
         return Ok(());
     }
-    if !folder
-        .join("version")
-        .try_exists()
-        .map_err(Error::io(DOING))?
-    {
+    if !folder.join("version").try_exists().map_err(Error::io(DOING))? {
         // The tree writes its version last: without it, nothing was ever stored here.
         return fs::remove_dir_all(folder).map_err(Error::io("remove a half-made folder"));
     }
@@ -50,13 +46,8 @@ pub(super) fn prepare(folder: &Path) -> Result<()> {
 /// Empties all journals, once everything in them is in sorted files.
 pub(super) fn clear(folder: &Path) -> Result<()> {
     for (_, path) in journals(folder)? {
-        let file = OpenOptions::new()
-            .write(true)
-            .open(path)
-            .map_err(Error::io(DOING))?;
-        file.set_len(0)
-            .and_then(|()| file.sync_all())
-            .map_err(Error::io("empty the journal"))?;
+        let file = OpenOptions::new().write(true).open(path).map_err(Error::io(DOING))?;
+        file.set_len(0).and_then(|()| file.sync_all()).map_err(Error::io("empty the journal"))?;
     }
     Ok(())
 }
@@ -67,9 +58,7 @@ fn journals(folder: &Path) -> Result<Vec<(u64, PathBuf)>> {
     for entry in fs::read_dir(folder).map_err(Error::io(DOING))? {
         let path = entry.map_err(Error::io(DOING))?.path();
         let name = path.file_name().and_then(|name| name.to_str());
-        let number = name
-            .and_then(|name| name.strip_suffix(".jnl"))
-            .and_then(|n| n.parse().ok());
+        let number = name.and_then(|name| name.strip_suffix(".jnl")).and_then(|n| n.parse().ok());
         if let Some(number) = number {
             found.push((number, path));
         }
@@ -79,11 +68,7 @@ fn journals(folder: &Path) -> Result<Vec<(u64, PathBuf)>> {
 }
 
 fn cut_torn_end(path: &Path) -> Result<()> {
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open(path)
-        .map_err(Error::io(DOING))?;
+    let file = OpenOptions::new().read(true).write(true).open(path).map_err(Error::io(DOING))?;
     let mut scan = Scan::new(file)?;
     let mut end = 0;
     while let Some(next) = scan.batch(end)? {
@@ -93,15 +78,10 @@ fn cut_torn_end(path: &Path) -> Result<()> {
         return Ok(());
     }
     if scan.has_batch_after(end)? {
-        return Err(Error::Corrupt(format!(
-            "the journal {} at byte {end}",
-            path.display()
-        )));
+        return Err(Error::Corrupt(format!("the journal {} at byte {end}", path.display())));
     }
     let file = scan.reader.get_mut();
-    file.set_len(end)
-        .and_then(|()| file.sync_all())
-        .map_err(Error::io("cut the journal"))
+    file.set_len(end).and_then(|()| file.sync_all()).map_err(Error::io("cut the journal"))
 }
 
 struct Scan {
@@ -115,12 +95,7 @@ struct Scan {
 impl Scan {
     fn new(file: File) -> Result<Self> {
         let len = file.metadata().map_err(Error::io(DOING))?.len();
-        Ok(Self {
-            reader: BufReader::with_capacity(256 << 10, file),
-            position: 0,
-            len,
-            seqno: None,
-        })
+        Ok(Self { reader: BufReader::with_capacity(256 << 10, file), position: 0, len, seqno: None })
     }
 
     /// Where the batch that starts at `start` ends, or nothing if it is not whole.
@@ -155,8 +130,7 @@ impl Scan {
                     let head = self.take::<20>()?;
                     hash.update(&head);
                     let [.., k0, k1, _, _, _, _, v0, v1, v2, v3] = head;
-                    u64::from(u16::from_le_bytes([k0, k1]))
-                        + u64::from(u32::from_le_bytes([v0, v1, v2, v3]))
+                    u64::from(u16::from_le_bytes([k0, k1])) + u64::from(u32::from_le_bytes([v0, v1, v2, v3]))
                 }
                 [4] => 8,
                 _ => return Ok(None),
@@ -182,11 +156,7 @@ impl Scan {
         let used = self.last_used(start)?.saturating_sub(start);
         self.seek(start)?;
         let mut rest = Vec::new();
-        self.reader
-            .by_ref()
-            .take(used)
-            .read_to_end(&mut rest)
-            .map_err(Error::io(DOING))?;
+        self.reader.by_ref().take(used).read_to_end(&mut rest).map_err(Error::io(DOING))?;
         self.position = UNKNOWN;
         for (offset, window) in (start..).zip(rest.windows(MAGIC.len())) {
             if window == MAGIC && self.batch(offset + 4)?.is_some() {
@@ -217,9 +187,7 @@ impl Scan {
 
     fn seek(&mut self, position: u64) -> Result<()> {
         if position != self.position {
-            self.reader
-                .seek(SeekFrom::Start(position))
-                .map_err(Error::io(DOING))?;
+            self.reader.seek(SeekFrom::Start(position)).map_err(Error::io(DOING))?;
             self.position = position;
         }
         Ok(())
@@ -240,9 +208,7 @@ impl Scan {
         let mut left = count;
         let mut buffer = [0; 4096];
         while left > 0 {
-            let step = usize::try_from(left)
-                .unwrap_or(usize::MAX)
-                .min(buffer.len());
+            let step = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
             let (part, _) = buffer.split_at_mut(step);
             self.reader.read_exact(part)?;
             hash.update(part);

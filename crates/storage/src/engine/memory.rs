@@ -71,16 +71,8 @@ pub(crate) struct Cursor {
 
 impl Cursor {
     pub(super) fn new(rows: Rows, low: Bound<&[u8]>, high: Bound<&[u8]>) -> Self {
-        let (low, high) = (
-            low.map(Slice::copy_from_slice),
-            high.map(Slice::copy_from_slice),
-        );
-        Self {
-            rows,
-            low,
-            high,
-            done: false,
-        }
+        let (low, high) = (low.map(Slice::copy_from_slice), high.map(Slice::copy_from_slice));
+        Self { rows, low, high, done: false }
     }
 
     pub(super) fn next(&mut self) -> Option<(Slice, Slice)> {
@@ -100,21 +92,12 @@ impl Cursor {
         step: impl FnOnce(&mut dyn DoubleEndedIterator<Item = (Slice, Slice)>) -> Option<(Slice, Slice)>,
     ) -> Option<(Slice, Slice)> {
         if self.done
-            || super::is_empty_range(
-                self.low.as_ref().map(AsRef::as_ref),
-                self.high.as_ref().map(AsRef::as_ref),
-            )
+            || super::is_empty_range(self.low.as_ref().map(AsRef::as_ref), self.high.as_ref().map(AsRef::as_ref))
         {
             return None;
         }
-        let bounds = (
-            self.low.as_ref().map(|key| &key[..]),
-            self.high.as_ref().map(|key| &key[..]),
-        );
-        let mut range = self
-            .rows
-            .range::<_, [u8]>(bounds)
-            .map(|(key, value)| (key.clone(), value.clone()));
+        let bounds = (self.low.as_ref().map(|key| &key[..]), self.high.as_ref().map(|key| &key[..]));
+        let mut range = self.rows.range::<_, [u8]>(bounds).map(|(key, value)| (key.clone(), value.clone()));
         let found = step(&mut range);
         self.done = found.is_none();
         found

@@ -69,10 +69,7 @@ impl Builder {
     pub(crate) fn new(first_entry_bytes: usize) -> Self {
         let mut buffer = Vec::with_capacity(HEADER + 8 + first_entry_bytes);
         buffer.resize(HEADER, 0);
-        Self {
-            buffer,
-            entries: Vec::new(),
-        }
+        Self { buffer, entries: Vec::new() }
     }
 
     pub(crate) fn has_room(&self, entry_bytes: usize) -> bool {
@@ -102,29 +99,15 @@ impl Builder {
     }
 
     /// The finished row, and its entries as slices of it. Nothing if no entry is left.
-    pub(crate) fn finish(
-        mut self,
-        before: u64,
-        wall_ms: u64,
-    ) -> Option<(Slice, Slice, Vec<LogEntry>)> {
+    pub(crate) fn finish(mut self, before: u64, wall_ms: u64) -> Option<(Slice, Slice, Vec<LogEntry>)> {
         let (first, ..) = *self.entries.first()?;
-        for (to, from) in self.buffer.iter_mut().zip(
-            before
-                .to_be_bytes()
-                .into_iter()
-                .chain(wall_ms.to_be_bytes()),
-        ) {
+        for (to, from) in self.buffer.iter_mut().zip(before.to_be_bytes().into_iter().chain(wall_ms.to_be_bytes())) {
             *to = from;
         }
         self.buffer.shrink_to_fit();
         let value = Bytes::from(self.buffer);
         let slices = self.entries.into_iter();
-        let entries = slices
-            .map(|(time, start, end)| LogEntry {
-                time,
-                bytes: value.slice(start..end),
-            })
-            .collect();
+        let entries = slices.map(|(time, start, end)| LogEntry { time, bytes: value.slice(start..end) }).collect();
         Some((block_key(first), value, entries))
     }
 }
@@ -153,10 +136,7 @@ impl Block {
 
     /// Its entries in order.
     pub(crate) fn entries(&self) -> Entries {
-        Entries {
-            value: self.value.clone(),
-            at: HEADER,
-        }
+        Entries { value: self.value.clone(), at: HEADER }
     }
 }
 
@@ -182,17 +162,12 @@ impl Iterator for Entries {
         };
         let start = self.at + 8;
         self.at = start + len;
-        Some(Ok(LogEntry {
-            time,
-            bytes: self.value.slice(start..self.at),
-        }))
+        Some(Ok(LogEntry { time, bytes: self.value.slice(start..self.at) }))
     }
 }
 
 fn number(bytes: &[u8]) -> u64 {
-    bytes
-        .iter()
-        .fold(0, |number, byte| (number << 8) | u64::from(*byte))
+    bytes.iter().fold(0, |number, byte| (number << 8) | u64::from(*byte))
 }
 
 fn damaged() -> Error {
@@ -209,11 +184,8 @@ mod tests {
         builder.push(ClusterTime::new(1, 1), &[5, 0, 0, 0, 0]);
         builder.push(ClusterTime::new(1, 2), &[5, 0, 0, 0, 0]);
         let (_, value, entries) = builder.finish(0, 7).unwrap();
-        let read = |value: &[u8]| -> Result<Vec<LogEntry>> {
-            Block::new(Bytes::copy_from_slice(value))?
-                .entries()
-                .collect()
-        };
+        let read =
+            |value: &[u8]| -> Result<Vec<LogEntry>> { Block::new(Bytes::copy_from_slice(value))?.entries().collect() };
         assert_eq!(read(&value).unwrap(), entries);
         for end in 0..value.len() {
             match read(&value[..end]) {

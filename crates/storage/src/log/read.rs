@@ -13,12 +13,7 @@ use crate::{
 };
 
 /// See [`crate::Store::read_log`].
-pub(crate) fn forwards(
-    view: &View,
-    log: &LogState,
-    from: ClusterTime,
-    max_bytes: usize,
-) -> Result<LogBatch> {
+pub(crate) fn forwards(view: &View, log: &LogState, from: ClusterTime, max_bytes: usize) -> Result<LogBatch> {
     check(log, from)?;
     let mut entries: Vec<LogEntry> = Vec::new();
     let mut bytes = 0;
@@ -32,11 +27,7 @@ pub(crate) fn forwards(
                 }
                 let len = entry.bytes.len();
                 if !entries.is_empty() && bytes + len > max_bytes {
-                    return Ok(LogBatch {
-                        entries,
-                        next: entry.time,
-                        complete: false,
-                    });
+                    return Ok(LogBatch { entries, next: entry.time, complete: false });
                 }
                 bytes += len;
                 entries.push(entry);
@@ -44,44 +35,20 @@ pub(crate) fn forwards(
         }
     }
     let next = entries.last().map_or(from, |last| last.time.next());
-    Ok(LogBatch {
-        entries,
-        next,
-        complete: true,
-    })
+    Ok(LogBatch { entries, next, complete: true })
 }
 
 /// See [`crate::Store::read_log_backwards`].
-pub(crate) fn backwards(
-    view: &View,
-    log: &LogState,
-    before: ClusterTime,
-    count: usize,
-) -> Result<Vec<LogEntry>> {
+pub(crate) fn backwards(view: &View, log: &LogState, before: ClusterTime, count: usize) -> Result<Vec<LogEntry>> {
     let mut found = Vec::new();
     let high = block::block_key(before);
-    for segment in log
-        .segments
-        .iter()
-        .rev()
-        .skip_while(|segment| segment.floor >= before)
-    {
-        for row in view
-            .range(
-                &segment.table,
-                Bound::Included(b"b"),
-                Bound::Excluded(&high),
-            )
-            .rev()
-        {
+    for segment in log.segments.iter().rev().skip_while(|segment| segment.floor >= before) {
+        for row in view.range(&segment.table, Bound::Included(b"b"), Bound::Excluded(&high)).rev() {
             if found.len() >= count {
                 return Ok(found);
             }
             let entries: Result<Vec<_>> = Block::new(row?.1)?.entries().collect();
-            let earlier = entries?
-                .into_iter()
-                .rev()
-                .filter(|entry| entry.time < before);
+            let earlier = entries?.into_iter().rev().filter(|entry| entry.time < before);
             found.extend(earlier.take(count - found.len()));
         }
     }
@@ -89,12 +56,7 @@ pub(crate) fn backwards(
 }
 
 /// See [`crate::Store::image`].
-pub(crate) fn image(
-    view: &View,
-    log: &LogState,
-    time: ClusterTime,
-    index: u32,
-) -> Result<Option<Slice>> {
+pub(crate) fn image(view: &View, log: &LogState, time: ClusterTime, index: u32) -> Result<Option<Slice>> {
     match log.segments.get(position(log, time)) {
         Some(segment) => view.get(&segment.table, &block::image_key(time, index)),
         None => Ok(None),
@@ -103,27 +65,21 @@ pub(crate) fn image(
 
 fn check(log: &LogState, from: ClusterTime) -> Result<()> {
     if log.window.lost_before.is_some_and(|lost| from < lost) {
-        return Err(Error::HistoryLost {
-            oldest: log.window.oldest,
-        });
+        return Err(Error::HistoryLost { oldest: log.window.oldest });
     }
     Ok(())
 }
 
 /// The last segment that may hold `time`.
 fn position(log: &LogState, time: ClusterTime) -> usize {
-    log.segments
-        .partition_point(|segment| segment.floor <= time)
-        .saturating_sub(1)
+    log.segments.partition_point(|segment| segment.floor <= time).saturating_sub(1)
 }
 
 /// The blocks of a segment, from the one that may hold `from` on.
 fn blocks_from(view: &View, table: &Table, from: ClusterTime) -> Result<Range> {
     let end = Bound::Excluded(&b"c"[..]);
     let key = block::block_key(from);
-    let before = view
-        .range(table, Bound::Included(b"b"), Bound::Included(&key))
-        .next_back();
+    let before = view.range(table, Bound::Included(b"b"), Bound::Included(&key)).next_back();
     let start = before.transpose()?.map_or(key, |(key, _)| key);
     Ok(view.range(table, Bound::Included(&start), end))
 }

@@ -62,27 +62,14 @@ struct Limits {
 impl Log {
     /// Finds the segments. `lost_before` is what was last recorded by retention: segments before it
     /// were about to be dropped, and are now.
-    pub(crate) fn open(
-        engine: &mut Engine,
-        lost_before: Option<ClusterTime>,
-        options: &Options,
-    ) -> Result<Self> {
-        let mut numbers: Vec<u64> = engine
-            .names()
-            .iter()
-            .filter_map(|name| name.strip_prefix("log-")?.parse().ok())
-            .collect();
+    pub(crate) fn open(engine: &mut Engine, lost_before: Option<ClusterTime>, options: &Options) -> Result<Self> {
+        let mut numbers: Vec<u64> =
+            engine.names().iter().filter_map(|name| name.strip_prefix("log-")?.parse().ok()).collect();
         numbers.sort_unstable();
-        let newest = lost_before.map_or(ClusterTime::ZERO, |lost| {
-            ClusterTime::from_u64(lost.to_u64().saturating_sub(1))
-        });
-        let mut log = Self {
-            segments: Vec::new(),
-            shared: Arc::new([]),
-            newest,
-            lost_before,
-            limits: Limits::new(options),
-        };
+        let newest =
+            lost_before.map_or(ClusterTime::ZERO, |lost| ClusterTime::from_u64(lost.to_u64().saturating_sub(1)));
+        let mut log =
+            Self { segments: Vec::new(), shared: Arc::new([]), newest, lost_before, limits: Limits::new(options) };
         let view = engine.view();
         for number in numbers {
             let table = engine.table(&name(number), Use::Log)?;
@@ -97,6 +84,9 @@ impl Log {
         }
         if log.segments.is_empty() {
             log.add_segment(engine, 1)?;
+        }
+        for (segment, _) in log.segments.iter().rev().skip(1) {
+            engine.seal(&segment.table)?;
         }
         log.share();
         Ok(log)
@@ -117,12 +107,7 @@ impl Log {
     }
 
     /// Records what a group has added.
-    pub(crate) fn grow(
-        &mut self,
-        times: Option<(ClusterTime, ClusterTime)>,
-        bytes: u64,
-        wall_ms: u64,
-    ) {
+    pub(crate) fn grow(&mut self, times: Option<(ClusterTime, ClusterTime)>, bytes: u64, wall_ms: u64) {
         let Some((_, extent)) = self.segments.last_mut() else {
             return;
         };
@@ -137,39 +122,30 @@ impl Log {
     }
 
     pub(crate) fn state(&self) -> LogState {
-        let filled = || {
-            self.segments
-                .iter()
-                .map(|(_, extent)| extent)
-                .filter(|e| e.first.is_some())
-        };
+        let filled = || self.segments.iter().map(|(_, extent)| extent).filter(|e| e.first.is_some());
         let first = filled().next();
         let window = LogWindow {
-            oldest: first
-                .and_then(|extent| extent.first)
-                .unwrap_or(self.newest.next()),
+            oldest: first.and_then(|extent| extent.first).unwrap_or(self.newest.next()),
             newest: self.newest,
             bytes: self.bytes(),
             lost_before: self.lost_before,
             oldest_wall_ms: first.map_or(0, |extent| extent.first_wall_ms),
             newest_wall_ms: filled().next_back().map_or(0, |extent| extent.last_wall_ms),
         };
-        LogState {
-            segments: Arc::clone(&self.shared),
-            window,
-        }
+        LogState { segments: Arc::clone(&self.shared), window }
     }
 
     /// Starts a new segment if the current one is large or old enough. True if it did.
     pub(crate) fn roll_over(&mut self, engine: &mut Engine, wall_ms: u64) -> Result<bool> {
-        let Some((_, extent)) = self.segments.last() else {
+        let Some((segment, extent)) = self.segments.last() else {
             return Ok(false);
         };
         if extent.first.is_none() || !self.limits.is_full(extent, wall_ms) {
             return Ok(false);
         }
-        let number = extent.number + 1;
+        let (number, full) = (extent.number + 1, segment.table.clone());
         self.add_segment(engine, number)?;
+        engine.seal(&full)?;
         self.share();
         Ok(true)
     }
@@ -207,22 +183,12 @@ impl Log {
     fn add_segment(&mut self, engine: &mut Engine, number: u64) -> Result<()> {
         let table = engine.table(&name(number), Use::Log)?;
         let floor = self.newest.next();
-        self.segments.push((
-            Segment { table, floor },
-            Extent {
-                number,
-                ..Extent::default()
-            },
-        ));
+        self.segments.push((Segment { table, floor }, Extent { number, ..Extent::default() }));
         Ok(())
     }
 
     fn share(&mut self) {
-        self.shared = self
-            .segments
-            .iter()
-            .map(|(segment, _)| segment.clone())
-            .collect();
+        self.shared = self.segments.iter().map(|(segment, _)| segment.clone()).collect();
     }
 }
 
@@ -241,16 +207,12 @@ impl Limits {
         #[expect(clippy::cast_precision_loss, reason = "there are fewer than 16 steps")]
         let step = |age: f64| (age / SEGMENTS as f64).max(SEGMENT_AGE_MIN_MS);
         extent.bytes >= self.segment_bytes
-            || self
-                .age_ms
-                .is_some_and(|age| since(wall_ms, extent.first_wall_ms) >= step(age))
+            || self.age_ms.is_some_and(|age| since(wall_ms, extent.first_wall_ms) >= step(age))
     }
 
     fn is_excess(&self, bytes: u64, extent: &Extent, wall_ms: u64) -> bool {
         let large = bytes > self.bytes;
-        let old = self
-            .age_ms
-            .map(|age| since(wall_ms, extent.last_wall_ms) > age);
+        let old = self.age_ms.map(|age| since(wall_ms, extent.last_wall_ms) > age);
         match (old, self.retain) {
             (None, _) => large,
             (Some(old), Retain::WhicheverKeepsMore) => large && old,
@@ -259,10 +221,7 @@ impl Limits {
     }
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "milliseconds of ages far below 2^53"
-)]
+#[expect(clippy::cast_precision_loss, reason = "milliseconds of ages far below 2^53")]
 fn since(now_ms: u64, then_ms: u64) -> f64 {
     now_ms.saturating_sub(then_ms) as f64
 }
@@ -274,10 +233,7 @@ fn name(number: u64) -> String {
 /// The extent of a stored segment, and its last entry's time.
 fn measure(view: &View, table: &Table, number: u64) -> Result<(Extent, Option<ClusterTime>)> {
     let mut blocks = view.range(table, Bound::Included(b"b"), Bound::Excluded(b"c"));
-    let mut extent = Extent {
-        number,
-        ..Extent::default()
-    };
+    let mut extent = Extent { number, ..Extent::default() };
     let Some(last) = blocks.next_back().transpose()? else {
         return Ok((extent, None));
     };

@@ -23,28 +23,16 @@ fn a_folder_of_another_format_is_refused() {
     assert_eq!(fs::read_to_string(&format).unwrap(), "1\n");
     fs::write(&format, "2\n").unwrap();
     let error = open_at(folder.path()).err().unwrap();
-    assert!(matches!(
-        error,
-        Error::Format {
-            found: 2,
-            supported: 1
-        }
-    ));
+    assert!(matches!(error, Error::Format { found: 2, supported: 1 }));
     fs::write(&format, "one").unwrap();
-    assert!(matches!(
-        open_at(folder.path()).err().unwrap(),
-        Error::Corrupt(_)
-    ));
+    assert!(matches!(open_at(folder.path()).err().unwrap(), Error::Corrupt(_)));
 }
 
 #[test]
 fn a_folder_of_someone_else_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("thesis.tex"), "x").unwrap();
-    assert!(matches!(
-        open_at(folder.path()).err().unwrap(),
-        Error::Foreign { .. }
-    ));
+    assert!(matches!(open_at(folder.path()).err().unwrap(), Error::Foreign { .. }));
     let left: Vec<_> = fs::read_dir(folder.path()).unwrap().collect();
     assert_eq!(left.len(), 1);
 }

@@ -35,10 +35,7 @@ fn a_group_is_one_batch_and_reads_itself() {
         let now = store.snapshot();
         assert_eq!((get(&now, "a"), get(&now, "b")), (None, Some("2".into())));
         let groups = recorder.groups.lock();
-        let numbers: Vec<Vec<i64>> = groups
-            .iter()
-            .map(|group| group.iter().map(number).collect())
-            .collect();
+        let numbers: Vec<Vec<i64>> = groups.iter().map(|group| group.iter().map(number).collect()).collect();
         assert_eq!(numbers, [[1, 2]]);
     });
 }
@@ -90,10 +87,7 @@ fn a_failing_write_leaves_nothing() {
         drop(release);
         assert!(matches!(refused.recv().unwrap(), Err(Error::Refused)));
         assert!(matches!(panicked.recv().unwrap(), Err(Error::Bug(_))));
-        assert!(matches!(
-            long.recv().unwrap(),
-            Err(Error::KeyTooLong { .. })
-        ));
+        assert!(matches!(long.recv().unwrap(), Err(Error::KeyTooLong { .. })));
         assert!(matches!(not_bson.recv().unwrap(), Err(Error::Bug(_))));
         assert!(matches!(twice.recv().unwrap(), Err(Error::Bug(_))));
         good.recv().unwrap().unwrap();
@@ -156,9 +150,7 @@ fn a_savepoint_reaches_over_blocks() {
 fn first_of_a_range_merges_the_group_with_the_store() {
     on_both_open(|store, _, _| {
         write(&store, |commit| {
-            ["b", "d", "f"]
-                .into_iter()
-                .for_each(|key| put(commit, key, "stored"));
+            ["b", "d", "f"].into_iter().for_each(|key| put(commit, key, "stored"));
             Ok(())
         })
         .unwrap();
@@ -166,9 +158,7 @@ fn first_of_a_range_merges_the_group_with_the_store() {
             let first = |commit: &Commit<'_>, low: &str| {
                 let low = Bound::Excluded(low.as_bytes());
                 let row = commit.range_first(Space::Records, low, Bound::Excluded(b"g"))?;
-                Ok::<_, Error>(
-                    row.map(|(key, value)| (String::from_utf8(key.to_vec()).unwrap(), value.len())),
-                )
+                Ok::<_, Error>(row.map(|(key, value)| (String::from_utf8(key.to_vec()).unwrap(), value.len())))
             };
             put(commit, "a", "x");
             put(commit, "d", "xx");
@@ -195,14 +185,8 @@ fn ranges_go_both_ways_and_outlive_their_snapshot() {
         .unwrap();
         let range = |low, high| store.snapshot().range(Space::Indexes, low, high);
         let all = |range: crate::Range| range.map(|row| row.unwrap().0[0]).collect::<Vec<_>>();
-        assert_eq!(
-            all(range(Bound::Included(&[2]), Bound::Excluded(&[5]))),
-            [2, 3, 4]
-        );
-        assert_eq!(
-            all(range(Bound::Excluded(&[2]), Bound::Included(&[5]))),
-            [3, 4, 5]
-        );
+        assert_eq!(all(range(Bound::Included(&[2]), Bound::Excluded(&[5]))), [2, 3, 4]);
+        assert_eq!(all(range(Bound::Excluded(&[2]), Bound::Included(&[5]))), [3, 4, 5]);
         assert!(all(range(Bound::Included(&[5]), Bound::Included(&[2]))).is_empty());
         assert!(all(range(Bound::Excluded(&[5]), Bound::Excluded(&[5]))).is_empty());
         let mut ends = range(Bound::Unbounded, Bound::Unbounded);
@@ -253,10 +237,7 @@ fn a_group_is_visible_before_it_is_acknowledged_and_never_in_part() {
                 while !stop.load(Ordering::Acquire) {
                     let now = store.snapshot();
                     assert_eq!(get(&now, "left"), get(&now, "right"));
-                    let entries = store
-                        .read_log(ClusterTime::ZERO, usize::MAX)
-                        .unwrap()
-                        .entries;
+                    let entries = store.read_log(ClusterTime::ZERO, usize::MAX).unwrap().entries;
                     assert!(entries.len() % 2 == 0);
                 }
             }
@@ -280,23 +261,14 @@ fn a_group_is_visible_before_it_is_acknowledged_and_never_in_part() {
 #[test]
 fn a_failed_flush_refuses_everything_after() {
     on_both(|location| {
-        let open = || {
-            open_with(
-                location.clone(),
-                TestClock::at(1_000_000),
-                Options::default(),
-            )
-        };
+        let open = || open_with(location.clone(), TestClock::at(1_000_000), Options::default());
         let store = open().unwrap();
         write(&store, |commit| {
             put(commit, "a", "1");
             Ok(())
         })
         .unwrap();
-        store
-            .shared()
-            .fail_next_flush
-            .store(true, Ordering::Release);
+        store.shared().fail_next_flush.store(true, Ordering::Release);
         let release = hold(&store);
         let lost = submit(&store, |commit| {
             put(commit, "a", "2");
@@ -321,18 +293,13 @@ fn a_failed_flush_refuses_everything_after() {
 
 #[test]
 fn a_full_queue_answers_busy() {
-    let options = Options {
-        queue_max: 2,
-        ..Options::default()
-    };
+    let options = Options { queue_max: 2, ..Options::default() };
     let store = open_with(Location::Memory, TestClock::at(0), options).unwrap();
     let release = hold(&store);
     let queued = [submit(&store, |_| Ok(())), submit(&store, |_| Ok(()))];
     assert!(matches!(write(&store, |_| Ok(())), Err(Error::Busy)));
     drop(release);
-    queued
-        .iter()
-        .for_each(|answer| answer.recv().unwrap().unwrap());
+    queued.iter().for_each(|answer| answer.recv().unwrap().unwrap());
     write(&store, |_| Ok(())).unwrap();
 }
 
@@ -354,19 +321,11 @@ fn closing_finishes_what_is_queued() {
             move || store.close()
         });
         drop(release);
-        queued
-            .iter()
-            .for_each(|answer| answer.recv().unwrap().unwrap());
+        queued.iter().for_each(|answer| answer.recv().unwrap().unwrap());
         closing.join().unwrap().unwrap();
         store.close().unwrap();
-        assert!(matches!(
-            store.snapshot().get(Space::Records, b"a"),
-            Err(Error::Closed)
-        ));
-        assert!(matches!(
-            store.read_log(ClusterTime::ZERO, 1),
-            Err(Error::Closed)
-        ));
+        assert!(matches!(store.snapshot().get(Space::Records, b"a"), Err(Error::Closed)));
+        assert!(matches!(store.read_log(ClusterTime::ZERO, 1), Err(Error::Closed)));
     });
 }
 
@@ -380,10 +339,7 @@ fn the_last_clone_may_go_on_the_commit_thread() {
         drop(inside);
         sender.send(outcome).unwrap();
     };
-    store.submit(Box::new(Job {
-        apply: |_: &mut Commit<'_>| Ok(()),
-        finish,
-    }));
+    store.submit(Box::new(Job { apply: |_: &mut Commit<'_>| Ok(()), finish }));
     drop(store);
     drop(release);
     done.recv().unwrap().unwrap();
@@ -391,18 +347,9 @@ fn the_last_clone_may_go_on_the_commit_thread() {
 
 #[test]
 fn a_large_group_is_cut_by_its_bytes() {
-    let options = Options {
-        group_bytes_max: 1_000,
-        ..Options::default()
-    };
+    let options = Options { group_bytes_max: 1_000, ..Options::default() };
     let recorder = Arc::new(Recorder::default());
-    let store = Store::open(
-        Location::Memory,
-        TestClock::at(0),
-        options,
-        recorder.clone(),
-    )
-    .unwrap();
+    let store = Store::open(Location::Memory, TestClock::at(0), options, recorder.clone()).unwrap();
     let release = hold(&store);
     let queued: Vec<_> = (0..10)
         .map(|number| {
@@ -414,8 +361,6 @@ fn a_large_group_is_cut_by_its_bytes() {
         })
         .collect();
     drop(release);
-    queued
-        .iter()
-        .for_each(|answer| answer.recv().unwrap().unwrap());
+    queued.iter().for_each(|answer| answer.recv().unwrap().unwrap());
     assert!(recorder.groups.lock().iter().all(|group| group.len() == 2));
 }

@@ -45,19 +45,11 @@ fn the_clock_never_goes_back_even_across_restarts() {
 #[test]
 fn a_new_log_is_empty_and_has_lost_nothing() {
     on_both_open(|store, _, _| {
-        let expected = LogWindow {
-            oldest: ClusterTime::new(0, 1),
-            ..LogWindow::default()
-        };
+        let expected = LogWindow { oldest: ClusterTime::new(0, 1), ..LogWindow::default() };
         assert_eq!(store.window(), expected);
         let batch = store.read_log(ClusterTime::ZERO, 1).unwrap();
         assert!(batch.entries.is_empty() && batch.complete && batch.next == ClusterTime::ZERO);
-        assert!(
-            store
-                .read_log_backwards(ClusterTime::MAX, 1)
-                .unwrap()
-                .is_empty()
-        );
+        assert!(store.read_log_backwards(ClusterTime::MAX, 1).unwrap().is_empty());
         assert_eq!(store.image(ClusterTime::ZERO, 0).unwrap(), None);
     });
 }
@@ -88,16 +80,8 @@ fn fill(store: &Store, numbers: std::ops::Range<i64>) -> Vec<ClusterTime> {
 #[test]
 fn the_log_reads_from_any_time_in_both_directions() {
     on_both(|location| {
-        let options = Options {
-            oplog_bytes: 1 << 40,
-            ..Options::default()
-        };
-        // Tiny segments although nothing is dropped: the size is set for the segments' sake.
-        let options = Options {
-            oplog_bytes: 16 << 20,
-            oplog_hours: 1e6,
-            ..options
-        };
+        // The age keeps everything, the size makes small segments.
+        let options = Options { oplog_bytes: 16 << 20, oplog_hours: 1e6, ..Options::default() };
         let clock = TestClock::at(1_000_000);
         let store = open_with(location.clone(), clock.clone(), options.clone()).unwrap();
         let times = fill(&store, 0..100);
@@ -107,41 +91,28 @@ fn the_log_reads_from_any_time_in_both_directions() {
             assert_eq!(store.window().newest, times[99]);
             for (index, time) in times.iter().enumerate() {
                 let batch = store.read_log(*time, 200_000).unwrap();
-                let expected: Vec<usize> = (index..100.min(index + 3)).collect();
+                let place = i64::try_from(index).unwrap();
+                let expected: Vec<i64> = (place..100.min(place + 3)).collect();
                 let found: Vec<i64> = batch.entries.iter().map(number).collect();
-                assert_eq!(
-                    found.iter().map(|n| *n as usize).collect::<Vec<_>>(),
-                    expected
-                );
+                assert_eq!(found, expected);
                 assert_eq!(batch.entries[0].time, *time);
                 assert_eq!(batch.complete, index >= 97);
                 let one = store.read_log(*time, 0).unwrap();
                 assert_eq!(one.entries.len(), 1);
                 let before = store.read_log_backwards(*time, 4).unwrap();
                 let found: Vec<i64> = before.iter().map(number).collect();
-                let expected: Vec<i64> = (0..index as i64).rev().take(4).collect();
+                let expected: Vec<i64> = (0..place).rev().take(4).collect();
                 assert_eq!(found, expected);
                 let image = store.image(*time, 1).unwrap();
                 assert_eq!(image.is_some(), index % 3 == 0);
                 assert_eq!(store.image(*time, 0).unwrap(), None);
             }
-            assert_eq!(
-                read_from(store, ClusterTime::ZERO),
-                (0..100).collect::<Vec<_>>()
-            );
-            assert_eq!(
-                read_from(store, times[40].next()),
-                (41..100).collect::<Vec<_>>()
-            );
+            assert_eq!(read_from(store, ClusterTime::ZERO), (0..100).collect::<Vec<_>>());
+            assert_eq!(read_from(store, times[40].next()), (41..100).collect::<Vec<_>>());
             let end = store.read_log(times[99].next(), 1).unwrap();
             assert!(end.entries.is_empty() && end.complete && end.next == times[99].next());
-            let all = store
-                .read_log_backwards(ClusterTime::MAX, usize::MAX)
-                .unwrap();
-            assert_eq!(
-                all.iter().rev().map(number).collect::<Vec<_>>(),
-                (0..100).collect::<Vec<_>>()
-            );
+            let all = store.read_log_backwards(ClusterTime::MAX, usize::MAX).unwrap();
+            assert_eq!(all.iter().rev().map(number).collect::<Vec<_>>(), (0..100).collect::<Vec<_>>());
         };
         check(&store);
         let window = store.window();
@@ -158,10 +129,7 @@ fn the_log_reads_from_any_time_in_both_directions() {
 #[test]
 fn history_above_the_size_is_dropped_and_said_to_be_lost() {
     on_both(|location| {
-        let options = Options {
-            oplog_bytes: 3 << 20,
-            ..Options::default()
-        };
+        let options = Options { oplog_bytes: 3 << 20, ..Options::default() };
         let clock = TestClock::at(1_000_000);
         let store = open_with(location.clone(), clock.clone(), options.clone()).unwrap();
         let before = store.snapshot();
@@ -181,10 +149,7 @@ fn history_above_the_size_is_dropped_and_said_to_be_lost() {
             }
             // Exactly the first time that was kept can be read, the one before cannot.
             let last_lost = ClusterTime::from_u64(lost.to_u64() - 1);
-            assert!(matches!(
-                store.read_log(last_lost, 1),
-                Err(Error::HistoryLost { .. })
-            ));
+            assert!(matches!(store.read_log(last_lost, 1), Err(Error::HistoryLost { .. })));
             let kept = read_from(store, lost);
             assert_eq!(kept.last(), Some(&199));
             let expected: Vec<i64> = (kept[0]..200).collect();
@@ -195,8 +160,7 @@ fn history_above_the_size_is_dropped_and_said_to_be_lost() {
         };
         check(&store);
         // Snapshots taken before still read what they held.
-        let found =
-            crate::log::read::forwards(&early.view, &early.log, times[0], usize::MAX).unwrap();
+        let found = crate::log::read::forwards(&early.view, &early.log, times[0], usize::MAX).unwrap();
         assert_eq!(found.entries.len(), 30);
         drop((before, early));
         store.close().unwrap();
@@ -205,9 +169,7 @@ fn history_above_the_size_is_dropped_and_said_to_be_lost() {
             let store = open_with(location.clone(), clock, options).unwrap();
             assert_eq!(store.window(), window);
             check(&store);
-            let tables = std::fs::read_dir(folder.join("data/keyspaces"))
-                .unwrap()
-                .count();
+            let tables = std::fs::read_dir(folder.join("data/keyspaces")).unwrap().count();
             assert!(tables <= 6 + 1 + 4, "{tables} tables");
         }
     });
@@ -222,12 +184,7 @@ fn history_past_the_age_is_dropped() {
         (Retain::WhicheverKeepsMore, 1 << 40, 0..40),
         (Retain::WhicheverKeepsLess, 0, 39..40),
     ] {
-        let options = Options {
-            oplog_bytes: size,
-            oplog_hours: 32.0,
-            retain,
-            ..Options::default()
-        };
+        let options = Options { oplog_bytes: size, oplog_hours: 32.0, retain, ..Options::default() };
         let clock = TestClock::at(0);
         let store = open_with(Location::Memory, clock.clone(), options).unwrap();
         for number in 0..40 {
@@ -260,10 +217,7 @@ fn entries_larger_than_a_block_have_one_of_their_own() {
         })
         .unwrap();
         assert_eq!(read_from(&store, ClusterTime::ZERO), [1, 2, 3, 4, 5]);
-        let entries = store
-            .read_log(ClusterTime::ZERO, usize::MAX)
-            .unwrap()
-            .entries;
+        let entries = store.read_log(ClusterTime::ZERO, usize::MAX).unwrap().entries;
         assert_eq!(*recorder.groups.lock(), [entries]);
     });
 }

@@ -4,7 +4,7 @@ use std::{fs, path::PathBuf};
 
 use super::*;
 
-/// A copy of a folder as a crash would leave it, taken after each of some groups. Group `n` puts
+/// A folder as a crash leaves it after some groups. Group `n` puts
 /// `n` under "left" and "right" and logs `n`.
 struct Crash {
     folder: tempfile::TempDir,
@@ -29,9 +29,11 @@ impl Crash {
             .unwrap();
             ends.push(used(&journal));
         }
-        let copy = tempfile::tempdir().unwrap();
-        copy_folder(folder.path(), copy.path());
-        Self { folder: copy, ends }
+        abandon(store);
+        // Fewer zeros at the end, so that copies are quick.
+        let file = fs::OpenOptions::new().write(true).open(&journal).unwrap();
+        file.set_len(used(&journal) + 100).unwrap();
+        Self { folder, ends }
     }
 
     /// Opens a copy with a changed journal; returns the last group that is there.
@@ -44,7 +46,7 @@ impl Crash {
         fs::write(&journal, bytes).unwrap();
 
         let last = look(&open_at(copy.path())?);
-        // It can be written to, and what is written is there after a clean restart too.
+        // It can be written to, and what is written is there after the next crash too.
         let store = open_at(copy.path())?;
         assert_eq!(look(&store), last);
         write(&store, move |commit| {
@@ -55,24 +57,25 @@ impl Crash {
             Ok(())
         })
         .unwrap();
-        let crashed = tempfile::tempdir().unwrap();
-        copy_folder(copy.path(), crashed.path());
-        store.close().unwrap();
-        drop(store);
+        abandon(store);
+        // Once after the crash, once after the clean stop at the end of that.
         assert_eq!(look(&open_at(copy.path())?), last + 1);
-        assert_eq!(look(&open_at(crashed.path())?), last + 1);
+        assert_eq!(look(&open_at(copy.path())?), last + 1);
         Ok(last)
     }
+}
+
+/// Ends a store as a crash would: a store that has failed leaves its files as they are.
+fn abandon(store: Store) {
+    store.shared().failed.store(true, Ordering::Release);
+    store.close().unwrap();
 }
 
 fn look(store: &Store) -> i64 {
     let now = store.snapshot();
     assert_eq!(get(&now, "left"), get(&now, "right"));
     let last = get(&now, "left").map_or(0, |left| left.parse().unwrap());
-    assert_eq!(
-        read_from(store, ClusterTime::ZERO),
-        (1..=last).collect::<Vec<_>>()
-    );
+    assert_eq!(read_from(store, ClusterTime::ZERO), (1..=last).collect::<Vec<_>>());
     last
 }
 
@@ -89,10 +92,7 @@ fn only_journal(folder: &Path) -> PathBuf {
 /// Bytes of a journal before its zeros.
 fn used(journal: &Path) -> u64 {
     let bytes = fs::read(journal).unwrap();
-    bytes
-        .iter()
-        .rposition(|byte| *byte != 0)
-        .map_or(0, |last| last as u64 + 1)
+    bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last as u64 + 1)
 }
 
 fn copy_folder(from: &Path, to: &Path) {
@@ -103,29 +103,15 @@ fn copy_folder(from: &Path, to: &Path) {
         if entry.file_type().unwrap().is_dir() {
             copy_folder(&entry.path(), &target);
         } else {
-            // Without the zeros at the end, for speed: the journal may be of any length.
-            let mut bytes = fs::read(entry.path()).unwrap();
-            if target
-                .extension()
-                .is_some_and(|extension| extension == "jnl")
-            {
-                let used = used(&entry.path());
-                bytes.truncate(usize::try_from(used).unwrap() + 100);
-            }
-            fs::write(target, bytes).unwrap();
+            fs::copy(entry.path(), target).unwrap();
         }
     }
 }
 
 /// Places worth breaking in the last group: its borders, its first and last bytes, its middle.
 fn places(crash: &Crash) -> Vec<usize> {
-    let [.., start, end] = crash.ends[..] else {
-        panic!("too few groups")
-    };
-    let (start, end) = (
-        usize::try_from(start).unwrap(),
-        usize::try_from(end).unwrap(),
-    );
+    let [.., start, end] = crash.ends[..] else { panic!("too few groups") };
+    let (start, end) = (usize::try_from(start).unwrap(), usize::try_from(end).unwrap());
     let mut places = vec![start, (start + end) / 2, end - 1];
     places.extend([1, 5, 13, 14, 20, 34, 40].map(|offset| start + offset));
     places.extend([2, 4, 5, 12, 13, 60].map(|offset| end - offset));
@@ -143,17 +129,9 @@ fn an_untouched_journal_brings_everything_back() {
 fn a_truncated_journal_brings_back_whole_groups() {
     let crash = Crash::after(3);
     for place in places(&crash) {
-        assert_eq!(
-            crash.reopen(|bytes| bytes.truncate(place)).unwrap(),
-            2,
-            "at {place}"
-        );
+        assert_eq!(crash.reopen(|bytes| bytes.truncate(place)).unwrap(), 2, "at {place}");
         // The same, but the file keeps its length.
-        assert_eq!(
-            crash.reopen(|bytes| bytes[place..].fill(0)).unwrap(),
-            2,
-            "zeros at {place}"
-        );
+        assert_eq!(crash.reopen(|bytes| bytes[place..].fill(0)).unwrap(), 2, "zeros at {place}");
     }
     for (group, end) in (0_i64..).zip(&crash.ends) {
         let end = usize::try_from(*end).unwrap();
@@ -167,12 +145,7 @@ fn a_hole_in_the_last_group_drops_that_group() {
     let start = usize::try_from(crash.ends[2]).unwrap();
     // The journal's checksum does not cover the batch's number (bytes 5 to 12): a torn page can only
     // turn it into zeros.
-    assert_eq!(
-        crash
-            .reopen(|bytes| bytes[start + 5..start + 13].fill(0))
-            .unwrap(),
-        2
-    );
+    assert_eq!(crash.reopen(|bytes| bytes[start + 5..start + 13].fill(0)).unwrap(), 2);
     for place in places(&crash) {
         if place == start + 5 {
             continue;
@@ -180,12 +153,7 @@ fn a_hole_in_the_last_group_drops_that_group() {
         let reopened = crash.reopen(|bytes| bytes[place] ^= 0x55);
         assert_eq!(reopened.unwrap(), 2, "at {place}");
     }
-    assert_eq!(
-        crash
-            .reopen(|bytes| bytes[start + 100..start + 4_000].fill(0))
-            .unwrap(),
-        2
-    );
+    assert_eq!(crash.reopen(|bytes| bytes[start + 100..start + 4_000].fill(0)).unwrap(), 2);
 }
 
 #[test]
@@ -196,9 +164,7 @@ fn garbage_after_the_last_group_is_cut() {
     for first in 0..=255 {
         let mut garbage = vec![first];
         for _ in 0..200 {
-            random = random
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1);
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             garbage.push(random.to_be_bytes()[0]);
         }
         // Opening is enough here: `reopen` is slow.
@@ -231,10 +197,40 @@ fn everything_comes_back_after_a_clean_stop_too() {
             Ok(())
         })
         .unwrap();
-        assert_eq!(
-            keys(&store.snapshot(), Space::Records).len(),
-            usize::try_from(round).unwrap() + 1
-        );
+        assert_eq!(keys(&store.snapshot(), Space::Records).len(), usize::try_from(round).unwrap() + 1);
         store.close().unwrap();
     }
+}
+
+#[test]
+fn many_small_groups_become_files_while_more_arrive() {
+    let folder = tempfile::tempdir().unwrap();
+    let location = Location::Folder(folder.path().to_owned());
+    let options =
+        Options { memtable_bytes: 64 << 10, flush: crate::Flush::Never, oplog_bytes: 1, ..Options::default() };
+    let clock = TestClock::at(1_000_000);
+    let store = open_with(location.clone(), clock.clone(), options.clone()).unwrap();
+    let answers: Vec<_> = (0..20_000)
+        .map(|number| {
+            submit(&store, move |commit| {
+                put(commit, &format!("{number:06}"), &"x".repeat(200));
+                append(commit, number);
+                Ok(())
+            })
+        })
+        .collect();
+    answers.iter().for_each(|answer| answer.recv().unwrap().unwrap());
+    for number in 20_000..24_000 {
+        write(&store, move |commit| {
+            put(commit, &format!("{number:06}"), &"x".repeat(200));
+            Ok(())
+        })
+        .unwrap();
+    }
+    assert_eq!(keys(&store.snapshot(), Space::Records).len(), 24_000);
+    store.close().unwrap();
+    drop(store);
+    assert_eq!(used(&only_journal(folder.path())), 0);
+    let store = open_with(location, clock, options).unwrap();
+    assert_eq!(keys(&store.snapshot(), Space::Records).len(), 24_000);
 }

@@ -17,9 +17,7 @@ fn fill(store: &Store, prefix: u32, count: u32) {
 
 fn count(store: &Store, prefix: u32) -> usize {
     let all = keys(&store.snapshot(), Space::Records);
-    all.iter()
-        .filter(|key| key.starts_with(&prefix.to_be_bytes()))
-        .count()
+    all.iter().filter(|key| key.starts_with(&prefix.to_be_bytes())).count()
 }
 
 fn wait_until_gone(store: &Store, prefix: u32) {
@@ -45,10 +43,7 @@ fn a_dropped_prefix_goes_and_its_neighbours_stay() {
         .unwrap();
         wait_until_gone(&store, 7);
         wait_until_gone(&store, u32::MAX);
-        assert_eq!(
-            [count(&store, 0), count(&store, 6), count(&store, 8)],
-            [3_500; 3]
-        );
+        assert_eq!([count(&store, 0), count(&store, 6), count(&store, 8)], [3_500; 3]);
     });
 }
 
@@ -84,10 +79,7 @@ fn a_sweep_survives_a_restart() {
     store.close().unwrap();
     drop(store);
     let store = open_at(folder.path()).unwrap();
-    assert!(
-        count(&store, 7) > 0,
-        "the test is too slow to catch the sweep half-way"
-    );
+    assert!(count(&store, 7) > 0, "the test is too slow to catch the sweep half-way");
     wait_until_gone(&store, 7);
     assert_eq!(count(&store, 8), 10);
     store.close().unwrap();

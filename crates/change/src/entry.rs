@@ -1,0 +1,281 @@
+//! Entries of the log as this server writes and reads them: the documents of `local.oplog.rs` (CS-11.1).
+
+mod build;
+mod parse;
+
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use millstream_storage::{ClusterTime, LogEntry};
+use millstream_value::Doc;
+
+pub use self::build::{Retry, Stamp, Target, command, delete, insert, noop, replace, update};
+use crate::{Error, Result};
+
+/// One entry of the log, read once and shared by all watchers. Cheap to clone.
+#[derive(Clone)]
+pub struct Entry(Arc<Inner>);
+
+struct Inner {
+    time: ClusterTime,
+    wall_ms: i64,
+    /// The entry, or the entries of a large transaction one after the other.
+    bytes: Bytes,
+    /// Session and transaction number, where they are shown in events (CS-2.9.3).
+    transaction: Option<(Span, i64)>,
+    /// The entry before this one in a large transaction.
+    previous: Option<ClusterTime>,
+    state: State,
+    operations: Operations,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Whole,
+    /// Part of a large transaction: its operations show at the last entry.
+    Partial,
+    /// Not an entry of ours; says what is wrong.
+    Damaged(&'static str),
+}
+
+enum Operations {
+    None,
+    One([Operation; 1]),
+    Many(Vec<Operation>),
+}
+
+impl Operations {
+    fn as_slice(&self) -> &[Operation] {
+        match self {
+            Self::None => &[],
+            Self::One(one) => one,
+            Self::Many(many) => many,
+        }
+    }
+}
+
+/// Where in an entry's bytes something is.
+#[derive(Clone, Copy, Debug, Default)]
+struct Span {
+    start: usize,
+    end: usize,
+}
+
+/// What an operation does, told by the form of its entry (CS-2.1.2, CS-3.4.8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// `op: "i"`.
+    Insert,
+    /// `op: "u"` with a delta.
+    Update,
+    /// `op: "u"` with a whole document.
+    Replace,
+    /// `op: "d"`.
+    Delete,
+    /// `op: "c"`.
+    Command,
+    /// `op: "n"`.
+    Noop,
+    /// `op: "u"` with neither a delta nor a document: an error for whoever reads it (6741200).
+    Unknown,
+}
+
+struct Operation {
+    form: Form,
+    ns: Span,
+    uuid: Option<[u8; 16]>,
+    o: Span,
+    o2: Option<Span>,
+    /// `txnOpIndex`.
+    index: u32,
+    /// Where its pre-image is (CS-9.2.3).
+    image: (ClusterTime, u32),
+    /// The assembled event without and with the expanded fields, made by the first who needs it.
+    events: [OnceLock<Bytes>; 2],
+}
+
+impl Entry {
+    /// Reads an entry. Never fails: what cannot be read is an error for those who look into it.
+    #[must_use]
+    pub fn read(entry: LogEntry) -> Self {
+        Self(Arc::new(parse::entry(entry)))
+    }
+
+    /// Joins the entries of a large transaction, the first one first (CS-2.8.4).
+    pub(crate) fn join(parts: &[Entry]) -> Self {
+        Self(Arc::new(parse::join(parts)))
+    }
+
+    /// Its place in the log.
+    #[must_use]
+    pub fn time(&self) -> ClusterTime {
+        self.0.time
+    }
+
+    /// The entry as it is stored.
+    #[must_use]
+    pub fn bytes(&self) -> &Bytes {
+        &self.0.bytes
+    }
+
+    /// Its operations, those of a group one by one (CS-2.9).
+    ///
+    /// # Errors
+    /// `Damaged` if the entry is not one of ours.
+    pub fn changes(&self) -> Result<impl ExactSizeIterator<Item = Change<'_>>> {
+        match self.0.state {
+            State::Whole => Ok(self.all()),
+            State::Partial => Ok(self.changes_of(&[])),
+            State::Damaged(what) => Err(Error::Damaged { time: self.time(), what }),
+        }
+    }
+
+    /// The operation at a position of [`Entry::changes`].
+    pub(crate) fn change(&self, at: usize) -> Option<Change<'_>> {
+        let operation = self.0.operations.as_slice().get(at)?;
+        Some(Change { entry: &self.0, operation })
+    }
+
+    /// All operations, also those that do not show yet.
+    fn all(&self) -> std::iter::Map<std::slice::Iter<'_, Operation>, impl FnMut(&Operation) -> Change<'_>> {
+        self.changes_of(self.0.operations.as_slice())
+    }
+
+    fn changes_of<'a>(
+        &'a self,
+        operations: &'a [Operation],
+    ) -> std::iter::Map<std::slice::Iter<'a, Operation>, impl FnMut(&'a Operation) -> Change<'a>> {
+        operations.iter().map(|operation| Change { entry: &self.0, operation })
+    }
+
+    /// The entry before this one, if this is the last of a large transaction.
+    pub(crate) fn previous(&self) -> Option<ClusterTime> {
+        self.0.previous
+    }
+
+    /// What it takes of the tail's memory: the entry, and the events that will be made from it.
+    pub(crate) fn weight(&self) -> usize {
+        const FIXED_BYTES: usize = 512;
+        FIXED_BYTES + self.0.bytes.len() * 2 + self.0.operations.as_slice().len() * size_of::<Operation>()
+    }
+}
+
+impl std::fmt::Debug for Entry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        Doc::new(&self.0.bytes).fmt(f)
+    }
+}
+
+/// One operation of an entry.
+#[derive(Clone, Copy)]
+pub struct Change<'a> {
+    entry: &'a Inner,
+    operation: &'a Operation,
+}
+
+impl<'a> Change<'a> {
+    /// Its cluster time: that of the entry, or of the entry that committed the transaction.
+    #[must_use]
+    pub fn time(self) -> ClusterTime {
+        self.entry.time
+    }
+
+    /// When it was written, in unix milliseconds.
+    #[must_use]
+    pub fn wall_ms(self) -> i64 {
+        self.entry.wall_ms
+    }
+
+    /// Position in the transaction or group.
+    #[must_use]
+    pub fn index(self) -> u32 {
+        self.operation.index
+    }
+
+    /// What it does.
+    #[must_use]
+    pub fn form(self) -> Form {
+        self.operation.form
+    }
+
+    /// The namespace in the entry: of commands `<db>.$cmd`.
+    #[must_use]
+    pub fn ns(self) -> &'a str {
+        std::str::from_utf8(self.slice(self.operation.ns)).unwrap_or_default()
+    }
+
+    /// The part of the namespace before the first dot.
+    #[must_use]
+    pub fn db(self) -> &'a str {
+        let ns = self.ns();
+        ns.split_once('.').map_or(ns, |(db, _)| db)
+    }
+
+    /// The part of the namespace after the first dot.
+    #[must_use]
+    pub fn coll(self) -> &'a str {
+        self.ns().split_once('.').map_or("", |(_, coll)| coll)
+    }
+
+    /// Of the collection.
+    #[must_use]
+    pub fn uuid(self) -> Option<[u8; 16]> {
+        self.operation.uuid
+    }
+
+    /// The document, the change or the command.
+    #[must_use]
+    pub fn o(self) -> Doc<'a> {
+        Doc::new(self.slice(self.operation.o))
+    }
+
+    /// What the change applies to, or what a command did away with.
+    #[must_use]
+    pub fn o2(self) -> Option<Doc<'a>> {
+        self.operation.o2.map(|span| Doc::new(self.slice(span)))
+    }
+
+    /// The name of a command: the first field of `o`.
+    #[must_use]
+    pub fn command(self) -> &'a str {
+        match self.operation.form {
+            Form::Command => self.o().elements().next().map_or("", |first| first.key()),
+            Form::Insert | Form::Update | Form::Replace | Form::Delete | Form::Noop | Form::Unknown => "",
+        }
+    }
+
+    /// The collection that a command names in its first field.
+    #[must_use]
+    pub fn named(self) -> Option<&'a str> {
+        self.o().elements().next().and_then(|first| first.as_str())
+    }
+
+    /// The namespaces `[from, to]` of a rename, as database and collection.
+    #[must_use]
+    pub fn renamed(self) -> Option<[(&'a str, &'a str); 2]> {
+        let to = self.o().str("to").filter(|_| self.command() == "renameCollection")?;
+        Some([self.named()?.split_once('.')?, to.split_once('.')?])
+    }
+
+    /// Session and number of the transaction it was part of.
+    #[must_use]
+    pub fn transaction(self) -> Option<(Doc<'a>, i64)> {
+        self.entry.transaction.map(|(span, number)| (Doc::new(self.slice(span)), number))
+    }
+
+    /// Where its pre-image is: an entry's time and a position in that entry.
+    #[must_use]
+    pub fn image(self) -> (ClusterTime, u32) {
+        self.operation.image
+    }
+
+    /// The place for the assembled event of a shape.
+    pub(crate) fn cached(self, expanded: bool) -> &'a OnceLock<Bytes> {
+        let [classic, with_more] = &self.operation.events;
+        if expanded { with_more } else { classic }
+    }
+
+    fn slice(self, span: Span) -> &'a [u8] {
+        self.entry.bytes.get(span.start..span.end).unwrap_or_default()
+    }
+}

@@ -1,0 +1,58 @@
+//! What a watcher and the tail share: the first change not yet looked at, and whom to wake.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Waker;
+
+use millstream_storage::ClusterTime;
+use parking_lot::Mutex;
+
+/// A watcher's place in the routing, from the opening of its stream to the end.
+#[derive(Debug, Default)]
+pub struct Subscription {
+    /// The first routed time that was not scanned yet, as its bits; 0 if there is none.
+    pending: AtomicU64,
+    waker: Mutex<Option<Waker>>,
+}
+
+impl Subscription {
+    /// Whether something may have come. If not, `waker` is woken when it does; it replaces an earlier one.
+    ///
+    /// No wake-up is lost: the waker is stored before the look, and a change is noted before the waker is taken.
+    pub fn poll_ready(&self, waker: &Waker) -> bool {
+        {
+            let mut slot = self.waker.lock();
+            match slot.as_mut() {
+                Some(known) => known.clone_from(waker),
+                None => *slot = Some(waker.clone()),
+            }
+        }
+        self.is_ready()
+    }
+
+    /// Whether something may have come.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.pending.load(Ordering::SeqCst) != 0
+    }
+
+    /// Notes a change; true if it is the first one since the last look, so that the watcher has to be woken.
+    pub(crate) fn note(&self, time: ClusterTime) -> bool {
+        self.pending.compare_exchange(0, time.to_u64(), Ordering::SeqCst, Ordering::SeqCst).is_ok()
+    }
+
+    /// The first change since the last look.
+    pub(crate) fn take(&self) -> Option<ClusterTime> {
+        match self.pending.swap(0, Ordering::SeqCst) {
+            0 => None,
+            bits => Some(ClusterTime::from_u64(bits)),
+        }
+    }
+
+    /// Wakes whoever waits.
+    pub(crate) fn wake(&self) {
+        let waker = self.waker.lock().take();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! A change stream: the logical pipeline of CS-0.4 as something to pull batches from. It never waits: between batches
+//! wait for [`ChangeStream::subscription`].
+
+mod images;
+mod resume;
+mod source;
+mod split;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use millstream_query::expression::Scope as Variables;
+use millstream_storage::{ClusterTime, Store};
+use millstream_value::{Doc, DocBuf, Value, shell};
+
+pub use self::images::Lookup;
+use self::resume::{Resume, Seen};
+use self::source::Source;
+use crate::entry::Change;
+use crate::event::{self, Class, Draft, EventType};
+use crate::options::{Options, Start};
+use crate::pipeline::Stages;
+use crate::route::{Interest, Subscription};
+use crate::scope::Scope;
+use crate::tail::Tail;
+use crate::token::{self, EventName, Token};
+use crate::{Error, Result};
+
+/// The size of the largest event: 16 KiB more than the largest document (CS-6.7.1).
+pub const EVENT_BYTES_MAX: usize = 16_793_600;
+
+/// How much of the log one call of [`ChangeStream::next_batch`] looks at, so that it ends in time also where nothing
+/// matches.
+const SCAN_BYTES_MAX: usize = 8 << 20;
+
+/// What a stream is made from.
+pub struct Spec<'a> {
+    /// What it watches.
+    pub scope: Scope,
+    /// The value of `$changeStream`.
+    pub options: Options,
+    /// The stages after `$changeStream`.
+    pub stages: &'a [Value<'a>],
+    /// The variables and the time that the stages see.
+    pub variables: &'a Variables,
+}
+
+/// How much one reply may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchLimits {
+    /// Events. 0: nothing is read at all, only the position is told (CS-4.3.1).
+    pub documents: usize,
+    /// Bytes of events; one event is returned whatever its size.
+    pub bytes: usize,
+}
+
+/// One reply's worth of events.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// The events, each an encoded document.
+    pub events: Vec<Bytes>,
+    /// Where to resume after this batch (CS-5.6).
+    pub post_batch_token: DocBuf,
+    /// The watched thing is gone and the stream has ended (`cursor.invalidated`).
+    pub invalidated: bool,
+    /// Nothing more will ever come: the cursor's id is 0 from here on (CS-7.3).
+    pub closed: bool,
+    /// Whether everything that is in the log was looked at. If not, and there are no events, ask again at once.
+    pub at_end: bool,
+}
+
+/// A change stream.
+pub struct ChangeStream {
+    scope: Scope,
+    options: Options,
+    stages: Stages,
+    source: Source,
+    lookup: Arc<dyn Lookup>,
+    resume: Resume,
+    /// Events that are ready and did not fit.
+    ready: VecDeque<Bytes>,
+    /// The position after everything that was returned.
+    position: Token,
+    /// The token of the invalidation that ends the stream after `ready`.
+    ended: Option<Token>,
+}
+
+impl ChangeStream {
+    /// Opens a stream. `now` is the newest entry of the log: without a start of its own the stream begins right after.
+    ///
+    /// # Errors
+    /// Everything of CS-4.2 that concerns the options together, tokens, and the stages of the pipeline.
+    pub fn open(
+        tail: &Arc<Tail>,
+        store: Store,
+        lookup: Arc<dyn Lookup>,
+        spec: Spec<'_>,
+        now: ClusterTime,
+    ) -> Result<Self> {
+        let Spec { scope, options, stages, variables } = spec;
+        let start = options.start(&scope)?;
+        let stages = Stages::parse(stages, &options, variables)?;
+        let (from, resume, position) = match start {
+            Start::Now => (now.next(), Resume::done(), Token::high_water_mark(now.next())),
+            Start::At(time) => (time, Resume::done(), Token::high_water_mark(time)),
+            Start::After(token, parts) => (parts.time, Resume::new(&token, &parts, stages.split)?, token),
+        };
+        let (registration, end) = tail.subscribe(Interest::of(&scope, &options, &stages));
+        let source = Source::new(registration, store, from, end);
+        let (ready, ended) = (VecDeque::new(), None);
+        Ok(Self { scope, options, stages, source, lookup, resume, ready, position, ended })
+    }
+
+    /// What to wait on when a batch came back empty.
+    #[must_use]
+    pub fn subscription(&self) -> &Arc<Subscription> {
+        self.source.subscription()
+    }
+
+    /// Where to resume after everything that was returned so far.
+    #[must_use]
+    pub fn post_batch_token(&self) -> DocBuf {
+        self.position.to_doc()
+    }
+
+    /// The events that are there now and fit. Never waits. After an error the stream is of no more use.
+    ///
+    /// # Errors
+    /// 280, 286 and 136 if the place to continue from cannot be found; 47, 10334 and those of the stages if an event
+    /// cannot be made.
+    pub fn next_batch(&mut self, limits: BatchLimits) -> Result<Batch> {
+        let mut events = Vec::new();
+        if limits.documents == 0 {
+            return Ok(self.batch(events, false));
+        }
+        self.source.catch_up(SCAN_BYTES_MAX)?;
+        let mut bytes = 0;
+        let mut full = false;
+        while !full {
+            let Some(event) = self.next_event()? else { break };
+            if !events.is_empty() && bytes + event.len() > limits.bytes {
+                self.ready.push_front(event);
+                full = true;
+            } else {
+                bytes += event.len();
+                events.push(event);
+                full = events.len() >= limits.documents;
+            }
+        }
+        if let Some(token) = events.last().and_then(|last| token::of_event(Doc::new(last))) {
+            self.position = token;
+        }
+        if full {
+            return Ok(self.batch(events, false));
+        }
+        if let Some(token) = &self.ended {
+            self.position = token.clone();
+            return Ok(self.batch(events, true));
+        }
+        // What was looked at without an event moves the position on, but never back (CS-5.6.4 to 5.6.6).
+        self.position = self.position.clone().max(Token::high_water_mark(self.source.scanned()));
+        Ok(self.batch(events, false))
+    }
+
+    fn batch(&self, events: Vec<Bytes>, closed: bool) -> Batch {
+        let at_end = self.ready.is_empty() && (closed || self.source.at_end());
+        let post_batch_token = self.position.to_doc();
+        Batch { events, post_batch_token, invalidated: closed, closed, at_end }
+    }
+
+    fn next_event(&mut self) -> Result<Option<Bytes>> {
+        loop {
+            if let Some(event) = self.ready.pop_front() {
+                return Ok(Some(event));
+            }
+            if self.ended.is_some() {
+                return Ok(None);
+            }
+            let Some((entry, at)) = self.source.next_change()? else {
+                return Ok(None);
+            };
+            if let Some(change) = entry.change(at) {
+                self.look_at(change)?;
+            }
+        }
+    }
+
+    /// Turns one operation into the events that it makes for this stream, none to several.
+    fn look_at(&mut self, change: Change<'_>) -> Result<()> {
+        if !self.scope.admits(change, self.options.show_system_events) {
+            return Ok(());
+        }
+        let event_type = match event::of(change) {
+            Ok(None) => return Ok(()),
+            Ok(Some(event_type)) => event_type,
+            // An entry that cannot be an event is no error where the filter removes it (CS-6.6.2).
+            Err(_) if !self.stages.may_pass("update") && !self.stages.may_pass("replace") => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let shown = event_type.class == Class::Classic || self.options.show_expanded_events;
+        if shown && self.stages.may_pass(event_type.name) {
+            self.offer(change, event_type)?;
+        }
+        if self.scope.is_ended_by(change) {
+            self.end(change, event_type)?;
+        }
+        Ok(())
+    }
+
+    /// Takes an event through the filter, the resume check, the images and the stages, in this order.
+    fn offer(&mut self, change: Change<'_>, event_type: &'static EventType) -> Result<()> {
+        let shape = self.options.shape();
+        let version = self.resume.version_for(change);
+        let draft = || Draft::new(change, event_type, version);
+        let plain = if version == token::VERSION {
+            event::shared(change, event_type, shape)
+        } else {
+            Bytes::from(draft().assemble(shape, event::Images::default()))
+        };
+        let wanted = images::wanted(event_type, &self.options);
+        if !self.stages.passes_early(Doc::new(&plain), wanted.any())? {
+            return Ok(());
+        }
+        let first_fragment = match self.resume.check(Doc::new(&plain))? {
+            Seen::Deliver => 0,
+            Seen::Swallow => return Ok(()),
+            Seen::Fragment(next) => next,
+        };
+        let event = if wanted.any() {
+            let images = images::find(change, &draft(), wanted, &self.source, &*self.lookup, &plain)?;
+            let event = Bytes::from(draft().assemble(shape, images.as_ref()));
+            if !self.stages.passes_late(Doc::new(&event))? {
+                return Ok(());
+            }
+            event
+        } else {
+            plain.clone()
+        };
+        let Some(event) = self.transform(event, Doc::new(&plain))? else {
+            return Ok(());
+        };
+        if self.stages.split {
+            let id = |fragment| EventName { fragment: Some(fragment), ..draft().name() }.encode();
+            self.ready.extend(split::fragments(event, id, first_fragment)?);
+            return Ok(());
+        }
+        self.push(event)
+    }
+
+    /// The user's stages; `plain` has the `_id` that must come out of them (CS-6.4).
+    fn transform(&self, event: Bytes, plain: Doc<'_>) -> Result<Option<Bytes>> {
+        if !self.stages.transforms() {
+            return Ok(Some(event));
+        }
+        let Some(event) = self.stages.apply(DocBuf::from_bytes(event.into()))? else {
+            return Ok(None);
+        };
+        let (wanted, found) = (plain.element("_id"), event.as_doc().element("_id"));
+        if found.zip(wanted).is_none_or(|(found, wanted)| !found.same_value(wanted)) {
+            let only = |id: Option<millstream_value::Element<'_>>| {
+                let mut doc = DocBuf::new();
+                if let Some(id) = id {
+                    doc.push_element(id);
+                }
+                shell::document(doc.as_doc())
+            };
+            return Err(Error::IdModified { expected: only(wanted), found: only(found) });
+        }
+        Ok(Some(event.into_bytes().into()))
+    }
+
+    fn push(&mut self, event: Bytes) -> Result<()> {
+        if event.len() > EVENT_BYTES_MAX {
+            return Err(Error::EventTooLarge { bytes: event.len(), max: EVENT_BYTES_MAX });
+        }
+        self.ready.push_back(event);
+        Ok(())
+    }
+
+    /// Ends the stream with an `invalidate`, unless the client has seen that one (CS-5.7, CS-7).
+    fn end(&mut self, change: Change<'_>, event_type: &'static EventType) -> Result<()> {
+        let draft = Draft::new(change, event_type, self.resume.version_for(change));
+        let plain = Bytes::from(draft.invalidation());
+        if self.resume.check(Doc::new(&plain))? != Seen::Deliver {
+            return Ok(());
+        }
+        self.ended = token::of_event(Doc::new(&plain));
+        if self.stages.may_pass("invalidate")
+            && self.stages.passes_early(Doc::new(&plain), false)?
+            && let Some(event) = self.transform(plain.clone(), Doc::new(&plain))?
+        {
+            self.push(event)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,85 @@
+//! `$changeStreamSplitLargeEvent`: a large event as several documents, each small enough for a reply.
+//!
+//! Shape:  `{ $changeStreamSplitLargeEvent: {} }`, the last stage
+//! Result: small events as they are; of large ones fragments with `_id` (the token and the fragment's number),
+//!         `splitEvent: {fragment, of}` and whole top-level fields, small ones first
+//! Errors: `FieldTooLarge` (7182500), `NothingToSplit` (7182502), 280 if a client resumes from a fragment that the event
+//!         no longer has
+//! Source: CS-6.8.
+
+use bytes::Bytes;
+use millstream_value::{Doc, Element};
+
+use crate::raw::Raw;
+use crate::token::Encoded;
+use crate::{Error, Result};
+
+/// The size up to which an event passes unchanged, and of a fragment (CS-6.8.2).
+const FRAGMENT_BYTES_MAX: usize = 16_785_408;
+
+/// What `splitEvent` and the document around the fields take.
+const FRAME_BYTES: usize = 64;
+
+/// The fragments of an event from number `first` on, or the event itself.
+pub(super) fn fragments(event: Bytes, id: impl Fn(u32) -> Encoded, first: usize) -> Result<Vec<Bytes>> {
+    if event.len() <= FRAGMENT_BYTES_MAX {
+        if first > 0 {
+            return Err(Error::FragmentNotFound("the event is not large enough to be split"));
+        }
+        return Ok(vec![event]);
+    }
+    let groups = pack(Doc::new(&event), FRAGMENT_BYTES_MAX.saturating_sub(id(u32::MAX).size_hint() + FRAME_BYTES))?;
+    if first > groups.len() {
+        return Err(Error::FragmentNotFound("the event has fewer fragments"));
+    }
+    let count = i32::try_from(groups.len()).unwrap_or(i32::MAX);
+    let numbered = (0_i32..).zip(&groups).skip(first);
+    Ok(numbered.map(|(number, fields)| fragment(number, count, fields, &id)).collect())
+}
+
+/// Fields in ascending order of size, by name where equal, as many in a group as fit (CS-6.8.3).
+fn pack(event: Doc<'_>, room: usize) -> Result<Vec<Vec<Element<'_>>>> {
+    let mut fields: Vec<_> = event.elements().filter(|field| field.key_bytes() != b"_id").collect();
+    if fields.is_empty() {
+        return Err(Error::NothingToSplit);
+    }
+    fields.sort_by(|a, b| size(*a).cmp(&size(*b)).then_with(|| a.key_bytes().cmp(b.key_bytes())));
+    let mut groups: Vec<Vec<Element<'_>>> = Vec::new();
+    let mut left = 0;
+    for field in fields {
+        let bytes = size(field);
+        if bytes > room {
+            return Err(Error::FieldTooLarge { field: field.key().to_owned(), bytes });
+        }
+        match groups.last_mut() {
+            Some(group) if bytes <= left => group.push(field),
+            _ => {
+                groups.push(vec![field]);
+                left = room;
+            }
+        }
+        left -= bytes;
+    }
+    Ok(groups)
+}
+
+fn size(field: Element<'_>) -> usize {
+    field.key_bytes().len() + field.bytes().len() + 2
+}
+
+fn fragment(number: i32, of: i32, fields: &[Element<'_>], id: &impl Fn(u32) -> Encoded) -> Bytes {
+    let bytes: usize = fields.iter().map(|field| size(*field)).sum();
+    let mut out = Raw::with_capacity(bytes + 512);
+    let open = out.open();
+    id(u32::try_from(number).unwrap_or_default()).write(&mut out);
+    let split = out.open_doc("splitEvent");
+    // Numbers count from 1 here and from 0 in tokens.
+    out.int("fragment", number.saturating_add(1));
+    out.int("of", of);
+    out.close(split);
+    for field in fields {
+        out.element(*field);
+    }
+    out.close(open);
+    out.into_bytes().into()
+}

@@ -1,0 +1,184 @@
+//! The shared tail: the newest entries of the log in memory, read once for all watchers.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use millstream_storage::{ClusterTime, LogEntry, Observer};
+use parking_lot::{Mutex, RwLock};
+
+use crate::entry::Entry;
+use crate::route::{Interest, Router, Subscription};
+
+/// How a tail is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TailOptions {
+    /// What entries and the events made from them may take. Default: 32 MiB, some 30,000 small changes. Watchers that
+    /// fall behind it read the log on disk.
+    pub bytes_max: usize,
+}
+
+impl Default for TailOptions {
+    fn default() -> Self {
+        Self { bytes_max: 32 << 20 }
+    }
+}
+
+/// The newest entries of the log, and who waits for more.
+///
+/// Give it to [`millstream_storage::Store::open`] as observer, then tell it where the log ends
+/// ([`Tail::start_from`]) before the first write.
+pub struct Tail {
+    options: TailOptions,
+    ring: RwLock<Ring>,
+    router: Mutex<Router>,
+    /// Everything up to here was routed; bits of a cluster time.
+    end: AtomicU64,
+    watchers: AtomicU64,
+}
+
+struct Ring {
+    entries: VecDeque<Entry>,
+    bytes: usize,
+    /// Every entry from here on is in the ring.
+    floor: ClusterTime,
+}
+
+impl Tail {
+    /// An empty tail.
+    #[must_use]
+    pub fn new(options: TailOptions) -> Arc<Self> {
+        Arc::new(Self {
+            options,
+            ring: RwLock::new(Ring { entries: VecDeque::new(), bytes: 0, floor: ClusterTime::MAX }),
+            router: Mutex::default(),
+            end: AtomicU64::new(0),
+            watchers: AtomicU64::new(0),
+        })
+    }
+
+    /// Says that the log ends at `newest` and that everything later will be published here.
+    pub fn start_from(&self, newest: ClusterTime) {
+        let mut ring = self.ring.write();
+        if ring.entries.is_empty() {
+            ring.floor = newest.next();
+            self.end.store(newest.to_u64(), Ordering::SeqCst);
+        }
+    }
+
+    /// The newest entry that watchers were told about.
+    #[must_use]
+    pub fn end(&self) -> ClusterTime {
+        ClusterTime::from_u64(self.end.load(Ordering::SeqCst))
+    }
+
+    /// A subscription that is told of every entry: for readers of the log itself.
+    #[must_use]
+    pub fn subscribe_to_log(self: &Arc<Self>) -> Registration {
+        self.subscribe(Interest::everything()).0
+    }
+
+    /// Adds a watcher. Everything after the returned time will be routed to it.
+    pub(crate) fn subscribe(self: &Arc<Self>, interest: Interest) -> (Registration, ClusterTime) {
+        let id = self.watchers.fetch_add(1, Ordering::Relaxed);
+        let subscription = Arc::new(Subscription::default());
+        let mut router = self.router.lock();
+        router.add(id, &interest, &subscription);
+        // The end moves under the same lock: what is not behind it is routed after this.
+        let end = self.end();
+        drop(router);
+        (Registration { tail: Arc::clone(self), id, interest, subscription }, end)
+    }
+
+    /// Copies up to `count` entries from a time on. False if the tail does not go back that far.
+    pub(crate) fn read(&self, from: ClusterTime, count: usize, into: &mut VecDeque<Entry>) -> bool {
+        let ring = self.ring.read();
+        if from < ring.floor {
+            return false;
+        }
+        let start = ring.entries.partition_point(|entry| entry.time() < from);
+        into.extend(ring.entries.iter().skip(start).take(count).cloned());
+        true
+    }
+}
+
+impl Observer for Tail {
+    fn published(&self, group: &[LogEntry]) {
+        let entries: Vec<Entry> = group.iter().cloned().map(Entry::read).collect();
+        let Some(last) = entries.last().map(Entry::time) else {
+            return;
+        };
+        // First the entries, then the routing, then the end, then the waking: whoever is woken finds the entry, and
+        // whoever is not told about an entry before the end may skip it.
+        let dropped = self.ring.write().push(&entries, self.options.bytes_max);
+        let mut woken = Vec::new();
+        {
+            let mut router = self.router.lock();
+            for entry in &entries {
+                router.route(entry, &mut woken);
+            }
+            self.end.store(last.to_u64(), Ordering::SeqCst);
+        }
+        for watcher in woken {
+            watcher.wake();
+        }
+        drop(dropped);
+    }
+}
+
+impl Ring {
+    /// Appends entries and returns those that no longer fit.
+    fn push(&mut self, entries: &[Entry], bytes_max: usize) -> Vec<Entry> {
+        if let (true, Some(first)) = (self.entries.is_empty() && self.floor == ClusterTime::MAX, entries.first()) {
+            self.floor = first.time();
+        }
+        for entry in entries {
+            self.bytes += entry.weight();
+            self.entries.push_back(entry.clone());
+        }
+        let mut dropped = Vec::new();
+        // The newest stays whatever its size, so that a watcher that is up to date never reads the disk.
+        while self.bytes > bytes_max && self.entries.len() > 1 {
+            if let Some(oldest) = self.entries.pop_front() {
+                self.bytes -= oldest.weight();
+                self.floor = oldest.time().next();
+                dropped.push(oldest);
+            }
+        }
+        dropped
+    }
+}
+
+/// A watcher's place in the routing; leaving scope removes it.
+pub struct Registration {
+    tail: Arc<Tail>,
+    id: u64,
+    interest: Interest,
+    subscription: Arc<Subscription>,
+}
+
+impl Registration {
+    /// What to wait on.
+    #[must_use]
+    pub fn subscription(&self) -> &Arc<Subscription> {
+        &self.subscription
+    }
+
+    /// Forgets that something came: call it before reading the log, then read, then wait.
+    pub fn clear(&self) {
+        self.subscription.take();
+    }
+
+    pub(crate) fn tail(&self) -> &Tail {
+        &self.tail
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        self.tail.router.lock().remove(self.id, &self.interest);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,304 @@
+//! Open cursors: who may read them, one reader at a time, and when they end.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::task::Waker;
+
+use bytes::Bytes;
+use millstream_change::{BatchLimits, ChangeStream};
+use millstream_value::DocBuf;
+use parking_lot::Mutex;
+
+use crate::oplog::OplogTail;
+use crate::query::Documents;
+use crate::{Error, Result};
+
+/// Cursors that may be open at once: a bound on memory, far above what one machine serves.
+const CURSORS_MAX: usize = 200_000;
+/// Bytes of documents in one reply (CS-8.3.5).
+pub const BATCH_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// All open cursors.
+pub struct Cursors {
+    open: Mutex<HashMap<i64, Arc<Slot>>>,
+    clock: Arc<dyn millstream_storage::Clock>,
+    /// Idle time after which a cursor without a session ends, in milliseconds.
+    idle_ms_max: i64,
+}
+
+struct Slot {
+    id: i64,
+    /// `<db>.<collection>` as told to the client.
+    namespace: String,
+    session: Option<[u8; 16]>,
+    keeps: bool,
+    /// None while a command reads it.
+    source: Mutex<Option<Source>>,
+    used_ms: AtomicI64,
+    killed: AtomicBool,
+    /// To be woken when it is killed.
+    waiter: Mutex<Option<Waker>>,
+}
+
+/// Where a cursor's documents come from.
+pub enum Source {
+    /// A query's result, and a document that did not fit into the last reply.
+    Documents {
+        /// The rest of the result.
+        rows: Documents,
+        /// Read already, not yet returned.
+        held: Option<Bytes>,
+    },
+    /// A change stream.
+    Changes(Box<ChangeStream>),
+    /// The end of the log, for the tools that tail it.
+    Oplog(Box<OplogTail>),
+}
+
+/// Documents for one reply.
+#[derive(Default)]
+pub struct Batch {
+    /// The documents, encoded.
+    pub documents: Vec<Bytes>,
+    /// Of a change stream.
+    pub post_batch_token: Option<DocBuf>,
+    /// The change stream was invalidated.
+    pub invalidated: bool,
+    /// Nothing will follow.
+    pub exhausted: bool,
+}
+
+impl Source {
+    /// A query's result.
+    #[must_use]
+    pub fn documents(rows: Documents) -> Self {
+        Self::Documents { rows, held: None }
+    }
+
+    /// Whether a `getMore` waits when there is nothing.
+    #[must_use]
+    pub fn awaits(&self) -> bool {
+        match self {
+            Self::Documents { .. } => false,
+            Self::Changes(_) => true,
+            Self::Oplog(tail) => tail.awaits(),
+        }
+    }
+
+    /// The next documents: at most `count` of them and 16 MiB, but at least one if there is one. Never waits.
+    ///
+    /// # Errors
+    /// What reading the documents gives. The cursor is of no use afterwards.
+    pub fn batch(&mut self, count: usize) -> Result<Batch> {
+        match self {
+            Self::Documents { rows, held } => {
+                let mut batch = Batch::default();
+                let mut size = 0;
+                while batch.documents.len() < count {
+                    let Some(doc) = held.take().map(Ok).or_else(|| rows.next()).transpose()? else {
+                        batch.exhausted = true;
+                        break;
+                    };
+                    if !batch.documents.is_empty() && size + doc.len() > BATCH_BYTES_MAX {
+                        *held = Some(doc);
+                        break;
+                    }
+                    size += doc.len();
+                    batch.documents.push(doc);
+                }
+                // One look ahead spares the client an empty reply.
+                if !batch.exhausted && held.is_none() && count > 0 {
+                    match rows.next().transpose()? {
+                        Some(doc) => *held = Some(doc),
+                        None => batch.exhausted = true,
+                    }
+                }
+                Ok(batch)
+            }
+            Self::Changes(stream) => {
+                let batch = stream.next_batch(BatchLimits { documents: count, bytes: BATCH_BYTES_MAX })?;
+                Ok(Batch {
+                    documents: batch.events,
+                    post_batch_token: Some(batch.post_batch_token),
+                    invalidated: batch.invalidated,
+                    exhausted: batch.closed,
+                })
+            }
+            Self::Oplog(tail) => tail.batch(count),
+        }
+    }
+
+    /// Whether a waiting reader should look again; if not, `waker` is woken when it should.
+    pub fn poll_ready(&mut self, waker: &Waker) -> bool {
+        match self {
+            Self::Documents { .. } => true,
+            Self::Changes(stream) => stream.poll_ready(waker),
+            Self::Oplog(tail) => tail.poll_ready(waker),
+        }
+    }
+}
+
+impl Cursors {
+    pub(crate) fn new(clock: Arc<dyn millstream_storage::Clock>, idle_ms_max: i64) -> Self {
+        Self { open: Mutex::new(HashMap::new()), clock, idle_ms_max }
+    }
+
+    /// Keeps a cursor open and gives its id.
+    ///
+    /// # Errors
+    /// [`Error::TooManyCursors`].
+    pub fn keep(&self, source: Source, namespace: String, session: Option<[u8; 16]>, no_timeout: bool) -> Result<i64> {
+        let mut open = self.open.lock();
+        if open.len() >= CURSORS_MAX {
+            return Err(Error::TooManyCursors(CURSORS_MAX));
+        }
+        let id = loop {
+            // Positive, random and never soon again (CS-13.1).
+            let [a, b, c, d, e, f, g, h, ..] = millstream_value::new_uuid();
+            let id = i64::from_be_bytes([a, b, c, d, e, f, g, h]) & i64::MAX;
+            if id != 0 && !open.contains_key(&id) {
+                break id;
+            }
+        };
+        let slot = Slot {
+            id,
+            namespace,
+            session,
+            keeps: no_timeout,
+            source: Mutex::new(Some(source)),
+            used_ms: AtomicI64::new(self.now_ms()),
+            killed: AtomicBool::new(false),
+            waiter: Mutex::new(None),
+        };
+        open.insert(id, Arc::new(slot));
+        Ok(id)
+    }
+
+    /// Takes a cursor for one command. It ends with the lease unless that is given back.
+    ///
+    /// # Errors
+    /// The refusals of CS-8.3.8 and CS-8.3.9; the cursor stays as it is then.
+    pub fn lease(self: &Arc<Self>, id: i64, namespace: &str, session: Option<[u8; 16]>) -> Result<Lease> {
+        let slot = self.open.lock().get(&id).map(Arc::clone).ok_or(Error::CursorNotFound(id))?;
+        if slot.namespace != namespace {
+            return Err(Error::CursorNamespace { requested: namespace.to_owned(), actual: slot.namespace.clone() });
+        }
+        match (slot.session, session) {
+            (Some(_), None) => return Err(Error::CursorNeedsSession(id)),
+            (None, Some(_)) => return Err(Error::CursorHasNoSession(id)),
+            (Some(a), Some(b)) if a != b => return Err(Error::CursorOtherSession(id)),
+            _ => {}
+        }
+        let source = slot.source.lock().take().ok_or(Error::CursorInUse(id))?;
+        Ok(Lease { cursors: Arc::clone(self), slot, source: Some(source) })
+    }
+
+    /// Ends cursors; says for each whether it was there.
+    pub fn kill(&self, ids: &[i64]) -> Vec<bool> {
+        ids.iter().map(|id| self.open.lock().remove(id).is_some_and(|slot| slot.end())).collect()
+    }
+
+    /// Ends the cursors of these sessions; of none: of all.
+    pub fn kill_sessions(&self, sessions: &[[u8; 16]]) {
+        self.end_where(|slot| match slot.session {
+            Some(session) => sessions.is_empty() || sessions.contains(&session),
+            None => false,
+        });
+    }
+
+    /// Ends the cursors of a namespace or, with a trailing dot, of a whole database. Change streams stay.
+    pub fn kill_namespace(&self, namespace: &str) {
+        self.end_where(|slot| {
+            let concerned =
+                slot.namespace == namespace || (namespace.ends_with('.') && slot.namespace.starts_with(namespace));
+            concerned && matches!(&*slot.source.lock(), Some(Source::Documents { .. }))
+        });
+    }
+
+    /// Ends cursors that nobody has used for too long: those without a session, and those whose session has ended.
+    pub fn end_idle(&self, session_alive: impl Fn(&[u8; 16]) -> bool) {
+        let now = self.now_ms();
+        self.end_where(|slot| match &slot.session {
+            Some(session) => !session_alive(session),
+            None => !slot.keeps && now - slot.used_ms.load(Ordering::Relaxed) > self.idle_ms_max && slot.source.lock().is_some(),
+        });
+    }
+
+    /// How many are open.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.open.lock().len()
+    }
+
+    fn end_where(&self, concerned: impl Fn(&Slot) -> bool) {
+        let ended: Vec<_> = self.open.lock().extract_if(|_, slot| concerned(slot)).map(|(_, slot)| slot).collect();
+        for slot in ended {
+            slot.end();
+        }
+    }
+
+    fn now_ms(&self) -> i64 {
+        i64::try_from(self.clock.now_ms()).unwrap_or(i64::MAX)
+    }
+}
+
+impl Slot {
+    fn end(&self) -> bool {
+        self.killed.store(true, Ordering::Release);
+        if let Some(waker) = self.waiter.lock().take() {
+            waker.wake();
+        }
+        true
+    }
+}
+
+/// A cursor in the hands of one command. Dropping it ends the cursor; [`Lease::give_back`] keeps it open.
+pub struct Lease {
+    cursors: Arc<Cursors>,
+    slot: Arc<Slot>,
+    source: Option<Source>,
+}
+
+impl Lease {
+    /// The documents' source.
+    ///
+    /// # Errors
+    /// [`Error::CursorKilled`] if it was killed meanwhile.
+    pub fn source(&mut self) -> Result<&mut Source> {
+        if self.slot.killed.load(Ordering::Acquire) {
+            return Err(Error::CursorKilled);
+        }
+        self.source.as_mut().ok_or(Error::CursorKilled)
+    }
+
+    /// Whether there is something to look at, be it that the cursor was killed. If not, `waker` is woken.
+    pub fn poll_ready(&mut self, waker: &Waker) -> bool {
+        *self.slot.waiter.lock() = Some(waker.clone());
+        if self.slot.killed.load(Ordering::Acquire) {
+            return true;
+        }
+        self.source.as_mut().is_none_or(|source| source.poll_ready(waker))
+    }
+
+    /// `<db>.<collection>` as told to the client.
+    #[must_use]
+    pub fn namespace(&self) -> &str {
+        &self.slot.namespace
+    }
+
+    /// Leaves the cursor open for the next command.
+    pub fn give_back(mut self) {
+        *self.slot.waiter.lock() = None;
+        self.slot.used_ms.store(self.cursors.now_ms(), Ordering::Relaxed);
+        *self.slot.source.lock() = self.source.take();
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if self.source.is_some() {
+            self.cursors.open.lock().remove(&self.slot.id);
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! Changes of what exists: collections, their options and their indexes.
+
+mod collections;
+mod indexes;
+mod options;
+
+
+use std::sync::Arc;
+
+use millstream_change::entry;
+use millstream_storage::{Commit, Write};
+use millstream_value::{ClusterTime, Doc};
+
+use crate::catalog::Catalog;
+use crate::pending::{Promise, pair};
+use crate::shared::LoopCatalog;
+use crate::{Db, Error, Result};
+
+pub(crate) use collections::create_in_loop;
+pub use collections::Renamed;
+pub use indexes::IndexesCreated;
+pub use options::parse_images;
+pub(crate) use indexes::{add_index_row, drop_unfinished, note_multikey};
+
+/// Runs one change in the commit loop and waits for it. `change` sees and changes the loop's catalog; an error
+/// leaves everything as it was.
+pub(crate) fn in_loop<T: Send + 'static>(
+    db: &Db,
+    change: impl FnMut(&mut Commit<'_>, &mut Catalog) -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let (promise, pending) = pair();
+    let write = Change { catalog: db.loop_catalog(), change, result: None, promise };
+    db.store().submit(Box::new(write));
+    pending.wait()
+}
+
+struct Change<T, F> {
+    catalog: Arc<LoopCatalog>,
+    change: F,
+    result: Option<Result<T>>,
+    promise: Promise<Result<T>>,
+}
+
+impl<T, F> Write for Change<T, F>
+where
+    T: Send,
+    F: FnMut(&mut Commit<'_>, &mut Catalog) -> Result<T> + Send,
+{
+    fn apply(&mut self, commit: &mut Commit<'_>) -> millstream_storage::Result<()> {
+        let mut pending = self.catalog.lock();
+        let mut catalog = pending.clone();
+        let result = (self.change)(commit, &mut catalog);
+        let applied = if result.is_ok() { Ok(()) } else { Err(millstream_storage::Error::Refused) };
+        if applied.is_ok() {
+            *pending = catalog;
+        }
+        self.result = Some(result);
+        applied
+    }
+
+    fn finish(self: Box<Self>, outcome: millstream_storage::Result<()>) {
+        let result = match (outcome, self.result) {
+            (Ok(()), Some(result)) | (Err(millstream_storage::Error::Refused), Some(result @ Err(_))) => result,
+            (Err(error), _) => Err(error.into()),
+            (Ok(()), None) => Err(Error::from(millstream_storage::Error::Bug("a change without a result".into()))),
+        };
+        self.promise.give(result);
+    }
+}
+
+/// Logs a command.
+pub(crate) fn log(
+    commit: &mut Commit<'_>,
+    db: &str,
+    uuid: Option<[u8; 16]>,
+    command: Doc<'_>,
+    before: Option<Doc<'_>>,
+) -> ClusterTime {
+    let time = commit.tick();
+    let stamp = entry::Stamp { time, wall_ms: commit.wall_ms(), retry: None };
+    let target = entry::Target { ns: &format!("{db}.$cmd"), uuid };
+    let bytes = entry::command(stamp, target, command, before);
+    commit.append(time, bytes);
+    time
+}

@@ -1,0 +1,155 @@
+//! Creating, dropping and renaming collections.
+
+use std::sync::Arc;
+
+use millstream_storage::{Commit, Space};
+use millstream_value::{DocBuf, Namespace, Value};
+
+use super::{in_loop, log};
+use crate::catalog::{Catalog, Collection, id_index, images_enabled};
+use crate::{Db, Error, Result};
+
+/// What a rename replaced.
+pub struct Renamed {
+    /// The UUID of the collection that had the new name.
+    pub dropped: Option<[u8; 16]>,
+}
+
+/// Creates a collection inside the commit loop. It must not exist.
+pub(crate) fn create_in_loop(
+    commit: &mut Commit<'_>,
+    catalog: &mut Catalog,
+    namespace: &Namespace,
+    options: DocBuf,
+) -> Result<Arc<Collection>> {
+    crate::write::check_collection_name(namespace)?;
+    let number = catalog.next_number();
+    catalog.save_numbers(commit);
+    let uuid = millstream_value::new_uuid();
+    let mut command = DocBuf::new();
+    command.push("create", &namespace.coll);
+    command.extend(options.as_doc());
+    command.push("idIndex", id_index());
+    let images = images_enabled(options.as_doc());
+    let collection = Collection {
+        namespace: namespace.clone(),
+        name: namespace.to_string(),
+        number,
+        uuid,
+        options,
+        images,
+        indexes: Vec::new(),
+    };
+    let collection = catalog.put(collection, commit);
+    log(commit, &namespace.db, Some(uuid), command.as_doc(), None);
+    Ok(collection)
+}
+
+impl Db {
+    /// Creates a collection with options as they are to be stored.
+    ///
+    /// # Errors
+    /// [`Error::NamespaceExists`] if it exists with other options; the same options are no error.
+    pub fn create(&self, namespace: &Namespace, options: DocBuf) -> Result<()> {
+        let namespace = namespace.clone();
+        in_loop(self, move |commit, catalog| {
+            if let Some(existing) = catalog.get(&namespace) {
+                let same = existing.options == options;
+                return if same { Ok(()) } else { Err(Error::NamespaceExists(namespace.clone())) };
+            }
+            create_in_loop(commit, catalog, &namespace, options.clone()).map(drop)
+        })
+    }
+
+    /// Drops a collection. Says how many indexes it had, or nothing if it does not exist.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub fn drop_collection(&self, namespace: &Namespace) -> Result<Option<usize>> {
+        let namespace = namespace.clone();
+        in_loop(self, move |commit, catalog| {
+            let Some(collection) = catalog.get(&namespace).map(Arc::clone) else { return Ok(None) };
+            drop_in_loop(commit, catalog, &collection);
+            Ok(Some(collection.indexes.len() + 1))
+        })
+    }
+
+    /// Drops a database: each of its collections, then itself (CS-7.6). Says whether there was anything to drop.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub fn drop_database(&self, name: &str) -> Result<bool> {
+        let name = name.to_owned();
+        in_loop(self, move |commit, catalog| {
+            let collections: Vec<_> = catalog.in_database(&name).map(Arc::clone).collect();
+            if collections.is_empty() {
+                return Ok(false);
+            }
+            for collection in &collections {
+                drop_in_loop(commit, catalog, collection);
+            }
+            let mut command = DocBuf::new();
+            command.push("dropDatabase", 1);
+            log(commit, &name, None, command.as_doc(), None);
+            Ok(true)
+        })
+    }
+
+    /// Renames a collection within its database, replacing the one of the new name if allowed.
+    ///
+    /// # Errors
+    /// [`Error::NoCollection`], [`Error::NamespaceExists`], [`Error::InvalidNamespace`].
+    pub fn rename(&self, from: &Namespace, to: &Namespace, replace: bool) -> Result<Renamed> {
+        crate::write::check_collection_name(to)?;
+        if from.db != to.db {
+            return Err(Error::invalid(
+                millstream_value::Code::CommandNotSupported,
+                "renaming a collection into another database is not supported",
+            ));
+        }
+        let (from, to) = (from.clone(), to.clone());
+        in_loop(self, move |commit, catalog| {
+            let collection = catalog.get(&from).map(Arc::clone).ok_or_else(|| Error::NoCollection(from.clone()))?;
+            if from == to {
+                return Err(Error::invalid(
+                    millstream_value::Code::IllegalOperation,
+                    "Can't rename a collection to itself",
+                ));
+            }
+            let target = catalog.get(&to).map(Arc::clone);
+            if target.is_some() && !replace {
+                return Err(Error::invalid(millstream_value::Code::NamespaceExists, "target namespace exists"));
+            }
+            if let Some(target) = &target {
+                forget(commit, catalog, target);
+            }
+            catalog.remove(&from, commit);
+            let mut renamed = collection.copy();
+            renamed.rename(to.clone());
+            catalog.put(renamed, commit);
+            let mut command = DocBuf::new();
+            command.push("renameCollection", from.to_string()).push("to", to.to_string()).push("stayTemp", false);
+            if let Some(target) = &target {
+                command.push("dropTarget", Value::Binary(4, target.uuid.as_slice().into()));
+            }
+            log(commit, &from.db, Some(collection.uuid), command.as_doc(), None);
+            Ok(Renamed { dropped: target.map(|t| t.uuid) })
+        })
+    }
+}
+
+fn drop_in_loop(commit: &mut Commit<'_>, catalog: &mut Catalog, collection: &Arc<Collection>) {
+    forget(commit, catalog, collection);
+    let mut command = DocBuf::new();
+    command.push("drop", &collection.namespace.coll);
+    log(commit, &collection.namespace.db, Some(collection.uuid), command.as_doc(), None);
+}
+
+/// Takes a collection out of the catalog and has its rows removed in time.
+fn forget(commit: &mut Commit<'_>, catalog: &mut Catalog, collection: &Arc<Collection>) {
+    catalog.remove(&collection.namespace, commit);
+    commit.delete_prefix(Space::Records, collection.number);
+    for index in &collection.indexes {
+        commit.delete_prefix(Space::Indexes, index.number);
+    }
+}

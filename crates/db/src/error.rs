@@ -1,0 +1,138 @@
+//! What can go wrong, one variant per thing a caller could treat differently.
+
+use millstream_value::{DocBuf, Namespace};
+
+/// The result of everything in this crate.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What can go wrong in the database.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Error {
+    /// A filter, update, pipeline or other piece of a query language.
+    #[error("{0}")]
+    Query(#[from] millstream_query::Error),
+    /// A change stream: its options, its token, its history.
+    #[error("{0}")]
+    Change(std::sync::Arc<millstream_change::Error>),
+    /// The disk, the queue, or a store that is closed.
+    #[error("{0}")]
+    Storage(std::sync::Arc<millstream_storage::Error>),
+    /// The collection does not exist.
+    #[error("ns does not exist: {0}")]
+    NoCollection(Namespace),
+    /// A collection of that name exists, with other options than asked for.
+    #[error("Collection {0} already exists.")]
+    NamespaceExists(Namespace),
+    /// The name cannot be one of a collection.
+    #[error("{0}")]
+    InvalidNamespace(String),
+    /// The `_id` cannot be stored.
+    #[error("The '_id' value cannot be of type {0}")]
+    InvalidId(&'static str),
+    /// A field name starts with `$` where that is not allowed.
+    #[error("{0}")]
+    DollarField(String),
+    /// A document is larger than 16 MiB.
+    #[error("{0}")]
+    TooLarge(String),
+    /// A unique index has the key already.
+    #[error("E11000 duplicate key error collection: {namespace} index: {index} dup key: {}", millstream_value::shell::document(.key_value.as_doc()))]
+    DuplicateKey {
+        /// The collection.
+        namespace: Namespace,
+        /// The index's name.
+        index: String,
+        /// The index's fields.
+        key_pattern: DocBuf,
+        /// The values that are there already.
+        key_value: DocBuf,
+    },
+    /// Two arrays under one compound index.
+    #[error("cannot index parallel arrays [{0}] [{1}]")]
+    ParallelArrays(String, String),
+    /// An index of that name or key does not exist.
+    #[error("{0}")]
+    IndexNotFound(String),
+    /// An index specification that cannot be built.
+    #[error("{0}")]
+    CannotCreateIndex(String),
+    /// An index of the same name with another key, or the reverse.
+    #[error("{0}")]
+    IndexConflict(String),
+    /// An index of the same key and name with other options.
+    #[error("{0}")]
+    IndexOptionsConflict(String),
+    /// The `_id` index may not go.
+    #[error("cannot drop _id index")]
+    DropIdIndex,
+    /// The hint names no index.
+    #[error("planner returned error :: caused by :: hint provided does not correspond to an existing index")]
+    BadHint,
+    /// No cursor of that number.
+    #[error("cursor id {0} not found")]
+    CursorNotFound(i64),
+    /// The cursor is being read by another command.
+    #[error("cursor id {0} is already in use")]
+    CursorInUse(i64),
+    /// The cursor was killed while it was read.
+    #[error("operation was interrupted")]
+    CursorKilled,
+    /// The cursor belongs to another namespace.
+    #[error("Requested getMore on namespace '{requested}', but cursor belongs to a different namespace {actual}")]
+    CursorNamespace {
+        /// What the command says.
+        requested: String,
+        /// Where it was opened.
+        actual: String,
+    },
+    /// The cursor belongs to a session and the command to none.
+    #[error("Cannot run getMore on cursor {0}, which was created in session, without an lsid")]
+    CursorNeedsSession(i64),
+    /// The cursor belongs to no session and the command to one.
+    #[error("Cannot run getMore on cursor {0}, which was not created in a session, in a session")]
+    CursorHasNoSession(i64),
+    /// The cursor belongs to another session.
+    #[error("Cannot run getMore on cursor {0}, which was created in another session")]
+    CursorOtherSession(i64),
+    /// Too many cursors are open.
+    #[error("too many open cursors (limit {0})")]
+    TooManyCursors(usize),
+    /// A retryable write with a number lower than one seen.
+    #[error("Retryable write with txnNumber {given} is prohibited on session because a newer retryable write with txnNumber {seen} has already started on this session")]
+    TransactionTooOld {
+        /// The command's number.
+        given: i64,
+        /// The session's number.
+        seen: i64,
+    },
+    /// The documents kept changing under a write; nothing was done.
+    #[error("Write conflict during plan execution and yielding is disabled. Please retry your operation.")]
+    Conflict,
+    /// Options that do not go together or are not offered, with the code that says so.
+    #[error("{message}")]
+    Invalid {
+        /// The protocol's number.
+        code: millstream_value::Code,
+        /// What is wrong.
+        message: String,
+    },
+}
+
+impl Error {
+    /// [`Error::Invalid`] with its parts.
+    pub fn invalid(code: millstream_value::Code, message: impl Into<String>) -> Self {
+        Self::Invalid { code, message: message.into() }
+    }
+}
+
+impl From<millstream_storage::Error> for Error {
+    fn from(error: millstream_storage::Error) -> Self {
+        Self::Storage(std::sync::Arc::new(error))
+    }
+}
+
+impl From<millstream_change::Error> for Error {
+    fn from(error: millstream_change::Error) -> Self {
+        Self::Change(std::sync::Arc::new(error))
+    }
+}

@@ -1,0 +1,27 @@
+//! Finding the present state of a document for `updateLookup` (CS-4.4).
+
+use millstream_change::Lookup;
+use millstream_storage::Space;
+use millstream_value::{Doc, Namespace};
+
+use crate::Db;
+use crate::catalog::id_key;
+
+impl Lookup for Db {
+    fn find(
+        &self,
+        db: &str,
+        coll: &str,
+        uuid: Option<[u8; 16]>,
+        document_key: Doc<'_>,
+    ) -> millstream_change::Result<Option<Vec<u8>>> {
+        let (snapshot, catalog) = self.view();
+        let Some(collection) = catalog.get(&Namespace::new(db, coll)) else { return Ok(None) };
+        if uuid.is_some_and(|uuid| uuid != collection.uuid) {
+            return Ok(None);
+        }
+        let Some(id) = document_key.get("_id") else { return Ok(None) };
+        let found = snapshot.get(Space::Records, &collection.record_key(&id_key(&id)))?;
+        Ok(found.map(|doc| doc.to_vec()))
+    }
+}

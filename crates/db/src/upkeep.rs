@@ -1,0 +1,51 @@
+//! What has to be done from time to time: the caller has the clock and the threads.
+
+use millstream_storage::{Commit, Write};
+
+use crate::write::forget_old;
+use crate::Db;
+
+/// How often [`Db::upkeep`] wants to be called.
+pub struct Upkeep;
+
+impl Upkeep {
+    /// The pause between two entries of a log in which nothing happens (CS-11.1.4).
+    pub const NOOP_MS: u64 = 10_000;
+    /// The pause between two sweeps of idle cursors and old sessions.
+    pub const SWEEP_MS: u64 = 60_000;
+}
+
+impl Db {
+    /// Writes a noop if nothing was written for [`Upkeep::NOOP_MS`], so that idle streams stay resumable.
+    pub fn periodic_noop(&self) {
+        let newest = self.window().newest_wall_ms;
+        if !self.is_closed() && self.now_ms().saturating_sub(newest) >= Upkeep::NOOP_MS {
+            self.store().submit(Box::new(Noop));
+        }
+    }
+
+    /// Ends idle cursors and forgets old retryable writes.
+    pub fn sweep(&self, session_alive: impl Fn(&[u8; 16]) -> bool) {
+        self.cursors().end_idle(session_alive);
+        if !self.is_closed() {
+            forget_old(self.store(), i64::try_from(self.now_ms()).unwrap_or(i64::MAX));
+        }
+    }
+}
+
+struct Noop;
+
+impl Write for Noop {
+    fn apply(&mut self, commit: &mut Commit<'_>) -> millstream_storage::Result<()> {
+        let time = commit.tick();
+        let stamp = millstream_change::entry::Stamp { time, wall_ms: commit.wall_ms(), retry: None };
+        commit.append(time, millstream_change::entry::noop(stamp, "periodic noop"));
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>, outcome: millstream_storage::Result<()>) {
+        if let Err(error) = outcome {
+            tracing::debug!(%error, "could not write the periodic noop");
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! One statement inside the commit loop: finds the documents again, checks them again, changes them.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use millstream_change::entry::{self, Stamp, Target};
+use millstream_query::update::Outcome as Updated;
+use millstream_storage::{Commit, Space};
+use millstream_value::{ClusterTime, Doc, DocBuf, Namespace, Value};
+
+use super::prepare::{DOCUMENT_BYTES_MAX, too_large};
+use super::{Action, Change, Image, Insert, Outcome, Removal};
+use crate::catalog::{Catalog, Collection, id_key};
+use crate::ddl;
+use crate::index::Keys;
+use crate::{Error, Result};
+
+/// The documents that a statement is about, as a search outside the loop found them.
+pub(super) enum Targets {
+    /// The filter names one `_id`: look there.
+    ById,
+    /// These, by the keys of their `_id`s, in order.
+    Found(Vec<Bytes>),
+}
+
+/// The loop's state while one statement runs.
+pub(super) struct Scene<'s, 'c> {
+    pub(super) commit: &'s mut Commit<'c>,
+    pub(super) catalog: &'s mut Catalog,
+    pub(super) images_always: bool,
+    /// For the log entries of a retryable write.
+    pub(super) retry: Option<entry::Retry>,
+    /// Of the last change.
+    pub(super) time: Option<ClusterTime>,
+}
+
+/// A statement's result, or the wish to be searched for again.
+pub(super) enum Applied {
+    Done(Outcome),
+    /// What the search found has changed since: search again.
+    Stale,
+}
+
+impl Scene<'_, '_> {
+    pub(super) fn run(&mut self, namespace: &Namespace, id: i32, action: &Action, targets: &Targets) -> Result<Applied> {
+        match action {
+            Action::Insert(insert) => {
+                let collection = self.collection(namespace)?;
+                self.insert(&collection, insert, id)?;
+                Ok(Applied::Done(Outcome { n: 1, ..Outcome::default() }))
+            }
+            Action::Update(change) => self.update(namespace, id, change, targets),
+            Action::Delete(removal) => self.delete(namespace, id, removal, targets),
+        }
+    }
+
+    /// The collection, created if absent.
+    fn collection(&mut self, namespace: &Namespace) -> Result<Arc<Collection>> {
+        if let Some(collection) = self.catalog.get(namespace) {
+            return Ok(Arc::clone(collection));
+        }
+        ddl::create_in_loop(self.commit, self.catalog, namespace, DocBuf::new())
+    }
+
+    fn insert(&mut self, collection: &Arc<Collection>, insert: &Insert, statement: i32) -> Result<()> {
+        let key = collection.record_key(&insert.id_key);
+        let doc = Doc::new(&insert.doc);
+        if self.commit.get(Space::Records, &key)?.is_some() {
+            return Err(duplicate_id(collection, doc));
+        }
+        self.index_changes(collection, None, Some(doc), &insert.id_key)?;
+        self.commit.put(Space::Records, key, insert.doc.clone());
+        let time = self.tick();
+        let entry = entry::insert(self.stamp(time, statement), target(collection), doc, key_of(doc).as_doc());
+        self.commit.append(time, entry);
+        Ok(())
+    }
+
+    fn update(&mut self, namespace: &Namespace, statement: i32, change: &Change, targets: &Targets) -> Result<Applied> {
+        let mut outcome = Outcome::default();
+        if let Some(collection) = self.catalog.get(namespace).map(Arc::clone) {
+            let mut stale = false;
+            for id_key in target_keys(targets, change.id.as_ref()) {
+                let Some(before) = self.commit.get(Space::Records, &collection.record_key(&id_key))? else {
+                    stale = true;
+                    continue;
+                };
+                let Some(position) = change.filter.matches_at(Doc::new(&before))? else {
+                    stale = true;
+                    continue;
+                };
+                outcome.n += 1;
+                let updated = change.update.apply(Doc::new(&before), Some(position), false)?;
+                let after = match updated {
+                    Updated::Unchanged => before.clone(),
+                    Updated::Changed { after, delta } => {
+                        let after = Bytes::from(after.into_bytes());
+                        let described = delta.as_ref().map(DocBuf::as_doc);
+                        self.replace(&collection, &before, &after, described, &id_key, statement)?;
+                        outcome.modified += 1;
+                        after
+                    }
+                };
+                outcome.image = match change.image {
+                    Image::None => None,
+                    Image::Before => Some(before),
+                    Image::After => Some(after),
+                };
+                if !change.multi {
+                    return Ok(Applied::Done(outcome));
+                }
+            }
+            let searched = matches!(targets, Targets::Found(_));
+            if outcome.n == 0 && stale && searched && !change.multi {
+                return Ok(Applied::Stale);
+            }
+        }
+        if outcome.n == 0 && change.upsert {
+            return self.upsert(namespace, statement, change).map(Applied::Done);
+        }
+        Ok(Applied::Done(outcome))
+    }
+
+    fn upsert(&mut self, namespace: &Namespace, statement: i32, change: &Change) -> Result<Outcome> {
+        let new = change.update.new_document(&change.filter)?;
+        let bytes = Bytes::from(new.into_bytes());
+        let insert = super::insert_document(&bytes, self.now())?;
+        let collection = self.collection(namespace)?;
+        self.insert(&collection, &insert, statement)?;
+        let id = Doc::new(&insert.doc).get("_id").map(Value::into_owned);
+        let image = (change.image == Image::After).then(|| insert.doc.clone());
+        Ok(Outcome { n: 1, upserted: Some(id.unwrap_or(Value::Null)), image, ..Outcome::default() })
+    }
+
+    fn delete(&mut self, namespace: &Namespace, statement: i32, removal: &Removal, targets: &Targets) -> Result<Applied> {
+        let mut outcome = Outcome::default();
+        let Some(collection) = self.catalog.get(namespace).map(Arc::clone) else { return Ok(Applied::Done(outcome)) };
+        let mut stale = false;
+        for id_key in target_keys(targets, removal.id.as_ref()) {
+            let key = collection.record_key(&id_key);
+            let before = self.commit.get(Space::Records, &key)?;
+            let Some(before) = before.filter(|b| !b.is_empty()) else {
+                stale = true;
+                continue;
+            };
+            let doc = Doc::new(&before);
+            if !removal.filter.matches(doc)? {
+                stale = true;
+                continue;
+            }
+            self.index_changes(&collection, Some(doc), None, &id_key)?;
+            self.commit.delete(Space::Records, key);
+            let time = self.tick();
+            let entry = entry::delete(self.stamp(time, statement), target(&collection), key_of(doc).as_doc());
+            self.commit.append(time, entry);
+            if collection.images || self.images_always {
+                self.commit.keep_image(time, 0, before.clone());
+            }
+            outcome.n += 1;
+            if removal.image == Image::Before {
+                outcome.image = Some(before);
+            }
+            if !removal.multi {
+                return Ok(Applied::Done(outcome));
+            }
+        }
+        let searched = matches!(targets, Targets::Found(_));
+        if outcome.n == 0 && stale && searched && !removal.multi {
+            return Ok(Applied::Stale);
+        }
+        Ok(Applied::Done(outcome))
+    }
+
+    /// Stores the new state of a document and logs the change.
+    fn replace(
+        &mut self,
+        collection: &Arc<Collection>,
+        before: &Bytes,
+        after: &Bytes,
+        delta: Option<Doc<'_>>,
+        id_key: &[u8],
+        statement: i32,
+    ) -> Result<()> {
+        if after.len() > DOCUMENT_BYTES_MAX {
+            return Err(too_large(after.len()));
+        }
+        let new = Doc::new(after);
+        self.index_changes(collection, Some(Doc::new(before)), Some(new), id_key)?;
+        self.commit.put(Space::Records, collection.record_key(id_key), after.clone());
+        let time = self.tick();
+        let key = key_of(new);
+        let stamp = self.stamp(time, statement);
+        let entry = match delta {
+            Some(diff) => entry::update(stamp, target(collection), diff, key.as_doc()),
+            None => entry::replace(stamp, target(collection), new, key.as_doc()),
+        };
+        self.commit.append(time, entry);
+        if collection.images || self.images_always {
+            self.commit.keep_image(time, 0, before.clone());
+        }
+        Ok(())
+    }
+
+    /// Brings the indexes from one state of a document to another.
+    fn index_changes(
+        &mut self,
+        collection: &Arc<Collection>,
+        before: Option<Doc<'_>>,
+        after: Option<Doc<'_>>,
+        id_key: &[u8],
+    ) -> Result<()> {
+        let mut spread = Vec::new();
+        for index in &collection.indexes {
+            let none = || Keys { keys: Vec::new(), multikey: false };
+            let old = before.map_or_else(|| Ok(none()), |doc| index.keys(doc))?;
+            let new = after.map_or_else(|| Ok(none()), |doc| index.keys(doc))?;
+            for key in old.keys.iter().filter(|k| !new.keys.contains(k)) {
+                self.commit.delete(Space::Indexes, index.row_key(key, id_key));
+            }
+            for key in new.keys.iter().filter(|k| !old.keys.contains(k)) {
+                ddl::add_index_row(self.commit, collection, index, key, id_key, after.unwrap_or(Doc::empty()))?;
+            }
+            if new.multikey {
+                spread.push(index);
+            }
+        }
+        // Noted only when nothing can fail any more: the mark in memory is not rolled back.
+        for index in spread {
+            ddl::note_multikey(self.commit, collection, index);
+        }
+        Ok(())
+    }
+
+    fn tick(&mut self) -> ClusterTime {
+        let time = self.commit.tick();
+        self.time = Some(time);
+        time
+    }
+
+    /// What a zero timestamp in a new document becomes.
+    fn now(&self) -> ClusterTime {
+        ClusterTime::new(u32::try_from(self.commit.wall_ms() / 1000).unwrap_or(u32::MAX), 1)
+    }
+
+    fn stamp(&mut self, time: ClusterTime, statement: i32) -> Stamp<'_> {
+        if let Some(retry) = &mut self.retry {
+            retry.statement = statement;
+        }
+        Stamp { time, wall_ms: self.commit.wall_ms(), retry: self.retry.as_ref() }
+    }
+}
+
+fn target(collection: &Collection) -> Target<'_> {
+    Target { ns: &collection.name, uuid: Some(collection.uuid) }
+}
+
+/// `{_id: <value>}` of a document.
+fn key_of(doc: Doc<'_>) -> DocBuf {
+    let mut key = DocBuf::with_capacity(32);
+    match doc.element("_id") {
+        Some(id) => key.push_element(id),
+        None => key.push("_id", Value::Null),
+    };
+    key
+}
+
+fn target_keys(targets: &Targets, id: Option<&Value<'_>>) -> Vec<Bytes> {
+    match targets {
+        Targets::Found(keys) => keys.clone(),
+        Targets::ById => id.map(|id| Bytes::from(id_key(id))).into_iter().collect(),
+    }
+}
+
+pub(super) fn duplicate_id(collection: &Collection, doc: Doc<'_>) -> Error {
+    let mut pattern = DocBuf::new();
+    pattern.push("_id", 1);
+    let mut value = DocBuf::new();
+    value.push("_id", doc.get("_id").unwrap_or(Value::Null));
+    Error::DuplicateKey {
+        namespace: collection.namespace.clone(),
+        index: "_id_".to_owned(),
+        key_pattern: pattern,
+        key_value: value,
+    }
+}

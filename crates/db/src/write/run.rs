@@ -1,0 +1,245 @@
+//! A command's statements on their way: searched for outside the commit loop, applied inside it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use millstream_query::predicate::Predicate;
+use millstream_query::sort::Sort;
+use millstream_value::{Doc, Value};
+
+use super::apply::Targets;
+use super::job::{Job, Report};
+use super::{Action, Outcome, Statement, WriteCommand, WriteReply};
+use crate::db::Db;
+use crate::pending::{Pending, pair};
+use crate::read::Rows;
+use crate::{Error, Result, plan};
+
+/// Documents changed by one job of a multi-document write: others get in between.
+const SLICE_DOCUMENTS: usize = 500;
+/// Statements and bytes in one job: bounds how long the commit loop is held.
+const JOB_STATEMENTS_MAX: usize = 1_000;
+const JOB_BYTES_MAX: usize = 4 << 20;
+/// How often a document that keeps changing is searched for again before the write gives up.
+const ATTEMPTS_MAX: usize = 100;
+
+/// A write command, ready to be executed: [`WriteRun::block`] or [`WriteRun::complete`].
+pub struct WriteRun {
+    db: Db,
+    statements: Arc<Vec<Statement>>,
+    ordered: bool,
+    retry: Option<super::Retry>,
+    next: usize,
+    reply: WriteReply,
+    /// Targets of a multi-document statement that are still to be done, and its outcome so far.
+    slices: Option<(std::vec::IntoIter<Bytes>, Outcome)>,
+    attempts: usize,
+}
+
+/// What a step came to.
+enum Step {
+    /// Wait for this, then [`WriteRun::resume`] with it.
+    Wait(Pending<Result<Report>>),
+    /// All statements are done.
+    Done(WriteReply),
+}
+
+impl WriteRun {
+    pub(crate) fn new(db: Db, command: WriteCommand) -> Self {
+        Self {
+            db,
+            statements: Arc::new(command.statements),
+            ordered: command.ordered,
+            retry: command.retry,
+            next: 0,
+            reply: WriteReply::default(),
+            slices: None,
+            attempts: 0,
+        }
+    }
+
+    /// Runs the whole command, blocking this thread while it waits.
+    ///
+    /// # Errors
+    /// As [`WriteRun::step`].
+    pub fn block(mut self) -> Result<WriteReply> {
+        loop {
+            match self.step()? {
+                Step::Wait(pending) => self.resume(pending.wait()?),
+                Step::Done(reply) => return Ok(reply),
+            }
+        }
+    }
+
+    /// Runs the whole command as a future of any runtime.
+    ///
+    /// # Errors
+    /// As [`WriteRun::step`].
+    pub async fn complete(mut self) -> Result<WriteReply> {
+        loop {
+            match self.step()? {
+                Step::Wait(pending) => self.resume(pending.await?),
+                Step::Done(reply) => return Ok(reply),
+            }
+        }
+    }
+
+    /// Goes on until the commit loop has to be waited for.
+    ///
+    /// # Errors
+    /// Errors that concern the whole command: a retry that is too old, a disk that fails.
+    fn step(&mut self) -> Result<Step> {
+        loop {
+            if let Some((rest, _)) = &mut self.slices {
+                let slice: Vec<Bytes> = rest.take(SLICE_DOCUMENTS).collect();
+                if slice.is_empty() {
+                    let outcome = self.slices.take().map(|(_, outcome)| outcome).unwrap_or_default();
+                    self.finish_statement(outcome);
+                    continue;
+                }
+                return Ok(self.submit(self.next, self.next + 1, Targets::Found(slice)));
+            }
+            let stopped = self.ordered && self.reply.outcomes.last().is_some_and(|o| o.error.is_some());
+            let Some(statement) = self.statements.get(self.next).filter(|_| !stopped) else {
+                if self.reply.time == millstream_value::ClusterTime::ZERO {
+                    self.reply.time = self.db.committed();
+                }
+                return Ok(Step::Done(std::mem::take(&mut self.reply)));
+            };
+            match self.search(statement) {
+                Ok(None) => {
+                    let last = self.next + self.run_length();
+                    return Ok(self.submit(self.next, last, Targets::ById));
+                }
+                Ok(Some((targets, true))) if targets.len() > SLICE_DOCUMENTS => {
+                    self.slices = Some((targets.into_iter(), Outcome::default()));
+                }
+                Ok(Some((targets, _))) => return Ok(self.submit(self.next, self.next + 1, Targets::Found(targets))),
+                Err(error) => self.finish_statement(Outcome { error: Some(error), ..Outcome::default() }),
+            }
+        }
+    }
+
+    /// Takes what a job reports.
+    fn resume(&mut self, report: Report) {
+        if let Some(time) = report.time {
+            self.reply.time = time;
+        }
+        if let Some((_, sum)) = &mut self.slices {
+            let mut failed = None;
+            for outcome in report.outcomes {
+                sum.n += outcome.n;
+                sum.modified += outcome.modified;
+                failed = outcome.error;
+            }
+            if failed.is_some()
+                && let Some((_, mut sum)) = self.slices.take()
+            {
+                sum.error = failed;
+                self.finish_statement(sum);
+            }
+            return;
+        }
+        if report.outcomes.is_empty() && report.stale {
+            self.attempts += 1;
+            if self.attempts > ATTEMPTS_MAX {
+                self.finish_statement(Outcome { error: Some(Error::Conflict), ..Outcome::default() });
+            }
+            return;
+        }
+        for outcome in report.outcomes {
+            self.finish_statement(outcome);
+        }
+    }
+
+    fn finish_statement(&mut self, outcome: Outcome) {
+        self.reply.outcomes.push(outcome);
+        self.next += 1;
+        self.attempts = 0;
+    }
+
+    fn submit(&mut self, first: usize, last: usize, targets: Targets) -> Step {
+        let (promise, pending) = pair();
+        let job = Job {
+            statements: Arc::clone(&self.statements),
+            first,
+            last,
+            targets,
+            ordered: self.ordered,
+            retry: self.retry,
+            images_always: self.db.images_always(),
+            catalog: self.db.loop_catalog(),
+            report: Report { outcomes: Vec::new(), stale: false, time: None },
+            refusal: None,
+            promise: Some(promise),
+        };
+        self.db.store().submit(Box::new(job));
+        Step::Wait(pending)
+    }
+
+    /// How many statements from the next on need no search, within a job's limits.
+    fn run_length(&self) -> usize {
+        let rest = self.statements.get(self.next..).unwrap_or_default();
+        let mut bytes = 0;
+        let fits = |statement: &&Statement| {
+            bytes += match &statement.action {
+                Ok(Action::Insert(insert)) => insert.doc.len(),
+                _ => 1_024,
+            };
+            bytes <= JOB_BYTES_MAX && !needs_search(statement)
+        };
+        rest.iter().take(JOB_STATEMENTS_MAX).take_while(fits).count().max(1)
+    }
+
+    /// Finds the documents of a statement that does not name its `_id`; says whether it is about many.
+    fn search(&self, statement: &Statement) -> Result<Option<(Vec<Bytes>, bool)>> {
+        let (filter, sort, hint, multi) = match &statement.action {
+            Ok(Action::Update(change)) if needs_search(statement) => {
+                (&change.filter, change.sort.as_ref(), change.hint.as_ref(), change.multi)
+            }
+            Ok(Action::Delete(removal)) if needs_search(statement) => {
+                (&removal.filter, removal.sort.as_ref(), removal.hint.as_ref(), removal.multi)
+            }
+            _ => return Ok(None),
+        };
+        let targets = self.find(&statement.namespace, filter, sort, hint, multi)?;
+        Ok(Some((targets, multi)))
+    }
+
+    fn find(
+        &self,
+        namespace: &millstream_value::Namespace,
+        filter: &Arc<Predicate>,
+        sort: Option<&Sort>,
+        hint: Option<&Value<'_>>,
+        multi: bool,
+    ) -> Result<Vec<Bytes>> {
+        let (snapshot, catalog) = self.db.view();
+        let Some(collection) = catalog.get(namespace) else { return Ok(Vec::new()) };
+        let plan = plan::choose(collection, filter, sort, hint)?;
+        let mut rows = Rows::open(&snapshot, collection, &plan, Arc::clone(filter));
+        if multi {
+            return rows.map(|row| row.map(|r| r.id_key)).collect();
+        }
+        let Some(sort) = sort.filter(|_| !plan.sorted) else {
+            return Ok(rows.next().transpose()?.map(|r| r.id_key).into_iter().collect());
+        };
+        let mut best: Option<(Vec<u8>, Bytes)> = None;
+        for row in rows {
+            let row = row?;
+            let key = sort.key(Doc::new(&row.doc));
+            if best.as_ref().is_none_or(|(b, _)| key < *b) {
+                best = Some((key, row.id_key));
+            }
+        }
+        Ok(best.map(|(_, id_key)| id_key).into_iter().collect())
+    }
+}
+
+fn needs_search(statement: &Statement) -> bool {
+    match &statement.action {
+        Ok(Action::Update(change)) => change.id.is_none(),
+        Ok(Action::Delete(removal)) => removal.id.is_none(),
+        Ok(Action::Insert(_)) | Err(_) => false,
+    }
+}

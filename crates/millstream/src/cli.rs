@@ -1,0 +1,89 @@
+//! The commands and their help.
+
+use clap::{Parser, Subcommand};
+
+use crate::{bench, config, demo, exit, logging, serve, watch};
+
+/// A document database whose heart is change streams.
+#[derive(Debug, Parser)]
+#[command(name = "millstream", version, arg_required_else_help = true, subcommand_required = true)]
+#[command(max_term_width = 110, disable_help_subcommand = true)]
+#[command(after_help = "\
+Start here:
+  millstream demo                       see it work, ten seconds, leaves nothing behind
+  millstream serve                      start the engine, then connect any MongoDB driver
+  millstream watch --db shop            see every change in the database `shop`
+
+`millstream <command> --help` has more of everything.")]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What the program can do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start the engine: a durable database that any MongoDB driver can use
+    #[command(after_help = serve::EXAMPLES)]
+    Serve(config::ServeArguments),
+    /// Show changes in a terminal, of Millstream or any other MongoDB
+    #[command(after_help = watch::EXAMPLES)]
+    Watch(watch::Arguments),
+    /// See writes and their events side by side, with an engine of its own
+    #[command(after_help = demo::EXAMPLES)]
+    Demo(demo::Arguments),
+    /// Measure one or more MongoDB-compatible servers
+    #[command(after_help = bench::EXAMPLES)]
+    Bench(bench::Arguments),
+    /// Print the version
+    Version,
+}
+
+/// Runs a command to its end.
+pub(crate) async fn run(command: Command) -> anyhow::Result<exit::Code> {
+    match command {
+        Command::Serve(arguments) => {
+            let Some(config) = config::resolve(arguments)? else {
+                return Ok(exit::Code::Done);
+            };
+            serve::run(config).await?;
+            Ok(exit::Code::Done)
+        }
+        Command::Watch(arguments) => {
+            logging::for_clients();
+            watch::run(arguments).await
+        }
+        Command::Demo(arguments) => {
+            logging::for_clients();
+            demo::run(arguments).await
+        }
+        Command::Bench(arguments) => {
+            logging::for_clients();
+            bench::run(arguments).await
+        }
+        Command::Version => {
+            println!("millstream {}", env!("CARGO_PKG_VERSION"));
+            Ok(exit::Code::Done)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_flags_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_examples() {
+        for command in Cli::command().get_subcommands().filter(|c| c.get_name() != "version") {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("millstream "), "{}", command.get_name());
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Starting the engine inside this process.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+/// Where the data is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Data {
+    /// In this folder, which exists.
+    Folder(PathBuf),
+    /// Nowhere but in memory.
+    Memory,
+}
+
+/// What the engine needs to know.
+#[derive(Debug, Clone)]
+pub(crate) struct EngineOptions {
+    /// Where the data is.
+    pub(crate) data: Data,
+    /// Where to listen; port 0 picks a free one.
+    pub(crate) address: SocketAddr,
+    /// How many bytes of the change log to keep.
+    pub(crate) oplog_bytes: u64,
+    /// How long to keep the change log at least, whatever its size.
+    pub(crate) oplog_age_min: Duration,
+    /// The name of the replica set that clients see.
+    pub(crate) replica_set: String,
+    /// What an operator should know, one sentence each.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// A running engine: it listens, and serves until it is stopped.
+pub(crate) struct Engine {
+    /// Where it listens, with the port that was picked.
+    pub(crate) address: SocketAddr,
+    /// Asks it to stop.
+    pub(crate) stop: oneshot::Sender<()>,
+    /// Ends when everything is on disk and closed.
+    pub(crate) task: JoinHandle<anyhow::Result<()>>,
+}
+
+/// Opens the data and the port, and serves in a task of its own.
+///
+/// When this returns, clients can connect. An error keeps its cause: a refused port as the
+/// `io::Error` that it was, so that `serve` can say it in a sentence.
+pub(crate) async fn start_engine(options: EngineOptions) -> anyhow::Result<Engine> {
+    let _ = options;
+    anyhow::bail!("the engine is not linked yet")
+}
+
+impl Engine {
+    /// The URI for a client on this machine.
+    pub(crate) fn uri(&self, replica_set: &str) -> String {
+        uri(self.address, replica_set)
+    }
+
+    /// Asks it to stop, and waits until everything is closed.
+    pub(crate) async fn stop(self) -> anyhow::Result<()> {
+        // The engine may have ended by itself; its task says how.
+        let _ = self.stop.send(());
+        self.task.await?
+    }
+}
+
+fn uri(mut address: SocketAddr, replica_set: &str) -> String {
+    if address.ip().is_unspecified() {
+        address.set_ip(match address.ip() {
+            IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    format!("mongodb://{address}/?replicaSet={replica_set}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_uri_is_one_that_a_client_can_use() {
+        let shown = |address: &str| uri(address.parse().unwrap(), "rs0");
+        assert_eq!(shown("127.0.0.1:27017"), "mongodb://127.0.0.1:27017/?replicaSet=rs0");
+        assert_eq!(shown("0.0.0.0:1"), "mongodb://127.0.0.1:1/?replicaSet=rs0");
+        assert_eq!(shown("[::]:1"), "mongodb://[::1]:1/?replicaSet=rs0");
+    }
+}

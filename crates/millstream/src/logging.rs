@@ -1,0 +1,44 @@
+//! Where log lines go: to standard error, so that standard output stays the program's answer.
+
+use tracing_subscriber::EnvFilter;
+
+use crate::exit;
+
+/// The form of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum LogFormat {
+    /// For people.
+    #[default]
+    Pretty,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Sets logging up for the engine. `filter` is a level, or a filter such as
+/// `info,millstream_storage=debug`.
+pub(crate) fn for_engine(format: LogFormat, filter: &str) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(filter)
+        .map_err(|error| exit::misuse(format!("log-level `{filter}` is no level and no filter: {error}")))?;
+    start(format, filter);
+    Ok(())
+}
+
+/// Sets logging up for the commands that are clients: only what is odd, unless `MILLSTREAM_LOG`
+/// asks for more.
+pub(crate) fn for_clients() {
+    let filter = std::env::var("MILLSTREAM_LOG")
+        .ok()
+        .and_then(|text| EnvFilter::try_new(text).ok())
+        .unwrap_or_else(|| EnvFilter::new("warn"));
+    start(LogFormat::Pretty, filter);
+}
+
+fn start(format: LogFormat, filter: EnvFilter) {
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let colour = crate::terminal::colour_on_stderr();
+    // A second call in one process (in tests) keeps the first set-up.
+    let _ = match format {
+        LogFormat::Pretty => builder.with_ansi(colour).try_init(),
+        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+    };
+}

@@ -1,0 +1,164 @@
+//! `millstream serve`: the engine as a service.
+
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+use std::path::Path;
+
+use anyhow::{Context as _, anyhow};
+use tracing::{info, warn};
+
+use crate::config::ServeConfig;
+use crate::engine::{Data, EngineOptions, start_engine};
+use crate::signals::Signals;
+use crate::{logging, parse};
+
+/// The end of `serve --help`.
+pub(crate) const EXAMPLES: &str = "\
+Examples:
+  millstream serve                                   data in ./millstream-data, on 127.0.0.1:27017
+  millstream serve --data /var/lib/millstream --oplog-bytes 20GiB --log json
+  millstream serve --memory --port 0                 for a test: nothing on disk, a free port
+  MILLSTREAM_PORT=27018 millstream serve             every flag is also an environment variable
+  millstream serve --config m.toml --print-config    see every setting and where it comes from
+
+A config file has the names of the flags:
+  data = \"/var/lib/millstream\"
+  oplog-bytes = \"20GiB\"
+  oplog-hours = 48
+
+A flag beats the environment, which beats the file. There is nothing to initiate: a fresh start is a
+primary that streams. Ctrl-C or SIGTERM stops cleanly; a second one stops at once.";
+
+/// Serves until asked to stop.
+pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
+    logging::for_engine(config.log, &config.log_level)?;
+    let mut signals = Signals::catch().context("could not listen for signals")?;
+    if !config.memory {
+        make_folder(&config.data)?;
+    }
+    let options = engine_options(&config);
+    let warning = options.warnings.first().cloned();
+    let mut engine = start_engine(options).await.map_err(|error| explain(error, &config))?;
+
+    println!("millstream {} listens on {}", env!("CARGO_PKG_VERSION"), engine.address);
+    println!("{}", data_line(&config));
+    println!("connect with {}", engine.uri(&config.replica_set));
+    if let Some(warning) = warning {
+        println!("WARNING: {warning}");
+        warn!("{warning}");
+    }
+
+    let asked = tokio::select! {
+        name = signals.next() => name,
+        ended = &mut engine.task => {
+            return ended.context("the engine failed")?.context("the engine ended by itself");
+        }
+    };
+    info!(signal = asked, "stopping: asked to");
+    tokio::select! {
+        result = engine.stop() => result.context("could not stop cleanly"),
+        again = signals.next() => Err(anyhow!("stopped at once: {again} came a second time")),
+    }
+}
+
+fn engine_options(config: &ServeConfig) -> EngineOptions {
+    EngineOptions {
+        data: if config.memory { Data::Memory } else { Data::Folder(config.data.clone()) },
+        address: SocketAddr::new(config.bind_ip, config.port),
+        oplog_bytes: config.oplog_bytes,
+        oplog_age_min: config.oplog_age_min,
+        replica_set: config.replica_set.clone(),
+        warnings: public_warning(config).into_iter().collect(),
+    }
+}
+
+fn public_warning(config: &ServeConfig) -> Option<String> {
+    (!config.bind_ip.is_loopback()).then(|| {
+        format!(
+            "there is no authentication yet, and {} can be reached from other machines: everyone who reaches port {} can read and change everything",
+            config.bind_ip, config.port
+        )
+    })
+}
+
+fn data_line(config: &ServeConfig) -> String {
+    let log = parse::show_size(config.oplog_bytes);
+    if config.memory {
+        return format!("data in memory only: all of it ends with this process (change log: {log})");
+    }
+    format!("data in {} (change log: {log})", config.data.display())
+}
+
+fn make_folder(folder: &Path) -> anyhow::Result<()> {
+    fs::create_dir_all(folder).map_err(|error| {
+        let shown = folder.display();
+        match error.kind() {
+            ErrorKind::PermissionDenied => anyhow!("the data folder {shown} cannot be created: no permission; choose another with --data, or have it created for this user"),
+            ErrorKind::AlreadyExists | ErrorKind::NotADirectory => anyhow!("the data folder {shown} is a file: choose another with --data"),
+            _ => anyhow!("the data folder {shown} cannot be created: {error}"),
+        }
+    })
+}
+
+/// The usual reasons why a start fails, said with what to do.
+fn explain(error: anyhow::Error, config: &ServeConfig) -> anyhow::Error {
+    let address = SocketAddr::new(config.bind_ip, config.port);
+    let io = error.chain().find_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind);
+    match io {
+        Some(ErrorKind::AddrInUse) => anyhow!("{address} is in use: stop the program that listens there, or choose another --port"),
+        Some(ErrorKind::AddrNotAvailable) => anyhow!("{} is no address of this machine: choose another --bind-ip", config.bind_ip),
+        Some(ErrorKind::PermissionDenied) if (1..1024).contains(&config.port) => {
+            anyhow!("no permission to listen on port {}: choose one from 1024 up with --port, or check the rights on {}", config.port, config.data.display())
+        }
+        Some(ErrorKind::PermissionDenied) => {
+            anyhow!("no permission to use the data folder {}: change its owner, or choose another with --data", config.data.display())
+        }
+        _ if config.memory => error.context("could not start"),
+        _ => error.context(format!("could not start on the data folder {}", config.data.display())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config() -> ServeConfig {
+        ServeConfig { data: "/d".into(), port: 27017, oplog_bytes: 1 << 30, ..ServeConfig::default() }
+    }
+
+    #[test]
+    fn only_public_addresses_are_warned_about() {
+        assert_eq!(public_warning(&config()), None);
+        let public = ServeConfig { bind_ip: "0.0.0.0".parse().unwrap(), ..config() };
+        assert!(public_warning(&public).unwrap().contains("no authentication"));
+        let other = ServeConfig { bind_ip: "127.0.0.2".parse().unwrap(), ..config() };
+        assert_eq!(public_warning(&other), None);
+    }
+
+    #[test]
+    fn a_taken_port_is_one_sentence() {
+        let cause = anyhow::Error::from(io::Error::from(ErrorKind::AddrInUse)).context("could not listen");
+        let text = crate::exit::sentence(&explain(cause, &config()));
+        assert_eq!(text, "127.0.0.1:27017 is in use: stop the program that listens there, or choose another --port");
+    }
+
+    #[test]
+    fn other_failures_name_the_folder() {
+        let text = crate::exit::sentence(&explain(anyhow!("it is locked"), &config()));
+        assert_eq!(text, "could not start on the data folder /d: it is locked");
+    }
+
+    #[test]
+    fn a_file_in_the_way_is_said_so() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let text = make_folder(file.path()).unwrap_err().to_string();
+        assert!(text.contains("is a file"), "{text}");
+    }
+
+    #[test]
+    fn the_data_line_says_where() {
+        assert_eq!(data_line(&config()), "data in /d (change log: 1 GiB)");
+        assert!(data_line(&ServeConfig { memory: true, ..config() }).contains("memory only"));
+    }
+}

@@ -1,0 +1,90 @@
+//! `$min`, `$max`, `$minN`, `$maxN`: by the order of all values.
+//!
+//! Absent: null and missing do not count.
+//! Result: the value, or null if there was none; an array of at most `n`, smallest (`$maxN`: largest) first.
+
+use std::cmp::Ordering;
+
+use millstream_value::{Value, compare};
+
+use super::{Fold, Row, parse, within_limit};
+use crate::Result;
+use crate::expression::limit;
+
+pub(super) static MAX: Row = Row {
+    name: "$max",
+    parse: parse::unary,
+    start: |_, _| Box::new(Extreme { wanted: Ordering::Greater, value: None }),
+};
+pub(super) static MAX_N: Row = Row {
+    name: "$maxN",
+    parse: parse::input_and_count,
+    start: |name, count| Box::new(Extremes { name, wanted: Ordering::Greater, count, values: Vec::new(), bytes: 0 }),
+};
+pub(super) static MIN: Row = Row {
+    name: "$min",
+    parse: parse::unary,
+    start: |_, _| Box::new(Extreme { wanted: Ordering::Less, value: None }),
+};
+pub(super) static MIN_N: Row = Row {
+    name: "$minN",
+    parse: parse::input_and_count,
+    start: |name, count| Box::new(Extremes { name, wanted: Ordering::Less, count, values: Vec::new(), bytes: 0 }),
+};
+
+struct Extreme {
+    wanted: Ordering,
+    value: Option<Value<'static>>,
+}
+
+impl Fold for Extreme {
+    fn add(&mut self, value: Option<Value<'_>>, _: Vec<u8>) -> Result<()> {
+        let Some(value) = value.filter(|value| !value.is_nullish()) else { return Ok(()) };
+        if self.value.as_ref().is_none_or(|known| compare(&value, known) == self.wanted) {
+            self.value = Some(value.into_owned());
+        }
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>) -> Result<Value<'static>> {
+        Ok(self.value.unwrap_or(Value::Null))
+    }
+
+    fn bytes(&self) -> usize {
+        64 + self.value.as_ref().map_or(0, limit::size_of)
+    }
+}
+
+struct Extremes {
+    name: &'static str,
+    wanted: Ordering,
+    count: usize,
+    values: Vec<Value<'static>>,
+    bytes: usize,
+}
+
+impl Fold for Extremes {
+    fn add(&mut self, value: Option<Value<'_>>, _: Vec<u8>) -> Result<()> {
+        let Some(value) = value.filter(|value| !value.is_nullish()) else { return Ok(()) };
+        let at = self.values.partition_point(|known| compare(&value, known) != self.wanted);
+        if at >= self.count {
+            return Ok(());
+        }
+        if self.values.len() >= self.count
+            && let Some(worst) = self.values.pop()
+        {
+            self.bytes -= limit::size_of(&worst) + 32;
+        }
+        self.bytes += limit::size_of(&value) + 32;
+        self.values.insert(at, value.into_owned());
+        within_limit(self.name, self.bytes)
+    }
+
+    fn finish(self: Box<Self>) -> Result<Value<'static>> {
+        limit::array(self.values.into_iter().map(Some))
+    }
+
+    fn bytes(&self) -> usize {
+        self.bytes + 64
+    }
+}

@@ -1,0 +1,110 @@
+//! Walking a tree of names beside a document.
+
+use millstream_value::{ArrayBuf, Doc, DocBuf, Element, Value};
+
+use super::tree::{Action, Branch, Mode};
+use crate::Result;
+use crate::predicate::Predicate;
+
+/// Projects `doc`; expressions see `root`. The recursion is bounded by the tree, whose paths are.
+pub(super) fn document(branch: &Branch, mode: Mode, doc: Doc<'_>, root: Doc<'_>) -> Result<DocBuf> {
+    let mut out = DocBuf::with_capacity(doc.as_bytes().len());
+    let mut done = if branch.computes() { vec![false; branch.entries().len()] } else { Vec::new() };
+    for element in doc.elements() {
+        let Some((place, entry)) = branch.find(element.key_bytes()) else {
+            if mode != Mode::Include {
+                out.push_element(element);
+            }
+            continue;
+        };
+        match &entry.action {
+            Action::Include => {
+                out.push_element(element);
+            }
+            Action::Exclude | Action::ElemMatch(_) => {}
+            Action::Slice(slice) => {
+                out.push(element.key(), slice.apply(element));
+            }
+            Action::Compute(expression) => {
+                if mode == Mode::Add {
+                    out.push_some(element.key(), expression.eval(root)?);
+                    mark(&mut done, place);
+                }
+            }
+            Action::Nested(inner) => {
+                if let Some(value) = nested(inner, mode, element, root)? {
+                    out.push(element.key(), value);
+                    mark(&mut done, place);
+                }
+            }
+        }
+    }
+    if !branch.computes() {
+        return Ok(out);
+    }
+    for (entry, done) in branch.entries().iter().zip(done) {
+        match &entry.action {
+            _ if done => {}
+            Action::Compute(expression) => {
+                out.push_some(&entry.name, expression.eval(root)?);
+            }
+            Action::ElemMatch(predicate) => {
+                if let Some(matched) = first_match(predicate, doc.element(&entry.name))? {
+                    out.array(&entry.name, |array: &mut ArrayBuf| {
+                        array.push_element(matched);
+                    });
+                }
+            }
+            Action::Nested(inner) if inner.computes() => {
+                out.push(&entry.name, document(inner, mode, Doc::empty(), root)?);
+            }
+            _ => {}
+        }
+    }
+    Ok(out)
+}
+
+fn mark(done: &mut [bool], place: usize) {
+    if let Some(slot) = done.get_mut(place) {
+        *slot = true;
+    }
+}
+
+/// What becomes of a value that paths go through; `None` if it goes.
+fn nested<'a>(branch: &Branch, mode: Mode, element: Element<'a>, root: Doc<'_>) -> Result<Option<Value<'a>>> {
+    if let Some(doc) = element.as_doc() {
+        return Ok(Some(document(branch, mode, doc, root)?.into()));
+    }
+    if let Some(array) = element.as_array() {
+        return Ok(Some(self::array(branch, mode, array, root)?.into()));
+    }
+    match mode {
+        Mode::Include => Ok(None),
+        Mode::Exclude => Ok(Some(element.value())),
+        Mode::Add => Ok(Some(document(branch, mode, Doc::empty(), root)?.into())),
+    }
+}
+
+// The recursion is bounded by the nesting of the document.
+fn array(branch: &Branch, mode: Mode, array: Doc<'_>, root: Doc<'_>) -> Result<ArrayBuf> {
+    let mut out = ArrayBuf::new();
+    for element in array.elements() {
+        if let Some(value) = nested(branch, mode, element, root)? {
+            out.push(value);
+        }
+    }
+    Ok(out)
+}
+
+fn first_match<'a>(predicate: &Predicate, field: Option<Element<'a>>) -> Result<Option<Element<'a>>> {
+    let Some(array) = field.and_then(Element::as_array) else {
+        return Ok(None);
+    };
+    // The predicate is `{<the empty name>: {$elemMatch: ...}}`, asked about the array as a whole.
+    let mut holder = DocBuf::new();
+    if let Some(field) = field {
+        holder.push_as("", field);
+    }
+    let found = predicate.matches_at(holder.as_doc())?;
+    Ok(found.and_then(|position| position.index).and_then(|index| array.elements().nth(index)))
+}

@@ -1,0 +1,1 @@
+//! What projections make of documents, by example.

@@ -1,0 +1,126 @@
+//! Cursors: `getMore`, `killCursors`, and the form of a cursor's replies.
+//!
+//! Shape:  `{ getMore: <long>, collection: <string>, [batchSize], [maxTimeMS] }` (CS-8.3)
+//!         `{ killCursors: <coll>, cursors: [<long>, ..] }` (CS-8.4)
+
+use std::future::poll_fn;
+use std::task::Poll;
+use std::time::Duration;
+
+use millstream_db::Batch;
+use millstream_value::{ArrayBuf, Code, DocBuf, kind};
+use tokio::time::{Instant, timeout_at};
+
+use super::{Command, Fields, Handler, Operation};
+use crate::arguments::wrong_type;
+use crate::context::Context;
+use crate::errors;
+use crate::failure::{Failure, Result};
+use crate::reply::Reply;
+
+/// How long a `getMore` waits for something unless the client says otherwise (CS-8.3.2).
+const AWAIT_DEFAULT: Duration = Duration::from_secs(1);
+
+pub(super) const GET_MORE: Command = Command {
+    name: "getMore",
+    help: "reads the next documents of a cursor",
+    fields: Fields::Only(&["batchSize", "collection", "term"]),
+    operation: Operation::GetMore,
+    waits: true,
+    handler: Handler::Async(|context| Box::pin(get_more(context))),
+    ..Command::DEFAULT
+};
+
+pub(super) const KILL_CURSORS: Command = Command {
+    name: "killCursors",
+    help: "closes cursors",
+    fields: Fields::Only(&["cursors"]),
+    handler: Handler::Inline(kill_cursors),
+    ..Command::DEFAULT
+};
+
+/// Writes `cursor: {<batch>, postBatchResumeToken, invalidated, id, ns}` in the order of CS-8.2.1.
+pub(super) fn write(document: &mut DocBuf, field: &str, batch: &Batch, id: i64, namespace: &str) {
+    let size: usize = batch.documents.iter().map(|d| d.len() + 12).sum();
+    document.reserve(size + 512);
+    document.nest("cursor", |cursor| {
+        cursor.array(field, |list| {
+            for doc in &batch.documents {
+                list.push_document(doc);
+            }
+        });
+        if let Some(token) = &batch.post_batch_token {
+            cursor.push("postBatchResumeToken", token);
+        }
+        if batch.invalidated {
+            cursor.push("invalidated", true);
+        }
+        cursor.push("id", id).push("ns", namespace);
+    });
+}
+
+async fn get_more(context: &Context<'_>) -> Result<Reply> {
+    let arguments = context.arguments();
+    let id = match context.body().elements().next() {
+        Some(e) if e.kind() == kind::INT64 => e.value().as_integer().unwrap_or(0),
+        other => return Err(wrong_type("getMore.getMore", other.map_or(0, |e| e.kind()), "long")),
+    };
+    let coll = arguments.required("collection", arguments.str("collection")?)?;
+    let count = match arguments.i64("batchSize")? {
+        None | Some(0) => usize::MAX,
+        Some(size) => usize::try_from(size).map_err(|_| {
+            Failure::new(Code::BadValue, format!("batchSize for getMore must be positive, found: {size}"))
+        })?,
+    };
+    let wait = arguments.i64("maxTimeMS")?;
+    let namespace = format!("{}.{coll}", context.database);
+    let cursors = context.server.engine.db().cursors();
+    let mut lease = cursors.lease(id, &namespace, context.session.map(|s| s.0)).map_err(errors::failure)?;
+    let source = lease.source().map_err(errors::failure)?;
+    let awaits = source.awaits();
+    if wait.is_some_and(|ms| ms > 0) && !awaits {
+        lease.give_back();
+        let message = "cannot set maxTimeMS on getMore command for a non-awaitData cursor";
+        return Err(Failure::new(Code::BadValue, message));
+    }
+    let wait = wait.map_or(AWAIT_DEFAULT, |ms| Duration::from_millis(u64::try_from(ms).unwrap_or(0)));
+    let mut deadline = None;
+    let batch = loop {
+        let source = lease.source().map_err(errors::failure)?;
+        let read = || source.batch(count);
+        // A query may compute for long; the log's tail is in memory.
+        let batch = if awaits { read() } else { crate::dispatch::blocking(read) };
+        let batch = batch.map_err(|e| super::find::during(e, "Executor error during getMore"))?;
+        if !awaits || batch.exhausted || !batch.documents.is_empty() || wait.is_zero() {
+            break batch;
+        }
+        let until = *deadline.get_or_insert_with(|| Instant::now() + wait);
+        let ready = poll_fn(|cx| if lease.poll_ready(cx.waker()) { Poll::Ready(()) } else { Poll::Pending });
+        if timeout_at(until, ready).await.is_err() {
+            // One last look: the empty reply's token is to tell how far the log was seen.
+            let source = lease.source().map_err(errors::failure)?;
+            break source.batch(count).map_err(|e| super::find::during(e, "Executor error during getMore"))?;
+        }
+    };
+    let mut document = DocBuf::with_capacity(256);
+    let id = if batch.exhausted { 0 } else { id };
+    write(&mut document, "nextBatch", &batch, id, &namespace);
+    if !batch.exhausted {
+        lease.give_back();
+    }
+    Ok(document.into())
+}
+
+fn kill_cursors(context: &Context<'_>) -> Result<Reply> {
+    let arguments = context.arguments();
+    let ids = arguments.required("cursors", arguments.array("cursors")?)?;
+    let ids: Vec<i64> = ids.values().filter_map(|v| v.as_integer()).collect();
+    let found = context.server.engine.db().cursors().kill(&ids);
+    let pick = |want: bool| -> ArrayBuf {
+        ids.iter().zip(&found).filter(|(_, found)| **found == want).map(|(id, _)| *id).collect()
+    };
+    let mut document = DocBuf::new();
+    document.push("cursorsKilled", pick(true)).push("cursorsNotFound", pick(false));
+    document.push("cursorsAlive", ArrayBuf::new()).push("cursorsUnknown", ArrayBuf::new());
+    Ok(document.into())
+}

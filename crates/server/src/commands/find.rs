@@ -1,0 +1,477 @@
+//! Reads: `find`, `count`, `distinct`, `explain`.
+//!
+//! Shape:  `{ find: <coll>, filter, sort, projection, skip, limit, batchSize, singleBatch, hint, tailable, awaitData }`
+//! Limits: the first batch has 101 documents unless the client asks otherwise (CS-15).
+
+use std::sync::Arc;
+
+use millstream_db::{Find, OPLOG, Source};
+use millstream_query::expression::Scope;
+use millstream_query::predicate::Predicate;
+use millstream_query::projection::Projection;
+use millstream_query::sort::Sort;
+use millstream_value::{Code, Doc, DocBuf, Namespace, Value, kind};
+
+use super::crud::check_collation;
+use super::{Command, Handler, Operation};
+use crate::arguments::Arguments;
+use crate::context::Context;
+use crate::errors;
+use crate::failure::{Failure, Result};
+use crate::reply::Reply;
+
+/// Documents in a first batch (CS-4.3.1).
+pub(super) const FIRST_BATCH: usize = 101;
+
+pub(super) const COUNT: Command = Command {
+    name: "count",
+    help: "counts documents",
+    operation: Operation::Query,
+    handler: Handler::Blocking(count),
+    ..Command::DEFAULT
+};
+
+pub(super) const DISTINCT: Command = Command {
+    name: "distinct",
+    help: "lists the different values of a field",
+    operation: Operation::Query,
+    handler: Handler::Blocking(distinct),
+    ..Command::DEFAULT
+};
+
+pub(super) const EXPLAIN: Command = Command {
+    name: "explain",
+    help: "shows how a query is answered",
+    handler: Handler::Blocking(explain),
+    ..Command::DEFAULT
+};
+
+pub(super) const FIND: Command = Command {
+    name: "find",
+    help: "reads documents",
+    operation: Operation::Query,
+    handler: Handler::Async(|context| Box::pin(find(context))),
+    ..Command::DEFAULT
+};
+
+/// The collection that the command's first field names.
+pub(super) fn namespace(context: &Context<'_>) -> Result<Namespace> {
+    let first = context.body().elements().next();
+    let coll = match first.map(|e| (e.kind(), e.as_str())) {
+        Some((_, Some(coll))) => coll,
+        Some((found, None)) => {
+            let message = format!("collection name has invalid type {}", millstream_value::type_name(found));
+            return Err(Failure::new(Code::BadValue, message));
+        }
+        None => "",
+    };
+    named(context.database, coll)
+}
+
+/// A collection's name, checked as far as reading asks for.
+pub(super) fn named(database: &str, coll: &str) -> Result<Namespace> {
+    let invalid = |message: String| Err(Failure::new(Code::InvalidNamespace, message));
+    if coll.is_empty() {
+        return invalid(format!("Invalid namespace specified '{database}.'"));
+    }
+    if coll.starts_with('.') {
+        return invalid(format!("Collection names cannot start with '.': {coll}"));
+    }
+    if coll.contains('\0') || coll.starts_with('$') {
+        return invalid(format!("Invalid collection name specified '{database}.{coll}"));
+    }
+    Ok(Namespace::new(database, coll))
+}
+
+/// What expressions of the command may refer to.
+pub(super) fn scope(context: &Context<'_>) -> Result<Scope> {
+    let db = context.server.engine.db();
+    let mut scope = Scope::at(i64::try_from(db.now_ms()).unwrap_or(i64::MAX));
+    scope.cluster_time = Some(db.committed());
+    match context.arguments().document("let")? {
+        None => Ok(scope),
+        Some(variables) => Ok(with_variables(scope, variables)),
+    }
+}
+
+/// A scope with the variables of a `let` or `c` document.
+pub(super) fn with_variables(mut scope: Scope, variables: Doc<'_>) -> Scope {
+    for element in variables.elements() {
+        scope.variables.push((element.key().to_owned(), element.value().into_owned()));
+    }
+    scope
+}
+
+async fn find(context: &Context<'_>) -> Result<Reply> {
+    // One document by its `_id` is read on the spot; anything else may take long.
+    let filter = context.arguments().document("filter")?.unwrap_or(Doc::empty());
+    if filter.has("_id") && super::crud::single_id(filter).is_some() {
+        return run_find(context);
+    }
+    crate::dispatch::blocking(|| run_find(context))
+}
+
+fn run_find(context: &Context<'_>) -> Result<Reply> {
+    let namespace = namespace(context)?;
+    let arguments = context.arguments();
+    check_read_concern(&arguments)?;
+    let request = FindRequest::parse(context, &arguments)?;
+    let db = context.server.engine.db();
+    let source = if namespace.to_string() == OPLOG {
+        request.oplog(db)?
+    } else {
+        if request.tailable {
+            if db.collection_uuid(&namespace).is_some() {
+                let message = "error processing query: tailable cursor requested on non capped collection";
+                return Err(Failure::new(Code::BadValue, message));
+            }
+            return Ok(empty_cursor(&namespace).into());
+        }
+        let rows = db.find(&namespace, request.find).map_err(errors::failure)?;
+        Source::documents(rows)
+    };
+    let first = if request.single_batch { Batching::Single(request.batch) } else { Batching::First(request.batch) };
+    let mut document = DocBuf::with_capacity(512);
+    open_batched(context, source, namespace.to_string(), first, request.no_timeout, &mut document)?;
+    Ok(document.into())
+}
+
+struct FindRequest {
+    find: Find,
+    batch: usize,
+    single_batch: bool,
+    tailable: bool,
+    awaits: bool,
+    no_timeout: bool,
+    natural_backwards: bool,
+}
+
+impl FindRequest {
+    fn parse(context: &Context<'_>, arguments: &Arguments<'_>) -> Result<Self> {
+        check_fields(arguments)?;
+        check_collation(arguments)?;
+        let scope = scope(context)?;
+        let filter = arguments.document("filter")?.unwrap_or(Doc::empty());
+        let sort = arguments.document("sort")?.filter(|s| !s.is_empty());
+        let natural = sort.and_then(|s| s.get("$natural"));
+        let hint = arguments.element("hint").map(|e| e.value().into_owned());
+        let hint = hint.filter(|h| h.as_doc().is_none_or(|d| !d.is_empty()));
+        let natural_hint = hint.as_ref().and_then(|h| h.as_doc()).and_then(|d| d.get("$natural").map(Value::into_owned));
+        let natural_backwards = [&natural, &natural_hint].iter().any(|n| n.as_ref().and_then(|v| v.as_f64()).is_some_and(|d| d < 0.0));
+        let hint = match &natural {
+            Some(direction) => {
+                let mut hint = DocBuf::new();
+                hint.push("$natural", direction.borrowed());
+                Some(Value::from(hint))
+            }
+            None => hint,
+        };
+        let projection = arguments.document("projection")?.filter(|p| !p.is_empty());
+        let (mut limit, mut single_batch) = (arguments.i64("limit")?.unwrap_or(0), arguments.flag("singleBatch")?.unwrap_or(false));
+        if limit < 0 {
+            return Err(negative("limit", limit));
+        }
+        let skip = arguments.i64("skip")?.unwrap_or(0);
+        let skip = u64::try_from(skip).map_err(|_| negative("skip", skip))?;
+        let batch = match arguments.i64("batchSize")? {
+            None => FIRST_BATCH,
+            Some(size) => usize::try_from(size).map_err(|_| negative("batchSize", size))?,
+        };
+        if limit == 1 {
+            single_batch = true;
+        }
+        if limit == i64::MAX {
+            limit = 0;
+        }
+        let tailable = arguments.flag("tailable")?.unwrap_or(false);
+        let awaits = arguments.flag("awaitData")?.unwrap_or(false);
+        if awaits && !tailable {
+            return Err(Failure::new(Code::FailedToParse, "Cannot set 'awaitData' without also setting 'tailable'"));
+        }
+        if tailable && (single_batch || (sort.is_some() && natural.is_none())) {
+            let message = "cannot use tailable option with a sort other than {$natural: 1} or with singleBatch";
+            return Err(Failure::new(Code::BadValue, message));
+        }
+        let limit = u64::try_from(limit).ok().filter(|l| *l > 0);
+        let sort = if natural.is_some() { None } else { sort };
+        Ok(Self {
+            find: Find {
+                filter: Arc::new(Predicate::parse(filter, &scope).map_err(errors::query)?),
+                sort: sort.map(Sort::parse).transpose().map_err(errors::query)?,
+                projection: projection.map(|p| Projection::find(p, &scope)).transpose().map_err(errors::query)?,
+                skip,
+                limit,
+                hint,
+            },
+            batch,
+            single_batch,
+            tailable,
+            awaits,
+            no_timeout: arguments.flag("noCursorTimeout")?.unwrap_or(false),
+            natural_backwards,
+        })
+    }
+
+    /// The same query on the log.
+    fn oplog(&self, db: &millstream_db::Db) -> Result<Source> {
+        if self.tailable {
+            let tail = db.tail_oplog(Arc::clone(&self.find.filter), self.find.projection.clone(), self.awaits);
+            return Ok(Source::Oplog(Box::new(tail)));
+        }
+        let by_time = self.find.sort.as_ref().map(Sort::paths);
+        let backwards = match by_time.as_deref() {
+            None => self.natural_backwards,
+            Some([(path, descending)]) if path == "ts" => *descending,
+            Some(_) => {
+                let message = "the log can be sorted by ts and by $natural only";
+                return Err(Failure::new(Code::BadValue, message));
+            }
+        };
+        let rows = db.oplog(Arc::clone(&self.find.filter), backwards);
+        let skip = usize::try_from(self.find.skip).unwrap_or(usize::MAX);
+        let limit = self.find.limit.map_or(usize::MAX, |l| usize::try_from(l).unwrap_or(usize::MAX));
+        let rows = rows.skip(skip).take(limit);
+        let Some(projection) = self.find.projection.clone() else { return Ok(Source::documents(Box::new(rows))) };
+        Ok(Source::documents(Box::new(rows.map(move |doc| Ok(projection.apply(Doc::new(&doc?))?.into_bytes().into())))))
+    }
+}
+
+fn negative(field: &str, value: i64) -> Failure {
+    let message = format!("BSON field '{field}' value must be >= 0, actual value '{value}'");
+    Failure::new(Code::Location(51024), message)
+}
+
+/// What `find` may have beside the generic fields.
+const FIND_FIELDS: &[&str] = &[
+    "allowDiskUse",
+    "allowPartialResults",
+    "awaitData",
+    "batchSize",
+    "collation",
+    "filter",
+    "find",
+    "hint",
+    "let",
+    "limit",
+    "max",
+    "min",
+    "noCursorTimeout",
+    "oplogReplay",
+    "projection",
+    "returnKey",
+    "showRecordId",
+    "singleBatch",
+    "skip",
+    "sort",
+    "tailable",
+];
+
+fn check_fields(arguments: &Arguments<'_>) -> Result<()> {
+    arguments.only_or_generic(FIND_FIELDS)?;
+    for refused in ["max", "min"] {
+        if arguments.document(refused)?.is_some_and(|d| !d.is_empty()) {
+            return Err(Failure::new(Code::NotImplemented, format!("the option '{refused}' is not supported")));
+        }
+    }
+    for refused in ["returnKey", "showRecordId"] {
+        if arguments.flag(refused)?.unwrap_or(false) {
+            return Err(Failure::new(Code::NotImplemented, format!("the option '{refused}' is not supported")));
+        }
+    }
+    Ok(())
+}
+
+/// Any level is served by the durable state; unknown ones are refused (CS-4.3.6 is checked by `aggregate`).
+pub(super) fn check_read_concern(arguments: &Arguments<'_>) -> Result<()> {
+    let Some(concern) = arguments.document("readConcern")? else { return Ok(()) };
+    match concern.get("level") {
+        None => Ok(()),
+        Some(Value::String(level))
+            if matches!(&*level, "local" | "majority" | "linearizable" | "available" | "snapshot") =>
+        {
+            Ok(())
+        }
+        Some(_) => Err(Failure::new(
+            Code::FailedToParse,
+            "readConcern.level must be either 'local', 'majority', 'linearizable', 'available', or 'snapshot'",
+        )),
+    }
+}
+
+/// How much of a result goes into the first reply.
+pub(super) enum Batching {
+    /// So many; the rest stays in a cursor.
+    First(usize),
+    /// So many and no more.
+    Single(usize),
+}
+
+/// The first reply of a cursor, with the command's own `cursor.batchSize`.
+pub(super) fn open_cursor(context: &Context<'_>, source: Source, namespace: String, document: &mut DocBuf) -> Result<()> {
+    let arguments = context.arguments();
+    let cursor = Arguments::new("cursor", arguments.document("cursor")?.unwrap_or(Doc::empty()));
+    let batch = match cursor.i64("batchSize")? {
+        None => FIRST_BATCH,
+        Some(size) => usize::try_from(size).map_err(|_| {
+            Failure::new(Code::BadValue, format!("cursor.batchSize must not be negative, got {size}"))
+        })?,
+    };
+    open_batched(context, source, namespace, Batching::First(batch), false, document)
+}
+
+pub(super) fn open_batched(
+    context: &Context<'_>,
+    mut source: Source,
+    namespace: String,
+    batching: Batching,
+    no_timeout: bool,
+    document: &mut DocBuf,
+) -> Result<()> {
+    let (count, keep) = match batching {
+        Batching::First(count) => (count, true),
+        Batching::Single(count) => (if count == 0 { 1 } else { count }, false),
+    };
+    let batch = source.batch(count).map_err(|error| during(error, "PlanExecutor error during aggregation"))?;
+    let session = context.session.map(|s| s.0);
+    let id = if batch.exhausted || !keep {
+        0
+    } else {
+        let cursors = context.server.engine.db().cursors();
+        cursors.keep(source, namespace.clone(), session, no_timeout).map_err(errors::failure)?
+    };
+    super::cursor::write(document, "firstBatch", &batch, id, &namespace);
+    Ok(())
+}
+
+/// A failure while documents are produced, as MongoDB words it for change streams and pipelines (CS-8.2.2).
+pub(super) fn during(error: millstream_db::Error, what: &str) -> Failure {
+    let prefixed = matches!(error, millstream_db::Error::Change(_) | millstream_db::Error::Query(_));
+    let mut failure = errors::failure(error);
+    if prefixed {
+        failure.message = format!("{what} :: caused by :: {}", failure.message).into();
+    }
+    failure
+}
+
+fn empty_cursor(namespace: &Namespace) -> DocBuf {
+    let mut document = DocBuf::new();
+    let batch = millstream_db::Batch::default();
+    super::cursor::write(&mut document, "firstBatch", &batch, 0, &namespace.to_string());
+    document
+}
+
+fn count(context: &Context<'_>) -> Result<Reply> {
+    let namespace = namespace(context)?;
+    let arguments = context.arguments();
+    arguments.only_or_generic(&["collation", "count", "fields", "hint", "limit", "query", "skip"])?;
+    check_collation(&arguments)?;
+    let scope = scope(context)?;
+    let filter = arguments.document("query")?.unwrap_or(Doc::empty());
+    let limit = arguments.i64("limit")?.unwrap_or(0).unsigned_abs();
+    let skip = arguments.i64("skip")?.unwrap_or(0);
+    let find = Find {
+        filter: Arc::new(Predicate::parse(filter, &scope).map_err(errors::query)?),
+        sort: None,
+        projection: None,
+        skip: u64::try_from(skip).map_err(|_| negative("skip", skip))?,
+        limit: Some(limit).filter(|l| *l > 0),
+        hint: arguments.element("hint").map(|e| e.value().into_owned()),
+    };
+    let db = context.server.engine.db();
+    let count = if namespace.to_string() == OPLOG {
+        let rows = db.oplog(Arc::clone(&find.filter), false);
+        u64::try_from(rows.count()).unwrap_or(u64::MAX)
+    } else {
+        db.count(&namespace, &find).map_err(errors::failure)?
+    };
+    let mut document = DocBuf::new();
+    match i32::try_from(count) {
+        Ok(count) => document.push("n", count),
+        Err(_) => document.push("n", i64::try_from(count).unwrap_or(i64::MAX)),
+    };
+    Ok(document.into())
+}
+
+fn distinct(context: &Context<'_>) -> Result<Reply> {
+    let namespace = namespace(context)?;
+    let arguments = context.arguments();
+    arguments.only_or_generic(&["collation", "distinct", "hint", "key", "query"])?;
+    check_collation(&arguments)?;
+    let scope = scope(context)?;
+    let path = arguments.required("key", arguments.str("key")?)?;
+    let filter = arguments.document("query")?.unwrap_or(Doc::empty());
+    let filter = Arc::new(Predicate::parse(filter, &scope).map_err(errors::query)?);
+    let hint = arguments.element("hint").map(|e| e.value());
+    let values =
+        context.server.engine.db().distinct(&namespace, path, &filter, hint.as_ref()).map_err(errors::failure)?;
+    let mut document = DocBuf::new();
+    document.push("values", values);
+    Ok(document.into())
+}
+
+fn explain(context: &Context<'_>) -> Result<Reply> {
+    let arguments = context.arguments();
+    let command = arguments.required("explain", arguments.document("explain")?)?;
+    let verbosity = arguments.str("verbosity")?.unwrap_or("allPlansExecution");
+    let run = match verbosity {
+        "queryPlanner" => false,
+        "executionStats" | "allPlansExecution" => true,
+        _ => {
+            let message = "verbosity string must be one of {'queryPlanner', 'executionStats', 'allPlansExecution'}";
+            return Err(Failure::new(Code::FailedToParse, message));
+        }
+    };
+    explain_command(context, command, run)
+}
+
+/// Explains a command document; also what `explain: true` in an `aggregate` comes to.
+pub(super) fn explain_command(context: &Context<'_>, command: Doc<'_>, run: bool) -> Result<Reply> {
+    let first = command.elements().next();
+    let (name, coll) = (first.map_or("", |e| e.key()), first.and_then(|e| e.as_str()));
+    let namespace = named(context.database, coll.unwrap_or_default())?;
+    let scope = scope(context)?;
+    let inner = Arguments::new(name, command);
+    let statement = |field: &str| {
+        let statements = inner.array(field)?;
+        Ok::<_, Failure>(statements.and_then(|s| s.elements().next()).and_then(|e| e.as_doc()).unwrap_or(Doc::empty()))
+    };
+    let (filter, options) = match name {
+        "find" => (command.doc("filter"), command),
+        "count" | "distinct" => (command.doc("query"), command),
+        "findAndModify" | "findandmodify" => (command.doc("query"), command),
+        "update" => {
+            let first = statement("updates")?;
+            (first.doc("q"), first)
+        }
+        "delete" => {
+            let first = statement("deletes")?;
+            (first.doc("q"), first)
+        }
+        "aggregate" => {
+            let stages = inner.array("pipeline")?.unwrap_or(Doc::empty());
+            let first = stages.elements().next().and_then(|e| e.as_doc());
+            (first.and_then(|s| s.doc("$match")), command)
+        }
+        other => {
+            let message = format!("Explain failed due to unknown command: {other}");
+            return Err(Failure::new(Code::CommandNotFound, message));
+        }
+    };
+    let filter = filter.unwrap_or(Doc::empty());
+    let sort = if matches!(name, "find" | "findAndModify" | "findandmodify") { options.doc("sort") } else { None };
+    let hint = options.element("hint").filter(|e| e.kind() != kind::NULL).map(|e| e.value().into_owned());
+    let find = Find {
+        filter: Arc::new(Predicate::parse(filter, &scope).map_err(errors::query)?),
+        sort: sort.filter(|s| !s.is_empty()).map(Sort::parse).transpose().map_err(errors::query)?,
+        projection: None,
+        skip: 0,
+        limit: None,
+        hint,
+    };
+    let mut document = context.server.engine.db().explain(&namespace, &find, filter, run).map_err(errors::failure)?;
+    document.push("command", command);
+    document.nest("serverInfo", |info| {
+        info.push("host", context.connection.address.as_str()).push("version", super::diagnostics::COMPATIBLE_VERSION);
+    });
+    Ok(document.into())
+}

@@ -1,0 +1,254 @@
+//! Where a watcher keeps its place.
+
+use std::fs;
+use std::future::Future;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Connection, Error, JsonMode, Result, Source, Token, to_json};
+
+/// The version of the file's form.
+const VERSION: u32 = 1;
+
+/// A larger file is no checkpoint: a token is below 40 MiB.
+const FILE_BYTES_MAX: u64 = 64 << 20;
+
+/// How long a position may stay in the system's memory only. A killed process loses nothing; a
+/// power cut takes the watcher back by at most this much, so that events come again, never less.
+const FLUSH_EVERY: Duration = Duration::from_millis(100);
+
+/// Which source a position belongs to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceId {
+    /// The servers of the URI, without user and password.
+    pub servers: Vec<String>,
+    /// What was watched, in words.
+    pub scope: String,
+    /// The whole pipeline as canonical Extended JSON. A token resumes only under a pipeline that
+    /// lets its event through (CS-5.8.4), so the pipeline is part of the identity.
+    pub pipeline: Vec<String>,
+}
+
+impl SourceId {
+    /// The identity of a source on a connection.
+    pub fn new(connection: &Connection, source: &Source) -> Self {
+        let stage = |stage: &bson::Document| {
+            bson::RawDocumentBuf::try_from(stage).map(|raw| to_json(&raw, JsonMode::Canonical)).unwrap_or_default()
+        };
+        Self {
+            servers: connection.servers().to_vec(),
+            scope: source.scope.to_string(),
+            pipeline: source.full_pipeline().iter().map(stage).collect(),
+        }
+    }
+}
+
+/// A store for the position of one source.
+///
+/// `save` is called after an event has been dealt with: a store may be behind what was handled,
+/// never ahead of it.
+pub trait CheckpointStore: Send {
+    /// The saved position, if there is one; an error if it is another source's.
+    fn load(&mut self) -> impl Future<Output = Result<Option<Token>>> + Send;
+
+    /// Replaces the saved position.
+    fn save(&mut self, token: &Token) -> impl Future<Output = Result<()>> + Send;
+
+    /// Makes the last saved position survive a power cut.
+    fn flush(&mut self) -> impl Future<Output = Result<()>> + Send;
+}
+
+/// A position in a file of its own: JSON, replaced as a whole, so that a reader sees the old
+/// position or the new one.
+#[derive(Debug)]
+pub struct FileCheckpoint {
+    file: PathBuf,
+    source: SourceId,
+    flushed: Option<Instant>,
+    unflushed: Option<Token>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Saved {
+    version: u32,
+    #[serde(flatten)]
+    source: SourceId,
+    token: serde_json::Value,
+}
+
+impl FileCheckpoint {
+    /// The file need not exist yet; its folder must.
+    pub fn new(file: impl Into<PathBuf>, source: SourceId) -> Self {
+        Self { file: file.into(), source, flushed: None, unflushed: None }
+    }
+
+    /// The file's name.
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
+    fn read(&self) -> Result<Option<Token>> {
+        let failed = |source| Error::CheckpointFile { doing: "read", file: self.file.clone(), source };
+        match fs::metadata(&self.file) {
+            Ok(about) if about.len() > FILE_BYTES_MAX => return Err(self.damaged("it is too large")),
+            Ok(_) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(failed(error)),
+        }
+        let text = fs::read_to_string(&self.file).map_err(failed)?;
+        let saved: Saved = serde_json::from_str(&text).map_err(|error| self.damaged(error))?;
+        if saved.version != VERSION {
+            let reason = format!("its version is {}, not {VERSION}", saved.version);
+            return Err(self.damaged(reason));
+        }
+        self.check(&saved.source)?;
+        Token::parse(&saved.token.to_string()).map(Some).map_err(|error| self.damaged(error))
+    }
+
+    fn check(&self, found: &SourceId) -> Result<()> {
+        let differs = |what, found: String, wanted: String| {
+            let file = self.file.clone();
+            Err(Error::OtherSource { file, what, found, wanted })
+        };
+        let wanted = &self.source;
+        if found.servers != wanted.servers {
+            differs("server", found.servers.join(","), wanted.servers.join(","))
+        } else if found.scope != wanted.scope {
+            differs("scope", found.scope.clone(), wanted.scope.clone())
+        } else if found.pipeline != wanted.pipeline {
+            let text = |pipeline: &[String]| format!("[{}]", pipeline.join(","));
+            differs("pipeline", text(&found.pipeline), text(&wanted.pipeline))
+        } else {
+            Ok(())
+        }
+    }
+
+    fn write(&mut self, token: &Token, durable: bool) -> Result<()> {
+        let token_json = serde_json::from_str(&token.to_json()).map_err(|e| self.damaged(e))?;
+        let saved = Saved { version: VERSION, source: self.source.clone(), token: token_json };
+        let mut text = serde_json::to_vec(&saved).map_err(|e| self.damaged(e))?;
+        text.push(b'\n');
+        replace(&self.file, &text, durable).map_err(|source| Error::CheckpointFile {
+            doing: "write",
+            file: self.file.clone(),
+            source,
+        })?;
+        if durable {
+            self.flushed = Some(Instant::now());
+            self.unflushed = None;
+        } else {
+            self.unflushed = Some(token.clone());
+        }
+        Ok(())
+    }
+
+    fn damaged(&self, reason: impl ToString) -> Error {
+        Error::DamagedCheckpoint { file: self.file.clone(), reason: reason.to_string() }
+    }
+}
+
+// The file is small and local, so these block for less than handing the work to another thread
+// would take; a flush happens ten times a second at most.
+impl CheckpointStore for FileCheckpoint {
+    async fn load(&mut self) -> Result<Option<Token>> {
+        self.read()
+    }
+
+    async fn save(&mut self, token: &Token) -> Result<()> {
+        let due = self.flushed.is_none_or(|at| at.elapsed() >= FLUSH_EVERY);
+        self.write(token, due)
+    }
+
+    async fn flush(&mut self) -> Result<()> {
+        match self.unflushed.clone() {
+            Some(token) => self.write(&token, true),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Writes beside the file, then renames over it.
+fn replace(file: &Path, content: &[u8], durable: bool) -> std::io::Result<()> {
+    let mut name = file.file_name().unwrap_or_default().to_os_string();
+    name.push(".new");
+    let beside = file.with_file_name(name);
+    let mut new = fs::File::create(&beside)?;
+    new.write_all(content)?;
+    if durable {
+        new.sync_data()?;
+    }
+    drop(new);
+    fs::rename(&beside, file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(scope: &str) -> SourceId {
+        SourceId {
+            servers: vec!["127.0.0.1:27017".into()],
+            scope: scope.into(),
+            pipeline: vec![r#"{"$match":{"operationType":"insert"}}"#.into()],
+        }
+    }
+
+    fn token(data: &str) -> Token {
+        Token::parse(data).unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_was_saved_is_loaded() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("place.json");
+        let mut store = FileCheckpoint::new(&file, source("database shop"));
+        assert_eq!(store.load().await.unwrap(), None);
+        for data in ["82AA", "82AB", "82AC"] {
+            store.save(&token(data)).await.unwrap();
+        }
+        store.flush().await.unwrap();
+        let mut again = FileCheckpoint::new(&file, source("database shop"));
+        assert_eq!(again.load().await.unwrap(), Some(token("82AC")));
+        let left: Vec<_> = fs::read_dir(folder.path()).unwrap().collect();
+        assert_eq!(left.len(), 1, "no temporary file stays behind");
+    }
+
+    #[tokio::test]
+    async fn another_source_is_refused_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("place.json");
+        let mut store = FileCheckpoint::new(&file, source("database shop"));
+        store.save(&token("82AA")).await.unwrap();
+
+        let mut other = FileCheckpoint::new(&file, source("collection shop.orders"));
+        let text = other.load().await.unwrap_err().to_string();
+        assert!(text.contains("made for another scope (database shop, this is collection shop.orders)"), "{text}");
+
+        let mut changed = source("database shop");
+        changed.pipeline.clear();
+        let mut other = FileCheckpoint::new(&file, changed);
+        assert!(other.load().await.unwrap_err().to_string().contains("another pipeline"));
+    }
+
+    #[tokio::test]
+    async fn damage_is_said_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("place.json");
+        for content in ["", "{", "[]", "{\"version\":1}"] {
+            fs::write(&file, content).unwrap();
+            let mut store = FileCheckpoint::new(&file, source("database shop"));
+            let text = store.load().await.unwrap_err().to_string();
+            assert!(text.contains("delete it to start from now"), "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_missing_folder_is_an_error_with_its_name() {
+        let mut store = FileCheckpoint::new("/nowhere/at/all.json", source("database shop"));
+        let text = store.save(&token("82AA")).await.unwrap_err().to_string();
+        assert!(text.contains("could not write the checkpoint /nowhere/at/all.json"), "{text}");
+    }
+}

@@ -1,0 +1,252 @@
+//! What is watched, and from where on.
+
+use std::fmt;
+use std::time::Duration;
+
+use bson::{Document, Timestamp, doc};
+use mongodb::options::{ChangeStreamOptions, FullDocumentBeforeChangeType, FullDocumentType};
+
+use crate::{Result, Token};
+
+/// One kind of change that a stream can show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Operation {
+    /// Its `operationType`.
+    pub name: &'static str,
+    /// Whether a server shows it only with `showExpandedEvents` (CS-1.4).
+    pub expanded: bool,
+}
+
+/// Every kind of change, by name.
+pub static OPERATIONS: &[Operation] = &[
+    expanded("create"),
+    expanded("createIndexes"),
+    classic("delete"),
+    classic("drop"),
+    classic("dropDatabase"),
+    expanded("dropIndexes"),
+    classic("insert"),
+    classic("invalidate"),
+    expanded("modify"),
+    expanded("refineCollectionShardKey"),
+    classic("rename"),
+    classic("replace"),
+    expanded("reshardCollection"),
+    expanded("shardCollection"),
+    classic("update"),
+];
+
+/// How far a stream looks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Scope {
+    /// One collection.
+    Collection {
+        /// Its database.
+        database: String,
+        /// Its name.
+        collection: String,
+    },
+    /// All collections of a database.
+    Database(String),
+    /// All databases but the server's own.
+    Cluster,
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Collection { database, collection } => write!(f, "collection {database}.{collection}"),
+            Self::Database(database) => write!(f, "database {database}"),
+            Self::Cluster => f.write_str("the whole cluster"),
+        }
+    }
+}
+
+/// What an update shows of the document after it (the `fullDocument` option).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum FullDocumentMode {
+    /// Nothing.
+    #[default]
+    Default,
+    /// The document as it is when the event is read.
+    UpdateLookup,
+    /// The document as it was just after the update, if images are kept, else null.
+    WhenAvailable,
+    /// The same, or the stream ends with an error.
+    Required,
+}
+
+/// What an event shows of the document before it (the `fullDocumentBeforeChange` option).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum BeforeMode {
+    /// Nothing.
+    #[default]
+    Off,
+    /// The document, if images are kept, else null.
+    WhenAvailable,
+    /// The document, or the stream ends with an error.
+    Required,
+}
+
+/// Where a stream begins.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub enum StartAt {
+    /// With the next change.
+    #[default]
+    Now,
+    /// With the first event after the token; the token of an `invalidate` is refused.
+    ResumeAfter(Token),
+    /// With the first event after the token, also behind an `invalidate`.
+    StartAfter(Token),
+    /// With the first event at this cluster time or later.
+    Time(Timestamp),
+}
+
+/// How a stream is read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Options {
+    /// What an update shows of the document after it.
+    pub full_document: FullDocumentMode,
+    /// What an event shows of the document before it.
+    pub before: BeforeMode,
+    /// Only these kinds of changes; all if empty.
+    pub operations: Vec<String>,
+    /// Also show creations, indexes and changed options. On by itself if `operations` names one.
+    pub expanded_events: bool,
+    /// Events in one reply, at most; the server's choice if absent.
+    pub batch_size: Option<u32>,
+    /// How long the server waits before it answers that there is nothing. It decides how soon a
+    /// quiet stream hears of a new position, not how soon it hears of an event.
+    pub max_await: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            full_document: FullDocumentMode::default(),
+            before: BeforeMode::default(),
+            operations: Vec::new(),
+            expanded_events: false,
+            batch_size: None,
+            max_await: Duration::from_secs(1),
+        }
+    }
+}
+
+/// A scope with a pipeline and options: all that decides which events come, and how they look.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Source {
+    /// How far the stream looks.
+    pub scope: Scope,
+    /// Stages that the server applies to every event.
+    pub pipeline: Vec<Document>,
+    /// How the stream is read.
+    pub options: Options,
+}
+
+impl Source {
+    /// All changes in a scope.
+    pub fn new(scope: Scope) -> Self {
+        Self { scope, pipeline: Vec::new(), options: Options::default() }
+    }
+
+    /// The pipeline as it is sent: the filter for the kinds of changes, then the given stages.
+    pub fn full_pipeline(&self) -> Vec<Document> {
+        let operations = &self.options.operations;
+        let filter = (!operations.is_empty()).then(|| doc! {"$match": {"operationType": {"$in": operations}}});
+        filter.into_iter().chain(self.pipeline.iter().cloned()).collect()
+    }
+
+    /// Whether expanded events have to be asked for.
+    pub fn wants_expanded_events(&self) -> bool {
+        let is_expanded = |name: &String| OPERATIONS.iter().any(|o| o.expanded && o.name == name);
+        self.options.expanded_events || self.options.operations.iter().any(is_expanded)
+    }
+
+    /// The options as the driver takes them.
+    pub(crate) fn driver_options(&self, start: &StartAt) -> Result<ChangeStreamOptions> {
+        let mut options = ChangeStreamOptions::default();
+        options.full_document = match self.options.full_document {
+            FullDocumentMode::Default => None,
+            FullDocumentMode::UpdateLookup => Some(FullDocumentType::UpdateLookup),
+            FullDocumentMode::WhenAvailable => Some(FullDocumentType::WhenAvailable),
+            FullDocumentMode::Required => Some(FullDocumentType::Required),
+        };
+        options.full_document_before_change = match self.options.before {
+            BeforeMode::Off => None,
+            BeforeMode::WhenAvailable => Some(FullDocumentBeforeChangeType::WhenAvailable),
+            BeforeMode::Required => Some(FullDocumentBeforeChangeType::Required),
+        };
+        // Servers before 6.0 do not know the option, so it is sent only when needed.
+        options.show_expanded_events = self.wants_expanded_events().then_some(true);
+        options.batch_size = self.options.batch_size;
+        options.max_await_time = Some(self.options.max_await);
+        match start {
+            StartAt::Now => {}
+            StartAt::ResumeAfter(token) => options.resume_after = Some(token.to_driver()?),
+            StartAt::StartAfter(token) => options.start_after = Some(token.to_driver()?),
+            StartAt::Time(time) => options.start_at_operation_time = Some(*time),
+        }
+        Ok(options)
+    }
+}
+
+const fn classic(name: &'static str) -> Operation {
+    Operation { name, expanded: false }
+}
+
+const fn expanded(name: &'static str) -> Operation {
+    Operation { name, expanded: true }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with_operations(names: &[&str]) -> Source {
+        let mut source = Source::new(Scope::Cluster);
+        source.options.operations = names.iter().map(ToString::to_string).collect();
+        source
+    }
+
+    #[test]
+    fn the_table_is_sorted() {
+        assert!(OPERATIONS.is_sorted_by_key(|operation| operation.name));
+    }
+
+    #[test]
+    fn the_operations_filter_comes_first() {
+        let mut source = with_operations(&["insert", "update"]);
+        source.pipeline = vec![doc! {"$project": {"ns": 1}}];
+        let expected =
+            vec![doc! {"$match": {"operationType": {"$in": ["insert", "update"]}}}, doc! {"$project": {"ns": 1}}];
+        assert_eq!(source.full_pipeline(), expected);
+        assert!(Source::new(Scope::Cluster).full_pipeline().is_empty());
+    }
+
+    /// CS-1.4.2: some kinds have to be asked for.
+    #[test]
+    fn expanded_events_are_asked_for_only_when_needed() {
+        let asked = |source: &Source| {
+            let options = source.driver_options(&StartAt::Now).unwrap();
+            options.show_expanded_events
+        };
+        assert_eq!(asked(&with_operations(&["insert", "drop"])), None);
+        assert_eq!(asked(&with_operations(&["insert", "create"])), Some(true));
+    }
+
+    /// CS-4.2.6: a server takes one start option, never two.
+    #[test]
+    fn exactly_one_start_option_is_set() {
+        let token = Token::parse("8268A1B2C0").unwrap();
+        let time = Timestamp { time: 5, increment: 1 };
+        let set = |start: StartAt| {
+            let options = with_operations(&[]).driver_options(&start).unwrap();
+            (options.resume_after.is_some(), options.start_after.is_some(), options.start_at_operation_time.is_some())
+        };
+        assert_eq!(set(StartAt::Now), (false, false, false));
+        assert_eq!(set(StartAt::ResumeAfter(token.clone())), (true, false, false));
+        assert_eq!(set(StartAt::StartAfter(token)), (false, true, false));
+        assert_eq!(set(StartAt::Time(time)), (false, false, true));
+    }
+}

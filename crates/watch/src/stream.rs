@@ -1,0 +1,202 @@
+//! The loop that reads a change stream and survives what passes.
+
+use std::time::Instant;
+
+use bson::{Document, RawDocumentBuf, Timestamp};
+use mongodb::change_stream::ChangeStream;
+
+use crate::problem::is_passing;
+use crate::{Backoff, Connection, Event, Result, Source, StartAt, Token};
+
+/// What [`Watcher::next`] has to say.
+#[derive(Debug)]
+pub enum Step {
+    /// An event.
+    Event(Event),
+    /// Nothing for a while; the position may have moved on nevertheless.
+    Idle,
+    /// The server has closed the stream for good, because what it watched is gone (CS-7). See
+    /// [`Watcher::start_again`].
+    Ended,
+}
+
+/// Reads one source, event by event.
+///
+/// The driver resumes once by itself after an error. What it gives up on is tried again here, with
+/// growing pauses, from the position after the last event that was handed out: a server that
+/// restarts for a minute costs a log line, and neither an event nor a repetition.
+pub struct Watcher {
+    connection: Connection,
+    source: Source,
+    backoff: Backoff,
+    stream: ChangeStream<RawDocumentBuf>,
+    /// Where to open the stream if it has to be opened again.
+    position: StartAt,
+    trouble: Option<Trouble>,
+}
+
+#[derive(Clone, Copy)]
+struct Trouble {
+    since: Instant,
+    attempts: u32,
+}
+
+impl Watcher {
+    /// Opens the stream. Errors here are not tried again, so that a wrong URI is told at once.
+    pub async fn open(connection: Connection, source: Source, start: StartAt, backoff: Backoff) -> Result<Self> {
+        let now = connection.ping().await?;
+        let stream =
+            open_stream(&connection, &source, &start).await.map_err(|error| explain(&connection, &source, error))?;
+        let position = match (start, now) {
+            // If the server tells no position, the time just before opening is one.
+            (StartAt::Now, Some(time)) => StartAt::Time(just_after(time)),
+            (start, _) => start,
+        };
+        let mut watcher = Self { connection, source, backoff, stream, position, trouble: None };
+        watcher.note_position()?;
+        Ok(watcher)
+    }
+
+    /// The next thing that happens.
+    ///
+    /// Do not drop the future half-way and then call again: what it had read would be lost. Drop
+    /// the whole watcher instead.
+    pub async fn next(&mut self) -> Result<Step> {
+        loop {
+            match self.stream.next_if_any().await {
+                Ok(Some(raw)) => {
+                    self.calm();
+                    let event = Event::new(raw)?;
+                    self.position = StartAt::StartAfter(event.token().clone());
+                    return Ok(Step::Event(event));
+                }
+                Ok(None) => {
+                    self.calm();
+                    self.note_position()?;
+                    return Ok(if self.stream.is_alive() { Step::Idle } else { Step::Ended });
+                }
+                Err(error) => self.recover(error).await?,
+            }
+        }
+    }
+
+    /// The position after everything that was handed out, once it is known as a token. It fits
+    /// [`StartAt::StartAfter`], also behind an `invalidate`.
+    pub fn token(&self) -> Option<&Token> {
+        match &self.position {
+            StartAt::StartAfter(token) | StartAt::ResumeAfter(token) => Some(token),
+            StartAt::Now | StartAt::Time(_) => None,
+        }
+    }
+
+    /// After [`Step::Ended`]: goes on with a new stream right behind the old one, so that a
+    /// collection of the same name that is created later is seen from its first event.
+    pub async fn start_again(&mut self) -> Result<()> {
+        self.stream = open_stream(&self.connection, &self.source, &self.position)
+            .await
+            .map_err(|error| explain(&self.connection, &self.source, error))?;
+        Ok(())
+    }
+
+    /// Takes over the server's word for how far nothing more will come (CS-5.6).
+    fn note_position(&mut self) -> Result<()> {
+        if let Some(token) = self.stream.resume_token() {
+            self.position = StartAt::StartAfter(Token::from_driver(&token)?);
+        }
+        Ok(())
+    }
+
+    fn calm(&mut self) {
+        if let Some(trouble) = self.trouble.take() {
+            tracing::info!(
+                source = %self.source.scope,
+                attempts = trouble.attempts,
+                gap_ms = millis(trouble.since),
+                "resumed"
+            );
+        }
+    }
+
+    /// Opens the stream again after an error, or returns the error if that makes no sense.
+    async fn recover(&mut self, error: mongodb::error::Error) -> Result<()> {
+        let mut error = error;
+        loop {
+            let trouble = self.trouble.get_or_insert_with(|| Trouble { since: Instant::now(), attempts: 0 });
+            let attempt = trouble.attempts;
+            trouble.attempts = attempt.saturating_add(1);
+            let since = trouble.since;
+            let refused = explain(&self.connection, &self.source, error.clone());
+            if !is_passing(&error) || since.elapsed() >= self.backoff.give_up_after {
+                return Err(refused);
+            }
+            let wait = self.backoff.delay(attempt, rand::random());
+            tracing::warn!(
+                source = %self.source.scope,
+                attempt = attempt + 1,
+                wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
+                "lost the server, trying again: {refused}"
+            );
+            tokio::time::sleep(wait).await;
+            match open_stream(&self.connection, &self.source, &self.position).await {
+                Ok(stream) => {
+                    self.stream = stream;
+                    return Ok(());
+                }
+                Err(next) => error = next,
+            }
+        }
+    }
+}
+
+async fn open_stream(
+    connection: &Connection,
+    source: &Source,
+    start: &StartAt,
+) -> mongodb::error::Result<ChangeStream<RawDocumentBuf>> {
+    use crate::Scope;
+
+    let options = source.driver_options(start).map_err(mongodb::error::Error::custom)?;
+    let client = connection.client();
+    let (database, collection);
+    let watch = match &source.scope {
+        Scope::Collection { database: db, collection: name } => {
+            collection = client.database(db).collection::<Document>(name);
+            collection.watch()
+        }
+        Scope::Database(db) => {
+            database = client.database(db);
+            database.watch()
+        }
+        Scope::Cluster => client.watch(),
+    };
+    let stream = watch.pipeline(source.full_pipeline()).with_options(options).await?;
+    Ok(stream.with_type())
+}
+
+fn explain(connection: &Connection, source: &Source, error: mongodb::error::Error) -> crate::Error {
+    connection.explain(error, &source.scope.to_string())
+}
+
+/// A start time is inclusive (CS-4.6.1), so the time of the last known change is one too early.
+fn just_after(time: Timestamp) -> Timestamp {
+    match time.increment.checked_add(1) {
+        Some(increment) => Timestamp { time: time.time, increment },
+        None => Timestamp { time: time.time.saturating_add(1), increment: 0 },
+    }
+}
+
+fn millis(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fallback_start_is_one_tick_later() {
+        let time = |time, increment| Timestamp { time, increment };
+        assert_eq!(just_after(time(7, 3)), time(7, 4));
+        assert_eq!(just_after(time(7, u32::MAX)), time(8, 0));
+    }
+}
