@@ -123,29 +123,18 @@ impl Entry {
     /// # Errors
     /// `Damaged` if the entry is not one of ours.
     pub fn changes(&self) -> Result<impl ExactSizeIterator<Item = Change<'_>>> {
-        match self.0.state {
-            State::Whole => Ok(self.all()),
-            State::Partial => Ok(self.changes_of(&[])),
-            State::Damaged(what) => Err(Error::Damaged { time: self.time(), what }),
-        }
+        let shown = match self.0.state {
+            State::Whole => self.0.operations.as_slice(),
+            State::Partial => &[],
+            State::Damaged(what) => return Err(Error::Damaged { time: self.time(), what }),
+        };
+        Ok(shown.iter().map(|operation| Change { entry: &self.0, operation }))
     }
 
     /// The operation at a position of [`Entry::changes`].
     pub(crate) fn change(&self, at: usize) -> Option<Change<'_>> {
         let operation = self.0.operations.as_slice().get(at)?;
         Some(Change { entry: &self.0, operation })
-    }
-
-    /// All operations, also those that do not show yet.
-    fn all(&self) -> std::iter::Map<std::slice::Iter<'_, Operation>, impl FnMut(&Operation) -> Change<'_>> {
-        self.changes_of(self.0.operations.as_slice())
-    }
-
-    fn changes_of<'a>(
-        &'a self,
-        operations: &'a [Operation],
-    ) -> std::iter::Map<std::slice::Iter<'a, Operation>, impl FnMut(&'a Operation) -> Change<'a>> {
-        operations.iter().map(|operation| Change { entry: &self.0, operation })
     }
 
     /// The entry before this one, if this is the last of a large transaction.

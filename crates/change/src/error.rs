@@ -65,18 +65,6 @@ pub enum Error {
     /// `$changeStream` is not the first stage (CS-3.1.3).
     #[error("$changeStream is only valid as the first stage in a pipeline")]
     NotFirst,
-    /// A stage that may not follow `$changeStream` (CS-6.1).
-    #[error("{0} is not permitted in a $changeStream pipeline")]
-    StageRefused(String),
-    /// A stage that is not a document with one field.
-    #[error("A pipeline stage specification object must contain exactly one field.")]
-    StageShape,
-    /// `$changeStreamSplitLargeEvent` with arguments (CS-6.8.1).
-    #[error("$changeStreamSplitLargeEvent spec should be an empty object")]
-    SplitArguments,
-    /// `$changeStreamSplitLargeEvent` before other stages or twice (CS-6.8.1).
-    #[error("$changeStreamSplitLargeEvent must be the last stage in the pipeline")]
-    SplitNotLast,
     /// A resume token that is none (CS-5.5).
     #[error(transparent)]
     Token(#[from] TokenError),
@@ -263,10 +251,6 @@ impl Error {
             Self::ClusterScope(_) => Code::InvalidOptions,
             Self::InternalNamespace(_) => Code::InvalidNamespace,
             Self::NotFirst => Code::Location(40_602),
-            Self::StageRefused(_) => Code::IllegalOperation,
-            Self::StageShape => Code::Location(40_323),
-            Self::SplitArguments => Code::Location(7_182_800),
-            Self::SplitNotLast => Code::Location(7_182_802),
             Self::Token(error) => error.code(),
             Self::Query(error) => error.code,
             Self::TokenNotFound { .. } | Self::FragmentNotFound(_) | Self::IdModified { .. } => {

@@ -140,7 +140,8 @@ pub(crate) fn of(change: Change<'_>) -> Result<Option<&'static EventType>> {
         Form::Unknown => return Err(Error::UpdateForm),
         Form::Command => {
             let command = change.command();
-            let made_by = |row: &&&EventType| matches!(row.made_by, MadeBy::Commands(names) if names.contains(&command));
+            let made_by =
+                |row: &&&EventType| matches!(row.made_by, MadeBy::Commands(names) if names.contains(&command));
             EVENT_TYPES.iter().find(made_by).copied()
         }
     })

@@ -23,6 +23,8 @@ mod route;
 mod scope;
 mod stream;
 mod tail;
+#[cfg(test)]
+mod testing;
 pub mod token;
 
 pub use error::{Error, Result, TokenError};

@@ -174,8 +174,7 @@ static OPTIONS: &[Row] = &[
         mode(name, v, &modes).map(|mode| o.full_document = mode)
     }),
     Row::new("fullDocumentBeforeChange", |o, name, v| {
-        let modes =
-            [("off", Before::Off), ("whenAvailable", Before::WhenAvailable), ("required", Before::Required)];
+        let modes = [("off", Before::Off), ("whenAvailable", Before::WhenAvailable), ("required", Before::Required)];
         mode(name, v, &modes).map(|mode| o.before = mode)
     }),
     Row::flag("matchCollectionUUIDForUpdateLookup", |o, name, v| flag(name, v).map(|f| o.match_collection_uuid = f)),

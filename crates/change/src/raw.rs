@@ -29,12 +29,6 @@ impl Raw {
         self.open()
     }
 
-    /// Opens a nested array.
-    pub(crate) fn open_array(&mut self, name: &str) -> Open {
-        self.name(kind::ARRAY, name);
-        self.open()
-    }
-
     /// Ends the document that was opened last.
     pub(crate) fn close(&mut self, open: Open) {
         self.0.push(0);
@@ -65,11 +59,6 @@ impl Raw {
         self.0.push(element.kind());
         self.0.extend_from_slice(element.key_bytes());
         self.0.push(0);
-        self.0.extend_from_slice(element.bytes());
-    }
-
-    pub(crate) fn element_as(&mut self, name: &str, element: Element<'_>) {
-        self.name(element.kind(), name);
         self.0.extend_from_slice(element.bytes());
     }
 
@@ -117,10 +106,6 @@ impl Raw {
             self.0.extend_from_slice(&digits(byte));
         }
         self.0.push(0);
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.0.len()
     }
 
     pub(crate) fn into_bytes(self) -> Vec<u8> {

@@ -110,6 +110,15 @@ impl Router {
         }
     }
 
+    /// Whether nobody watches.
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.collections.is_empty()
+            && self.databases.is_empty()
+            && self.cluster.is_empty()
+            && self.everything.is_empty()
+    }
+
     /// Adds a watcher.
     pub(crate) fn add(&mut self, id: u64, interest: &Interest, watcher: &Arc<Subscription>) {
         for place in interest.places() {

@@ -67,6 +67,8 @@ pub struct Batch {
     pub invalidated: bool,
     /// Nothing will follow.
     pub exhausted: bool,
+    /// There is more to look at now: ask again before waiting.
+    pub unfinished: bool,
 }
 
 impl Source {
@@ -123,6 +125,7 @@ impl Source {
                     post_batch_token: Some(batch.post_batch_token),
                     invalidated: batch.invalidated,
                     exhausted: batch.closed,
+                    unfinished: !batch.at_end,
                 })
             }
             Self::Oplog(tail) => tail.batch(count),
@@ -133,7 +136,7 @@ impl Source {
     pub fn poll_ready(&mut self, waker: &Waker) -> bool {
         match self {
             Self::Documents { .. } => true,
-            Self::Changes(stream) => stream.poll_ready(waker),
+            Self::Changes(stream) => stream.subscription().poll_ready(waker),
             Self::Oplog(tail) => tail.poll_ready(waker),
         }
     }
@@ -221,7 +224,11 @@ impl Cursors {
         let now = self.now_ms();
         self.end_where(|slot| match &slot.session {
             Some(session) => !session_alive(session),
-            None => !slot.keeps && now - slot.used_ms.load(Ordering::Relaxed) > self.idle_ms_max && slot.source.lock().is_some(),
+            None => {
+                !slot.keeps
+                    && now - slot.used_ms.load(Ordering::Relaxed) > self.idle_ms_max
+                    && slot.source.lock().is_some()
+            }
         });
     }
 

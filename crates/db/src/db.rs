@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
-use millstream_change::Tail;
+use millstream_change::{Tail, TailOptions};
 use millstream_storage::{Clock, Location, LogWindow, Snapshot, Space, Store};
 use millstream_value::ClusterTime;
 use parking_lot::Mutex;
@@ -75,7 +75,7 @@ impl Db {
             Location::Folder(path) => Some(path.clone()),
             Location::Memory => None,
         };
-        let tail = Arc::new(Tail::new(options.tail_bytes));
+        let tail = Tail::new(TailOptions { bytes_max: options.tail_bytes });
         let looped = Arc::new(Mutex::new(Catalog::default()));
         let published = Arc::new(ArcSwap::from_pointee(Catalog::default()));
         let publisher =
@@ -85,7 +85,7 @@ impl Db {
         let catalog = Catalog::load(&store.snapshot())?;
         *looped.lock() = catalog.clone();
         published.store(Arc::new(catalog));
-        tail.start_at(store.window().newest);
+        tail.start_from(store.window().newest);
         let mut inner = Inner {
             store,
             tail,

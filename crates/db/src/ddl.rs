@@ -4,7 +4,6 @@ mod collections;
 mod indexes;
 mod options;
 
-
 use std::sync::Arc;
 
 use millstream_change::entry;
@@ -16,11 +15,11 @@ use crate::pending::{Promise, pair};
 use crate::shared::LoopCatalog;
 use crate::{Db, Error, Result};
 
-pub(crate) use collections::create_in_loop;
 pub use collections::Renamed;
+pub(crate) use collections::create_in_loop;
 pub use indexes::IndexesCreated;
-pub use options::parse_images;
 pub(crate) use indexes::{add_index_row, drop_unfinished, note_multikey};
+pub use options::parse_images;
 
 /// Runs one change in the commit loop and waits for it. `change` sees and changes the loop's catalog; an error
 /// leaves everything as it was.

@@ -98,7 +98,9 @@ pub enum Error {
     #[error("too many open cursors (limit {0})")]
     TooManyCursors(usize),
     /// A retryable write with a number lower than one seen.
-    #[error("Retryable write with txnNumber {given} is prohibited on session because a newer retryable write with txnNumber {seen} has already started on this session")]
+    #[error(
+        "Retryable write with txnNumber {given} is prohibited on session because a newer retryable write with txnNumber {seen} has already started on this session"
+    )]
     TransactionTooOld {
         /// The command's number.
         given: i64,

@@ -71,9 +71,20 @@ impl Index {
                     stored.push_element(element);
                 }
                 "collation" if element.as_doc().and_then(|c| c.str("locale")) == Some("simple") => {}
-                other @ ("partialFilterExpression" | "expireAfterSeconds" | "collation" | "weights"
-                | "default_language" | "language_override" | "textIndexVersion" | "2dsphereIndexVersion"
-                | "bits" | "min" | "max" | "wildcardProjection" | "storageEngine" | "prepareUnique") => {
+                other @ ("partialFilterExpression"
+                | "expireAfterSeconds"
+                | "collation"
+                | "weights"
+                | "default_language"
+                | "language_override"
+                | "textIndexVersion"
+                | "2dsphereIndexVersion"
+                | "bits"
+                | "min"
+                | "max"
+                | "wildcardProjection"
+                | "storageEngine"
+                | "prepareUnique") => {
                     return Err(Error::CannotCreateIndex(format!("the index option '{other}' is not supported")));
                 }
                 other => {
@@ -81,14 +92,20 @@ impl Index {
                         "Error in specification {}: The field '{other}' is not valid for an index specification.",
                         millstream_value::shell::document(spec)
                     );
-                    return Err(Error::invalid(
-                        millstream_value::Code::InvalidIndexSpecificationOption,
-                        message,
-                    ));
+                    return Err(Error::invalid(millstream_value::Code::InvalidIndexSpecificationOption, message));
                 }
             }
         }
-        Ok(Self { number, name, fields, unique, sparse, spec: stored, building: false, multikey: AtomicBool::new(false) })
+        Ok(Self {
+            number,
+            name,
+            fields,
+            unique,
+            sparse,
+            spec: stored,
+            building: false,
+            multikey: AtomicBool::new(false),
+        })
     }
 
     /// The same index, ready to be read.
@@ -347,7 +364,12 @@ mod tests {
 
     #[test]
     fn refuses_what_it_cannot_index() {
-        for bad in [bson::doc! {"key": {}}, bson::doc! {"key": {"a": 0}}, bson::doc! {"key": {"a": "text"}}, bson::doc! {"key": {"a": 1}, "bogus": 1}] {
+        for bad in [
+            bson::doc! {"key": {}},
+            bson::doc! {"key": {"a": 0}},
+            bson::doc! {"key": {"a": "text"}},
+            bson::doc! {"key": {"a": 1}, "bogus": 1},
+        ] {
             assert!(Index::parse(millstream_value::from_bson_document(&bad).as_doc(), 1).is_err(), "{bad}");
         }
     }

@@ -2,9 +2,9 @@
 
 use millstream_value::{DocBuf, Namespace, Value};
 
+use crate::Db;
 use crate::catalog::id_index;
 use crate::oplog::OPLOG;
-use crate::Db;
 
 /// A collection as `listCollections` shows it.
 pub struct CollectionInfo {

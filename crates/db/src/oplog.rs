@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use bytes::Bytes;
-use millstream_change::{Interest, Subscription};
+use millstream_change::Registration;
 use millstream_query::predicate::{Predicate, Test};
 use millstream_query::projection::Projection;
 use millstream_storage::{LogEntry, Store};
@@ -47,7 +47,7 @@ impl Db {
     pub fn tail_oplog(&self, filter: Arc<Predicate>, projection: Option<Projection>, awaits: bool) -> OplogTail {
         let (low, _) = time_bounds(&filter);
         // Subscribed before the first read, so that nothing slips between the two.
-        let subscription = self.tail().subscribe(Interest::everything());
+        let subscription = self.tail().subscribe_to_log();
         OplogTail {
             rows: Forwards::new(self.store().clone(), low),
             filter,
@@ -65,7 +65,7 @@ pub struct OplogTail {
     filter: Arc<Predicate>,
     projection: Option<Projection>,
     awaits: bool,
-    subscription: Subscription,
+    subscription: Registration,
     held: Option<Bytes>,
 }
 
@@ -77,7 +77,7 @@ impl OplogTail {
     pub(crate) fn batch(&mut self, count: usize) -> Result<Batch> {
         let mut batch = Batch::default();
         let mut size = 0;
-        self.subscription.seen_until(self.subscription.end());
+        self.subscription.clear();
         while batch.documents.len() < count {
             let Some(doc) = self.held.take().map(Ok).or_else(|| self.next()).transpose()? else { break };
             if !batch.documents.is_empty() && size + doc.len() > BATCH_BYTES_MAX {
@@ -91,7 +91,7 @@ impl OplogTail {
     }
 
     pub(crate) fn poll_ready(&mut self, waker: &Waker) -> bool {
-        self.held.is_some() || self.subscription.poll_ready(waker)
+        self.held.is_some() || self.subscription.subscription().poll_ready(waker)
     }
 
     fn next(&mut self) -> Option<Result<Bytes>> {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use millstream_query::predicate::{Condition, Predicate, Test};
-use millstream_query::sort::Sort;
+use millstream_query::sort::{Direction, Sort, SortKey};
 use millstream_value::{Doc, Value, key, kind};
 
 use crate::catalog::Collection;
@@ -78,10 +78,12 @@ pub(crate) fn choose(
             Some(_) => continue,
         }
         let multikey = index.multikey.load(Ordering::Acquire);
-        let bounds = Bounds::of(&index.fields, &conditions, multikey);
-        let (sorted, reverse) = if multikey { (order.is_empty(), false) } else { bounds.provides(&index.fields, &order) };
+        // A sparse index lacks documents without its fields, which conditions such as `null` let pass.
+        let sure: Vec<Condition> = conditions.iter().filter(|c| !index.sparse || c.plain).cloned().collect();
+        let bounds = Bounds::of(&index.fields, &sure, multikey);
+        let (sorted, reverse) =
+            if multikey { (order.is_empty(), false) } else { bounds.provides(&index.fields, &order) };
         let useful_order = sorted && !order.is_empty();
-        // A sparse index lacks documents: it answers only conditions that those cannot satisfy.
         if index.sparse && bounds.used == 0 && hinted.is_none() {
             continue;
         }
@@ -99,7 +101,8 @@ pub(crate) fn choose(
 }
 
 fn order_of(sort: &Sort) -> Vec<(String, bool)> {
-    sort.paths()
+    let direction = |key: &SortKey| key.direction() == Direction::Descending;
+    sort.keys().iter().map(|key| (key.path().as_str().to_owned(), direction(key))).collect()
 }
 
 enum Hint {

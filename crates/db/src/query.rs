@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use millstream_query::path::{Leaf, Path};
 use millstream_query::predicate::Predicate;
 use millstream_query::projection::Projection;
 use millstream_query::sort::Sort;
@@ -43,7 +44,8 @@ impl Db {
     /// # Errors
     /// A bad hint, or a disk that fails. Later errors come from the documents.
     pub fn find(&self, namespace: &Namespace, find: Find) -> Result<Documents> {
-        let rows = self.sorted_rows(namespace, &find.filter, find.sort.as_ref(), find.hint.as_ref(), find.skip, find.limit)?;
+        let rows =
+            self.sorted_rows(namespace, &find.filter, find.sort.as_ref(), find.hint.as_ref(), find.skip, find.limit)?;
         let Some(projection) = find.projection else { return Ok(rows) };
         let filter = find.filter;
         let positional = projection.needs_position();
@@ -83,27 +85,24 @@ impl Db {
         Ok(window(rows, skip, limit))
     }
 
-    /// Runs a pipeline over a collection; its leading `$match` chooses the plan.
+    /// Runs a pipeline over a collection; its leading `$match`, `$sort`, `$skip` and `$limit` go into the plan.
     ///
     /// # Errors
     /// As [`Db::find`].
-    pub fn aggregate(&self, namespace: &Namespace, pipeline: Pipeline, hint: Option<&Value<'_>>) -> Result<Documents> {
-        let (snapshot, catalog) = self.view();
-        let filter = pipeline.leading_match().map_or_else(Predicate::always_true, Clone::clone);
-        let input: Box<dyn Iterator<Item = millstream_query::Result<DocBuf>> + Send> = match catalog.get(namespace) {
-            None => Box::new(std::iter::empty()),
-            Some(collection) => {
-                let plan = plan::choose(collection, &filter, None, hint)?;
-                let rows = Rows::open(&snapshot, collection, &plan, Arc::new(filter));
-                Box::new(rows.map(|row| match row {
-                    Ok(row) => Ok(DocBuf::from_bytes(row.doc.to_vec())),
-                    Err(Error::Query(error)) => Err(error),
-                    Err(other) => Err(millstream_query::Error::new(Code::InternalError, other.to_string())),
-                }))
-            }
-        };
-        let output = pipeline.run(input);
-        Ok(Box::new(output.map(|doc| Ok(Bytes::from(doc?.into_bytes())))))
+    pub fn aggregate(&self, namespace: &Namespace, pipeline: &Pipeline, hint: Option<&Value<'_>>) -> Result<Documents> {
+        let prefix = pipeline.prefix();
+        let filter = Arc::new(prefix.predicate.map_or_else(Predicate::always_true, Clone::clone));
+        let rows = self.sorted_rows(namespace, &filter, prefix.sort, hint, prefix.skip.unwrap_or(0), prefix.limit)?;
+        let rest = pipeline.without_first(prefix.stages);
+        if rest.is_empty() {
+            return Ok(rows);
+        }
+        let input = rows.map(|doc| match doc {
+            Ok(doc) => Ok(DocBuf::from_bytes(doc.to_vec())),
+            Err(Error::Query(error)) => Err(error),
+            Err(other) => Err(millstream_query::Error::new(Code::InternalError, other.to_string())),
+        });
+        Ok(Box::new(rest.run(input).map(|doc| Ok(Bytes::from(doc?.into_bytes())))))
     }
 
     /// Counts documents.
@@ -131,14 +130,28 @@ impl Db {
     ///
     /// # Errors
     /// As [`Db::find`]; too many values for one document.
-    pub fn distinct(&self, namespace: &Namespace, path: &str, filter: &Arc<Predicate>, hint: Option<&Value<'_>>) -> Result<ArrayBuf> {
+    pub fn distinct(
+        &self,
+        namespace: &Namespace,
+        path: &str,
+        filter: &Arc<Predicate>,
+        hint: Option<&Value<'_>>,
+    ) -> Result<ArrayBuf> {
         let rows = self.sorted_rows(namespace, filter, None, hint, 0, None)?;
+        let at = Path::parse(path);
         let mut seen = std::collections::BTreeMap::new();
         let mut size = 0;
         for doc in rows {
             let doc = doc?;
             let mut values = Vec::new();
-            millstream_query::path::Path::parse(path).spread(Doc::new(&doc), &mut values);
+            at.visit(Doc::new(&doc), Leaf::Whole, &mut |found| {
+                match found.element {
+                    Some(e) if e.as_array().is_some() => values.extend(e.as_array().into_iter().flat_map(Doc::values)),
+                    Some(e) => values.push(e.value()),
+                    None => {}
+                }
+                Ok(false)
+            })?;
             for value in values {
                 let key = key::of(&value);
                 if seen.contains_key(&key) {
@@ -236,7 +249,7 @@ fn sorted(rows: impl Iterator<Item = Result<Bytes>>, sort: &Sort, keep: Option<u
     let mut size = 0;
     for doc in rows {
         let doc = doc?;
-        let key = sort.key(Doc::new(&doc));
+        let key = sort.key(Doc::new(&doc))?;
         size += key.len() + doc.len();
         held.push((key, doc));
         // Cut back at twice what is wanted: each document is then sorted twice on average at most.
@@ -248,7 +261,9 @@ fn sorted(rows: impl Iterator<Item = Result<Bytes>>, sort: &Sort, keep: Option<u
         if size > SORT_BYTES_MAX {
             return Err(Error::invalid(
                 Code::QueryExceededMemoryLimitNoDiskUseAllowed,
-                format!("Executor error during find command :: caused by :: Sort exceeded memory limit of {SORT_BYTES_MAX} bytes"),
+                format!(
+                    "Executor error during find command :: caused by :: Sort exceeded memory limit of {SORT_BYTES_MAX} bytes"
+                ),
             ));
         }
     }

@@ -115,13 +115,7 @@ struct Ranges {
 }
 
 impl Ranges {
-    fn new(
-        snapshot: &Arc<Snapshot>,
-        space: Space,
-        number: u32,
-        mut ranges: Vec<KeyRange>,
-        reverse: bool,
-    ) -> Self {
+    fn new(snapshot: &Arc<Snapshot>, space: Space, number: u32, mut ranges: Vec<KeyRange>, reverse: bool) -> Self {
         if reverse {
             ranges.reverse();
         }

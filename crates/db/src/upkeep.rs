@@ -2,8 +2,8 @@
 
 use millstream_storage::{Commit, Write};
 
-use crate::write::forget_old;
 use crate::Db;
+use crate::write::forget_old;
 
 /// How often [`Db::upkeep`] wants to be called.
 pub struct Upkeep;

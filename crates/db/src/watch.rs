@@ -11,9 +11,9 @@ impl Db {
     ///
     /// # Errors
     /// What is wrong with its options, its token or its history (CS-12).
-    pub fn watch(&self, spec: Spec) -> Result<ChangeStream> {
+    pub fn watch(&self, spec: Spec<'_>) -> Result<ChangeStream> {
         let lookup: Arc<dyn millstream_change::Lookup> = Arc::new(self.clone());
-        let stream = ChangeStream::open(Arc::clone(self.tail()), self.store().clone(), lookup, spec, self.committed())?;
+        let stream = ChangeStream::open(self.tail(), self.store().clone(), lookup, spec, self.committed())?;
         Ok(stream)
     }
 }

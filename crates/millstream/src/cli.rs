@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::{bench, config, demo, exit, logging, serve, watch};
+use crate::{bench, config, demo, exit, logging, serve, terminal, watch};
 
 /// A document database whose heart is change streams.
 #[derive(Debug, Parser)]
@@ -62,7 +62,7 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<exit::Code> {
             bench::run(arguments).await
         }
         Command::Version => {
-            println!("millstream {}", env!("CARGO_PKG_VERSION"));
+            terminal::say(concat!("millstream ", env!("CARGO_PKG_VERSION"), "\n"));
             Ok(exit::Code::Done)
         }
     }

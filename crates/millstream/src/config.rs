@@ -13,7 +13,7 @@ use std::path::PathBuf;
 pub(crate) use arguments::ServeArguments;
 pub(crate) use settings::ServeConfig;
 
-use crate::exit;
+use crate::{exit, terminal};
 
 /// The settings to serve with; none if they were only to be printed.
 pub(crate) fn resolve(arguments: ServeArguments) -> anyhow::Result<Option<ServeConfig>> {
@@ -22,7 +22,7 @@ pub(crate) fn resolve(arguments: ServeArguments) -> anyhow::Result<Option<ServeC
     let file = path.map(|path| merge::File::read(&path)).transpose().map_err(exit::misuse)?;
     let merged = merge::merge(&arguments.flags, &environment, file.as_ref()).map_err(exit::misuse)?;
     if arguments.print_config {
-        print!("{}", merge::show(&merged.origins));
+        terminal::say(&merge::show(&merged.origins));
         return Ok(None);
     }
     Ok(Some(merged.config))

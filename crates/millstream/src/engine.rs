@@ -2,8 +2,12 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use millstream_db::Db;
+use millstream_server::{Listening, Port};
+use millstream_storage::{Location, SystemClock};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -48,8 +52,44 @@ pub(crate) struct Engine {
 /// When this returns, clients can connect. An error keeps its cause: a refused port as the
 /// `io::Error` that it was, so that `serve` can say it in a sentence.
 pub(crate) async fn start_engine(options: EngineOptions) -> anyhow::Result<Engine> {
-    let _ = options;
-    anyhow::bail!("the engine is not linked yet")
+    let EngineOptions { data, address, oplog_bytes, oplog_age_min, replica_set, warnings } = options;
+    tracing::debug!(?data, %address, oplog_bytes, ?oplog_age_min, replica_set, ?warnings, "starting the engine");
+    // The port first: a port in use must not leave a new data folder behind.
+    let options = millstream_server::Options {
+        address,
+        set_name: replica_set,
+        command_line: std::env::args().collect(),
+        startup_warnings: warnings,
+        ..millstream_server::Options::default()
+    };
+    let port = Port::bind(address).await?;
+    let storage = millstream_storage::Options {
+        oplog_bytes,
+        oplog_hours: oplog_age_min.as_secs_f64() / 3600.0,
+        ..millstream_storage::Options::default()
+    };
+    let location = match data {
+        Data::Folder(folder) => Location::Folder(folder),
+        Data::Memory => Location::Memory,
+    };
+    let settings = millstream_db::Options { storage, ..millstream_db::Options::default() };
+    let clock = Arc::new(SystemClock);
+    let db = tokio::task::spawn_blocking(move || Db::open(location, clock, settings)).await??;
+    let listening = Listening::on(port, options, Arc::new(millstream_server::Engine::new(db.clone())));
+    let address = listening.address();
+    let shutdown = listening.shutdown();
+    let (stop, stopped) = oneshot::channel();
+    let task = tokio::spawn(async move {
+        let asked = async {
+            // A dropped sender asks for the same.
+            let _ = stopped.await;
+            shutdown.start();
+        };
+        let ((), ()) = tokio::join!(listening.run(), asked);
+        tokio::task::spawn_blocking(move || db.close()).await??;
+        Ok(())
+    });
+    Ok(Engine { address, stop, task })
 }
 
 impl Engine {

@@ -22,13 +22,6 @@ pub(crate) enum Code {
     PositionLost,
 }
 
-/// The codes for the end of a `--help`.
-pub(crate) const HELP: &str = "\
-Exit codes:
-  0  done, or asked to stop      3  no server was reached
-  1  something else went wrong   4  the server refuses (standalone, no rights, pipeline)
-  2  the flags make no sense     5  the position is gone (history lost, token, checkpoint)";
-
 /// What a person typed makes no sense.
 #[derive(Debug)]
 pub(crate) struct Misuse(pub(crate) String);

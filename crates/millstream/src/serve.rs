@@ -11,7 +11,7 @@ use tracing::{info, warn};
 use crate::config::ServeConfig;
 use crate::engine::{Data, EngineOptions, start_engine};
 use crate::signals::Signals;
-use crate::{logging, parse};
+use crate::{logging, parse, terminal};
 
 /// The end of `serve --help`.
 pub(crate) const EXAMPLES: &str = "\
@@ -41,11 +41,15 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
     let warning = options.warnings.first().cloned();
     let mut engine = start_engine(options).await.map_err(|error| explain(error, &config))?;
 
-    println!("millstream {} listens on {}", env!("CARGO_PKG_VERSION"), engine.address);
-    println!("{}", data_line(&config));
-    println!("connect with {}", engine.uri(&config.replica_set));
+    terminal::say(&format!(
+        "millstream {} listens on {}\n{}\nconnect with {}\n",
+        env!("CARGO_PKG_VERSION"),
+        engine.address,
+        data_line(&config),
+        engine.uri(&config.replica_set)
+    ));
     if let Some(warning) = warning {
-        println!("WARNING: {warning}");
+        terminal::say(&format!("WARNING: {warning}\n"));
         warn!("{warning}");
     }
 
@@ -106,13 +110,24 @@ fn explain(error: anyhow::Error, config: &ServeConfig) -> anyhow::Error {
     let address = SocketAddr::new(config.bind_ip, config.port);
     let io = error.chain().find_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind);
     match io {
-        Some(ErrorKind::AddrInUse) => anyhow!("{address} is in use: stop the program that listens there, or choose another --port"),
-        Some(ErrorKind::AddrNotAvailable) => anyhow!("{} is no address of this machine: choose another --bind-ip", config.bind_ip),
+        Some(ErrorKind::AddrInUse) => {
+            anyhow!("{address} is in use: stop the program that listens there, or choose another --port")
+        }
+        Some(ErrorKind::AddrNotAvailable) => {
+            anyhow!("{} is no address of this machine: choose another --bind-ip", config.bind_ip)
+        }
         Some(ErrorKind::PermissionDenied) if (1..1024).contains(&config.port) => {
-            anyhow!("no permission to listen on port {}: choose one from 1024 up with --port, or check the rights on {}", config.port, config.data.display())
+            anyhow!(
+                "no permission to listen on port {}: choose one from 1024 up with --port, or check the rights on {}",
+                config.port,
+                config.data.display()
+            )
         }
         Some(ErrorKind::PermissionDenied) => {
-            anyhow!("no permission to use the data folder {}: change its owner, or choose another with --data", config.data.display())
+            anyhow!(
+                "no permission to use the data folder {}: change its owner, or choose another with --data",
+                config.data.display()
+            )
         }
         _ if config.memory => error.context("could not start"),
         _ => error.context(format!("could not start on the data folder {}", config.data.display())),

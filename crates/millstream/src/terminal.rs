@@ -1,6 +1,12 @@
 //! Colour and width of the terminal, if there is one.
 
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
+
+/// Writes to standard output. A reader that has gone away is no reason to fail: the work goes on.
+pub(crate) fn say(text: &str) {
+    let mut out = std::io::stdout();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
 
 /// Whether standard output is for a person.
 pub(crate) fn is_interactive() -> bool {

@@ -25,10 +25,13 @@ mod object;
 mod operator;
 mod pattern;
 mod set;
+mod sort_array;
 mod string;
 mod substring;
 mod summary;
 mod table;
+#[cfg(test)]
+mod tests;
 mod text;
 mod trigonometry;
 mod variable;
@@ -144,5 +147,8 @@ pub fn operator_names() -> impl Iterator<Item = &'static str> {
 
 /// The error of operators that run JavaScript on the server.
 fn no_javascript(name: &str) -> crate::Error {
-    crate::Error::location(31264, format!("{name}: Cannot run server-side javascript without the javascript engine enabled"))
+    crate::Error::location(
+        31264,
+        format!("{name}: Cannot run server-side javascript without the javascript engine enabled"),
+    )
 }

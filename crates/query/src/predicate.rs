@@ -163,6 +163,15 @@ impl Predicate {
     }
 }
 
+/// The names of every query operator that is known, sorted; those that are refused with an error of their own as well.
+#[must_use]
+pub fn operator_names() -> Vec<&'static str> {
+    let fields = operators::OPERATORS.iter().map(|row| row.name);
+    let mut names: Vec<_> = fields.chain(operators::TOP_OPERATORS.iter().map(|row| row.name)).collect();
+    names.sort_unstable();
+    names
+}
+
 impl std::fmt::Debug for Predicate {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Predicate").field("conditions", &self.conditions()).finish_non_exhaustive()

@@ -182,10 +182,7 @@ fn direction(element: Element<'_>) -> Result<Direction> {
     match millstream_value::number::truncated_i64(number) {
         Some(1) => Ok(Direction::Ascending),
         Some(-1) => Ok(Direction::Descending),
-        _ => Err(Error::location(
-            15975,
-            "$sort key ordering must be 1 (for ascending) or -1 (for descending)",
-        )),
+        _ => Err(Error::location(15975, "$sort key ordering must be 1 (for ascending) or -1 (for descending)")),
     }
 }
 
@@ -234,11 +231,8 @@ fn descend<'a, 'p>(doc: Doc<'a>, parts: &'p [Part]) -> Step<'a, 'p> {
         let Some((part, tail)) = rest.split_first() else {
             return Step::Value(None);
         };
-        let found = if in_array {
-            part.index().and_then(|place| doc.elements().nth(place))
-        } else {
-            doc.element(part.name())
-        };
+        let found =
+            if in_array { part.index().and_then(|place| doc.elements().nth(place)) } else { doc.element(part.name()) };
         let element = match found {
             Some(element) => element,
             None if in_array => return Step::Array { array: doc, rest },
@@ -291,20 +285,14 @@ mod tests {
 
     #[test]
     fn fields_of_one_array_go_together() {
-        let docs = vec![
-            doc! {"_id": 1, "a": [{"b": 1, "c": 9}, {"b": 2, "c": 0}]},
-            doc! {"_id": 2, "a": [{"b": 1, "c": 5}]},
-        ];
+        let docs =
+            vec![doc! {"_id": 1, "a": [{"b": 1, "c": 9}, {"b": 2, "c": 0}]}, doc! {"_id": 2, "a": [{"b": 1, "c": 5}]}];
         assert_eq!(sorted(doc! {"a.b": 1, "a.c": 1}, docs), [2, 1]);
     }
 
     #[test]
     fn a_number_may_be_a_place() {
-        let docs = vec![
-            doc! {"_id": 1, "a": [2, 9]},
-            doc! {"_id": 2, "a": [1, 9]},
-            doc! {"_id": 3, "a": {"0": 0}},
-        ];
+        let docs = vec![doc! {"_id": 1, "a": [2, 9]}, doc! {"_id": 2, "a": [1, 9]}, doc! {"_id": 3, "a": {"0": 0}}];
         assert_eq!(sorted(doc! {"a.0": 1}, docs), [3, 2, 1]);
     }
 

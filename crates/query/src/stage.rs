@@ -123,9 +123,8 @@ impl Pipeline {
             parsing.is_first = index == 0;
             parsing.is_last = index + 1 == stages.len();
             let spec = single(stage)?;
-            let row = table::find(spec.key()).ok_or_else(|| {
-                Error::location(40324, format!("Unrecognized pipeline stage name: '{}'", spec.key()))
-            })?;
+            let row = table::find(spec.key())
+                .ok_or_else(|| Error::location(40324, format!("Unrecognized pipeline stage name: '{}'", spec.key())))?;
             parsing.check(row)?;
             (row.parse)(spec, &mut parsing)?;
         }
@@ -188,7 +187,7 @@ impl Pipeline {
     #[must_use]
     pub fn without_first(&self, count: usize) -> Self {
         let stages = self.stages.iter().skip(count).cloned().collect();
-        Self { stages, ..Self { change_stream: self.change_stream.clone(), ..self.clone() } }
+        Self { stages, change_stream: self.change_stream.clone(), splits_large_events: self.splits_large_events }
     }
 
     /// Runs it over a stream of documents.

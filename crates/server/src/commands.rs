@@ -3,7 +3,13 @@
 //! To add a command: a handler and a row in the file of its family, and the row's name in
 //! [`TABLE`], in alphabetical order. Dispatch, `listCommands` and `serverStatus` read the table.
 
+mod aggregate;
+mod bulk_write;
+mod crud;
+mod cursor;
+mod ddl;
 mod diagnostics;
+mod find;
 mod handshake;
 mod list_commands;
 mod parameters;
@@ -11,6 +17,7 @@ mod refused;
 mod replica_set;
 mod server_status;
 mod sessions;
+mod stats;
 
 use std::pin::Pin;
 
@@ -23,23 +30,46 @@ pub(crate) use refused::no_transactions;
 /// Every command, in alphabetical order of its name.
 pub(crate) static TABLE: &[Command] = &[
     refused::ABORT_TRANSACTION,
+    aggregate::AGGREGATE,
     diagnostics::BUILD_INFO,
+    bulk_write::BULK_WRITE,
+    ddl::COLL_MOD,
+    stats::COLL_STATS,
     refused::COMMIT_TRANSACTION,
     diagnostics::CONNECTION_STATUS,
+    find::COUNT,
+    ddl::CREATE,
+    ddl::CREATE_INDEXES,
+    stats::DB_STATS,
+    crud::DELETE,
+    find::DISTINCT,
+    ddl::DROP,
+    ddl::DROP_DATABASE,
+    ddl::DROP_INDEXES,
     sessions::END_SESSIONS,
+    find::EXPLAIN,
     diagnostics::FEATURES,
+    find::FIND,
+    crud::FIND_AND_MODIFY,
     parameters::GET_CMD_LINE_OPTS,
     diagnostics::GET_LOG,
+    cursor::GET_MORE,
     parameters::GET_PARAMETER,
     handshake::HELLO,
     diagnostics::HOST_INFO,
+    crud::INSERT,
     handshake::IS_MASTER,
     sessions::KILL_ALL_SESSIONS,
+    cursor::KILL_CURSORS,
     sessions::KILL_SESSIONS,
+    ddl::LIST_COLLECTIONS,
     list_commands::LIST_COMMANDS,
+    ddl::LIST_DATABASES,
+    ddl::LIST_INDEXES,
     diagnostics::LOGOUT,
     diagnostics::PING,
     sessions::REFRESH_SESSIONS,
+    ddl::RENAME_COLLECTION,
     replica_set::REPL_SET_GET_CONFIG,
     replica_set::REPL_SET_GET_STATUS,
     replica_set::REPL_SET_INITIATE,
@@ -48,6 +78,7 @@ pub(crate) static TABLE: &[Command] = &[
     parameters::SET_PARAMETER,
     sessions::START_SESSION,
     diagnostics::TOP,
+    crud::UPDATE,
     diagnostics::WHATS_MY_URI,
 ];
 

@@ -6,9 +6,9 @@ use std::sync::{Arc, OnceLock};
 use millstream_value::{Code, Doc, DocBuf};
 use millstream_wire::Request;
 
-use crate::SessionId;
 use crate::arguments::Arguments;
 use crate::commands::Command;
+use crate::engine::SessionId;
 use crate::failure::{Failure, Result};
 use crate::server::Server;
 

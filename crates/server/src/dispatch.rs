@@ -6,10 +6,10 @@ use millstream_value::{Code, Doc, kind, type_name};
 use millstream_wire::Request;
 use tokio::runtime::{Handle, RuntimeFlavor};
 
-use crate::SessionId;
 use crate::arguments::{Arguments, check_fields, wrong_type};
 use crate::commands::{self, Command, Database, Fields, Handler};
 use crate::context::{Connection, Context};
+use crate::engine::SessionId;
 use crate::failure::{Failure, Result};
 use crate::reply::{self, Repeat, Reply};
 use crate::server::Server;
@@ -49,7 +49,9 @@ pub(crate) async fn run(
     let found = commands::find(name);
     let compressible = found.is_none_or(|(_, command)| !command.uncompressed);
     let result = match prepare(server, connection, request, name, found.map(|(_, row)| row)) {
-        Ok(context) => execute(&context, interrupted).await,
+        Ok(context) => execute(&context, interrupted).await.map(|result| {
+            result.map_err(|failure| failure.labelled(context.command, context.transaction_number.is_some()))
+        }),
         Err(failure) => Ok(Err(failure)),
     };
     let Ok(result) = result else { return None };
@@ -127,7 +129,7 @@ async fn execute(
 }
 
 /// Runs what computes or reads for long without holding up the other tasks of this thread.
-pub(crate) pub(crate) fn blocking<T>(work: impl FnOnce() -> T) -> T {
+pub(crate) fn blocking<T>(work: impl FnOnce() -> T) -> T {
     match Handle::current().runtime_flavor() {
         RuntimeFlavor::MultiThread => tokio::task::block_in_place(work),
         // One thread has nobody to hand the other tasks to.

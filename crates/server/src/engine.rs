@@ -1,57 +1,150 @@
-//! What the commands of this crate need from the database behind them.
+//! The database behind the commands, and the sessions of its clients.
 
+use std::collections::HashMap;
 use std::path::Path;
 
+use millstream_db::Db;
 use millstream_value::{ClusterTime, DocBuf};
+use parking_lot::Mutex;
 
-/// The database, as far as the handshake, status and session commands care.
+/// How long a session lives after its last use (CS-8.4.2), in milliseconds.
+const SESSION_LIFE_MS: u64 = 30 * 60 * 1000;
+/// Sessions remembered at once. Beyond it the oldest are forgotten early: 48 MB of ids is enough.
+const SESSIONS_MAX: usize = 1_000_000;
+
+/// A database and who uses it.
 ///
-/// Everything here answers from memory, quickly: it is called on the tasks that serve sockets.
-pub trait Engine: Send + Sync + 'static {
-    /// The durable end of the log: `operationTime` of replies that state none of their own, and
-    /// `$clusterTime`.
-    fn committed(&self) -> ClusterTime;
+/// Everything here but [`Engine::db`] answers from memory, quickly: it is called on the tasks that serve sockets.
+pub struct Engine {
+    db: Db,
+    /// When each session was last used, in unix milliseconds.
+    sessions: Mutex<HashMap<SessionId, u64>>,
+}
+
+impl Engine {
+    /// Serves a database.
+    #[must_use]
+    pub fn new(db: Db) -> Self {
+        Self { db, sessions: Mutex::default() }
+    }
+
+    /// The database.
+    #[must_use]
+    pub fn db(&self) -> &Db {
+        &self.db
+    }
+
+    /// The durable end of the log: `operationTime` of replies that state none of their own, and `$clusterTime`.
+    pub(crate) fn committed(&self) -> ClusterTime {
+        self.db.committed()
+    }
 
     /// What the status commands say about the log.
-    fn log_times(&self) -> LogTimes;
+    pub(crate) fn log_times(&self) -> LogTimes {
+        let window = self.db.window();
+        let (opened, opened_ms) = self.db.opened();
+        LogTimes {
+            committed: self.committed(),
+            committed_wall_ms: i64::try_from(window.newest_wall_ms).unwrap_or(i64::MAX),
+            opened,
+            opened_wall_ms: i64::try_from(opened_ms).unwrap_or(i64::MAX),
+        }
+    }
 
-    /// The election term: never lower than before a restart.
-    fn term(&self) -> i64;
+    /// The election term. There is one primary and never another, so it stays the same across restarts.
+    #[expect(clippy::unused_self, reason = "a property of the engine, whatever its value")]
+    pub(crate) const fn term(&self) -> i64 {
+        1
+    }
 
     /// The replica set's identity, the same for the life of the data.
-    fn set_id(&self) -> [u8; 12];
+    pub(crate) fn set_id(&self) -> [u8; 12] {
+        self.db.set_id()
+    }
 
     /// Where the data lies; none if it lies in memory.
-    fn folder(&self) -> Option<&Path>;
+    pub(crate) fn folder(&self) -> Option<&Path> {
+        self.db.folder()
+    }
 
     /// A session was used: its life starts again.
-    fn session_used(&self, session: SessionId);
+    pub(crate) fn session_used(&self, session: SessionId) {
+        let now = self.db.now_ms();
+        let mut sessions = self.sessions.lock();
+        if sessions.len() >= SESSIONS_MAX && !sessions.contains_key(&session) {
+            forget_oldest(&mut sessions);
+        }
+        sessions.insert(session, now);
+    }
 
     /// Clients are done with these sessions.
-    fn end_sessions(&self, sessions: &[SessionId]);
+    pub(crate) fn end_sessions(&self, ended: &[SessionId]) {
+        if ended.is_empty() {
+            return;
+        }
+        {
+            let mut sessions = self.sessions.lock();
+            for session in ended {
+                sessions.remove(session);
+            }
+        }
+        self.db.cursors().kill_sessions(&ids(ended));
+    }
 
     /// Ends these sessions and closes their cursors at once; none given: all of them.
-    fn kill_sessions(&self, sessions: &[SessionId]);
-
-    /// Further fields of `serverStatus.metrics`, such as `cursor` and `changeStreams`.
-    fn metrics(&self) -> DocBuf {
-        DocBuf::new()
+    pub(crate) fn kill_sessions(&self, killed: &[SessionId]) {
+        if killed.is_empty() {
+            self.sessions.lock().clear();
+        }
+        self.end_sessions(killed);
+        self.db.cursors().kill_sessions(&ids(killed));
     }
+
+    /// Further fields of `serverStatus.metrics`.
+    pub(crate) fn metrics(&self) -> DocBuf {
+        let mut out = DocBuf::new();
+        out.nest("cursor", |cursor| {
+            cursor.nest("open", |open| {
+                open.push("total", i64::try_from(self.db.cursors().count()).unwrap_or(i64::MAX));
+            });
+        });
+        out
+    }
+
+    /// Ends sessions and cursors that nobody has used for too long.
+    pub(crate) fn sweep(&self) {
+        let oldest = self.db.now_ms().saturating_sub(SESSION_LIFE_MS);
+        self.sessions.lock().retain(|_, used| *used >= oldest);
+        self.db.sweep(|session| self.sessions.lock().contains_key(&SessionId(*session)));
+    }
+}
+
+/// Forgets the quarter that was used least recently, so that this is rare.
+fn forget_oldest(sessions: &mut HashMap<SessionId, u64>) {
+    let mut times: Vec<u64> = sessions.values().copied().collect();
+    let quarter = times.len() / 4;
+    let (_, limit, _) = times.select_nth_unstable(quarter);
+    let limit = *limit;
+    sessions.retain(|_, used| *used > limit);
+}
+
+fn ids(sessions: &[SessionId]) -> Vec<[u8; 16]> {
+    sessions.iter().map(|session| session.0).collect()
 }
 
 /// The log and when its ends were written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LogTimes {
+pub(crate) struct LogTimes {
     /// The newest durable entry.
-    pub committed: ClusterTime,
+    pub(crate) committed: ClusterTime,
     /// Its wall-clock time, in milliseconds since 1970.
-    pub committed_wall_ms: i64,
+    pub(crate) committed_wall_ms: i64,
     /// When this process became able to take writes.
-    pub opened: ClusterTime,
+    pub(crate) opened: ClusterTime,
     /// The same on the wall clock, in milliseconds since 1970.
-    pub opened_wall_ms: i64,
+    pub(crate) opened_wall_ms: i64,
 }
 
 /// The `id` of a logical session: a UUID.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct SessionId(pub [u8; 16]);
+pub(crate) struct SessionId(pub(crate) [u8; 16]);

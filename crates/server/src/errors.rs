@@ -14,7 +14,7 @@ pub(crate) fn failure(error: Error) -> Failure {
             details.push("keyPattern", key_pattern).push("keyValue", key_value);
             failure.details = Some(details);
         }
-        Error::Change(change) => failure.labels = change.labels(),
+        Error::Change(change) => failure.labels = change.label().into_iter().collect(),
         _ => {}
     }
     failure

@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use millstream_value::{Code, DocBuf};
 
+use crate::commands::Command;
+
 /// `{ok: 0, errmsg, code, codeName, ...}` in the making.
 #[derive(Debug, Clone)]
 pub(crate) struct Failure {
@@ -25,6 +27,19 @@ impl Failure {
     /// What waits when the server stops, and everything after.
     pub(crate) fn shutdown() -> Self {
         Self::new(Code::InterruptedAtShutdown, "interrupted at shutdown")
+    }
+
+    /// With the labels that tell drivers to try again (CS-5.10.3, CS-13.9).
+    pub(crate) fn labelled(mut self, command: &Command, retryable_write: bool) -> Self {
+        let transient =
+            matches!(self.code.number(), 6 | 7 | 89 | 91 | 189 | 262 | 9001 | 10107 | 11600 | 11602 | 13435 | 13436);
+        if transient && retryable_write {
+            self.labels.push("RetryableWriteError");
+        }
+        if transient && matches!(command.name, "aggregate" | "getMore") {
+            self.labels.push("ResumableChangeStreamError");
+        }
+        self
     }
 
     /// Codes after which a driver must look at the server's state again (CS-13.13), and which

@@ -14,11 +14,13 @@
 //! | `arguments` | typed fields of a command, with MongoDB's errors |
 //! | `reply` | what a handler returns, and the tail that every reply has |
 //! | `failure` | a command's error as clients see it |
-//! | `engine` | what these commands need from the database |
+//! | `engine` | the database behind the commands, and its clients' sessions |
+//! | `errors` | from the database's errors to the protocol's codes |
 //! | `server` | what all connections share |
 //! | `counters` | what `serverStatus` counts |
 //! | `options` | what the operator chose |
 //! | `shutdown` | stopping, seen from everywhere |
+//! | `write_concern` | what a client may ask of a write's durability |
 //!
 //! Not here: what commands on data mean (`db`), the bytes of messages (`wire`).
 
@@ -29,6 +31,7 @@ mod context;
 mod counters;
 mod dispatch;
 mod engine;
+mod errors;
 mod failure;
 mod listener;
 mod options;
@@ -36,8 +39,9 @@ mod reader;
 mod reply;
 mod server;
 mod shutdown;
+mod write_concern;
 
-pub use engine::{Engine, LogTimes, SessionId};
-pub use listener::{Listening, ServeError};
+pub use engine::Engine;
+pub use listener::{Listening, Port, ServeError};
 pub use options::Options;
 pub use shutdown::Shutdown;

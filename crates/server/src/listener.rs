@@ -5,8 +5,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use millstream_db::Upkeep;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
+use tokio::time::{Instant, Interval, MissedTickBehavior};
 use tracing::{info, warn};
 
 use crate::context::Connection;
@@ -30,6 +32,25 @@ pub enum ServeError {
     },
 }
 
+/// An open port. Clients can connect, and wait until somebody serves it.
+pub struct Port {
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+impl Port {
+    /// Opens the port; 0 picks a free one. Call within a tokio runtime.
+    ///
+    /// # Errors
+    /// [`ServeError::Bind`] if the port is taken, or not ours to take.
+    pub async fn bind(address: SocketAddr) -> Result<Self, ServeError> {
+        let refused = |source| ServeError::Bind { address, source };
+        let listener = TcpListener::bind(address).await.map_err(refused)?;
+        let address = listener.local_addr().map_err(refused)?;
+        Ok(Self { listener, address })
+    }
+}
+
 /// A server whose port is open: clients can connect, and are served once [`run`](Self::run) is
 /// polled.
 pub struct Listening {
@@ -39,14 +60,21 @@ pub struct Listening {
 }
 
 impl Listening {
-    /// Opens the port. Call within a tokio runtime, best a multi-threaded one.
-    pub async fn bind(options: Options, engine: Arc<dyn Engine>) -> Result<Self, ServeError> {
-        let address = options.address;
-        let refused = |source| ServeError::Bind { address, source };
-        let listener = TcpListener::bind(address).await.map_err(refused)?;
-        let address = listener.local_addr().map_err(refused)?;
+    /// Serves an engine on a port. The address in the options gives way to the port's.
+    #[must_use]
+    pub fn on(port: Port, options: Options, engine: Arc<Engine>) -> Self {
+        let Port { listener, address } = port;
         let options = Options { address, ..options };
-        Ok(Self { server: Arc::new(Server::new(options, engine)), listener, address })
+        Self { server: Arc::new(Server::new(options, engine)), listener, address }
+    }
+
+    /// Opens the port of the options. Call within a tokio runtime, best a multi-threaded one.
+    ///
+    /// # Errors
+    /// As [`Port::bind`].
+    pub async fn bind(options: Options, engine: Arc<Engine>) -> Result<Self, ServeError> {
+        let port = Port::bind(options.address).await?;
+        Ok(Self::on(port, options, engine))
     }
 
     /// Where it listens, with the port that was picked.
@@ -75,12 +103,16 @@ impl Listening {
         let Self { server, listener, .. } = self;
         let mut connections = JoinSet::new();
         let mut full = false;
+        let mut noop = every(Upkeep::NOOP_MS);
+        let mut sweep = every(Upkeep::SWEEP_MS);
         loop {
             tokio::select! {
                 biased;
                 () = server.shutdown.started() => break,
                 // Ended tasks are collected, or they would pile up. A panic was logged already.
                 Some(_) = connections.join_next() => {}
+                _ = noop.tick() => server.engine.db().periodic_noop(),
+                _ = sweep.tick() => server.engine.sweep(),
                 accepted = listener.accept() => match accepted {
                     Ok((socket, peer)) => {
                         let over = connections.len() >= server.options.connections_max;
@@ -107,6 +139,14 @@ impl Listening {
             connections.shutdown().await;
         }
     }
+}
+
+/// Ticks from one period on from now; missed ticks are not made up for.
+fn every(milliseconds: u64) -> Interval {
+    let period = Duration::from_millis(milliseconds);
+    let mut interval = tokio::time::interval_at(Instant::now() + period, period);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    interval
 }
 
 fn welcome(server: &Arc<Server>, connections: &mut JoinSet<()>, socket: TcpStream, peer: SocketAddr) {

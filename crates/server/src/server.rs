@@ -12,7 +12,7 @@ use crate::{Engine, Options, Shutdown};
 
 /// One running server.
 pub(crate) struct Server {
-    pub(crate) engine: Arc<dyn Engine>,
+    pub(crate) engine: Arc<Engine>,
     pub(crate) options: Options,
     pub(crate) identity: Identity,
     /// Milliseconds since 1970.
@@ -24,7 +24,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) fn new(options: Options, engine: Arc<dyn Engine>) -> Self {
+    pub(crate) fn new(options: Options, engine: Arc<Engine>) -> Self {
         Self {
             identity: Identity::new(engine.term()),
             started_ms: now_ms(),

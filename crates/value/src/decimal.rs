@@ -1,5 +1,7 @@
 //! 128-bit decimal numbers (IEEE 754-2008), exactly as BSON stores them.
 
+mod bid;
+
 use std::cmp::Ordering;
 use std::fmt;
 
@@ -19,13 +21,13 @@ impl Decimal {
     /// From BSON's 16 little-endian bytes.
     #[must_use]
     pub fn from_le_bytes(bytes: [u8; 16]) -> Self {
-        Self(Decimal128::from_le_bytes(bytes))
+        Self(bid::decode(bytes))
     }
 
     /// BSON's 16 little-endian bytes.
     #[must_use]
     pub fn to_le_bytes(self) -> [u8; 16] {
-        self.0.to_le_bytes()
+        bid::encode(self.0)
     }
 
     /// Parses text such as `1.50`, `-2E+3`, `Infinity`, `NaN`.

@@ -16,10 +16,5 @@ fn body(change: Change<'_>) -> Body<'_> {
     for option in change.o().elements().skip(1).filter(|option| option.key_bytes() != b"uuid") {
         description.push_element(option);
     }
-    Body {
-        ns: command_ns(change),
-        description: Some(description),
-        ns_type: Some("collection"),
-        ..Body::default()
-    }
+    Body { ns: command_ns(change), description: Some(description), ns_type: Some("collection"), ..Body::default() }
 }

@@ -6,9 +6,5 @@
 
 use super::{Body, Class, EventType, MadeBy};
 
-pub(super) static INVALIDATE: EventType = EventType {
-    name: "invalidate",
-    class: Class::Classic,
-    made_by: MadeBy::Stream,
-    body: |_| Body::default(),
-};
+pub(super) static INVALIDATE: EventType =
+    EventType { name: "invalidate", class: Class::Classic, made_by: MadeBy::Stream, body: |_| Body::default() };

@@ -83,9 +83,8 @@ impl Interest {
                 places.push(Place::Database(db.clone(), commands));
                 match names("ns.coll") {
                     None => places.push(Place::Database(db.clone(), documents)),
-                    Some(colls) => places.extend(
-                        colls.iter().map(|coll| Place::Collection(format!("{db}.{coll}"), documents.clone())),
-                    ),
+                    Some(colls) => places
+                        .extend(colls.iter().map(|coll| Place::Collection(format!("{db}.{coll}"), documents.clone()))),
                 }
             }
             Scope::Cluster => {
@@ -116,8 +115,7 @@ impl Interest {
 /// The names that the filter requires at a path, if they are few.
 fn names(stages: &Stages, path: &str) -> Option<Vec<String>> {
     let required = stages.required.iter().find(|required| required.path == path)?;
-    let mut names: Vec<String> =
-        required.values.iter().filter_map(|value| value.as_str().map(str::to_owned)).collect();
+    let mut names: Vec<String> = required.values.iter().filter_map(|value| value.as_str().map(str::to_owned)).collect();
     names.sort_unstable();
     names.dedup();
     (names.len() <= NAMES_MAX).then_some(names)
@@ -125,12 +123,8 @@ fn names(stages: &Stages, path: &str) -> Option<Vec<String>> {
 
 /// What a stream wants of documents: by type, and by value where the filter allows it.
 fn documents(options: &Options, stages: &Stages) -> Spot {
-    let types = [
-        (Form::Insert, "insert"),
-        (Form::Update, "update"),
-        (Form::Replace, "replace"),
-        (Form::Delete, "delete"),
-    ];
+    let types =
+        [(Form::Insert, "insert"), (Form::Update, "update"), (Form::Replace, "replace"), (Form::Delete, "delete")];
     let forms: Vec<Form> = types.iter().filter(|row| stages.may_pass(row.1)).map(|row| row.0).collect();
     let looks_up = options.full_document != FullDocument::Default;
     let value = |field, prefix: &str| {

@@ -154,7 +154,9 @@ impl<'a> Reader<'a> {
             0x6E => Item::Bool(false),
             0x6F => Item::Bool(true),
             0x46 => Item::Object,
-            0x82 => body.first_chunk().map_or(Item::Other, |t| Item::Time(ClusterTime::from_u64(u64::from_be_bytes(*t)))),
+            0x82 => {
+                body.first_chunk().map_or(Item::Other, |t| Item::Time(ClusterTime::from_u64(u64::from_be_bytes(*t))))
+            }
             0x5A => match body.split_first_chunk::<2>() {
                 Some(([16, 4], uuid)) => uuid.try_into().map_or(Item::Other, Item::Uuid),
                 _ => Item::Other,

@@ -341,7 +341,10 @@ fn chosen(collection: &Collection, which: &Value<'_>) -> Result<Vec<Arc<Index>>>
         }
         other => Err(Error::invalid(
             millstream_value::Code::TypeMismatch,
-            format!("BSON field 'dropIndexes.index' is the wrong type '{}', expected types '[string, object]'", other.type_name()),
+            format!(
+                "BSON field 'dropIndexes.index' is the wrong type '{}', expected types '[string, object]'",
+                other.type_name()
+            ),
         )),
     }
 }

@@ -42,7 +42,13 @@ pub(super) enum Applied {
 }
 
 impl Scene<'_, '_> {
-    pub(super) fn run(&mut self, namespace: &Namespace, id: i32, action: &Action, targets: &Targets) -> Result<Applied> {
+    pub(super) fn run(
+        &mut self,
+        namespace: &Namespace,
+        id: i32,
+        action: &Action,
+        targets: &Targets,
+    ) -> Result<Applied> {
         match action {
             Action::Insert(insert) => {
                 let collection = self.collection(namespace)?;
@@ -132,7 +138,13 @@ impl Scene<'_, '_> {
         Ok(Outcome { n: 1, upserted: Some(id.unwrap_or(Value::Null)), image, ..Outcome::default() })
     }
 
-    fn delete(&mut self, namespace: &Namespace, statement: i32, removal: &Removal, targets: &Targets) -> Result<Applied> {
+    fn delete(
+        &mut self,
+        namespace: &Namespace,
+        statement: i32,
+        removal: &Removal,
+        targets: &Targets,
+    ) -> Result<Applied> {
         let mut outcome = Outcome::default();
         let Some(collection) = self.catalog.get(namespace).map(Arc::clone) else { return Ok(Applied::Done(outcome)) };
         let mut stale = false;

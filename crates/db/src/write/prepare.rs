@@ -75,9 +75,7 @@ fn check_id_fields(id: Doc<'_>) -> Result<()> {
 }
 
 pub(crate) fn too_large(size: usize) -> Error {
-    Error::TooLarge(format!(
-        "object to insert too large. size in bytes: {size}, max size: {DOCUMENT_BYTES_MAX}"
-    ))
+    Error::TooLarge(format!("object to insert too large. size in bytes: {size}, max size: {DOCUMENT_BYTES_MAX}"))
 }
 
 /// Checks the name of a collection that is to be written to.
@@ -94,9 +92,13 @@ pub fn check_collection_name(namespace: &Namespace) -> Result<()> {
         return invalid(format!("Invalid collection name: {coll}"));
     }
     if namespace.db.len() + 1 + coll.len() > NAMESPACE_BYTES_MAX {
-        return invalid(format!("Fully qualified namespace is too long. Namespace: {namespace} Max: {NAMESPACE_BYTES_MAX}"));
+        return invalid(format!(
+            "Fully qualified namespace is too long. Namespace: {namespace} Max: {NAMESPACE_BYTES_MAX}"
+        ));
     }
-    if namespace.is_system() && !matches!(coll, "system.js" | "system.users" | "system.version" | "system.roles" | "system.sessions") {
+    if namespace.is_system()
+        && !matches!(coll, "system.js" | "system.users" | "system.version" | "system.roles" | "system.sessions")
+    {
         return invalid(format!("cannot write to '{namespace}'"));
     }
     if namespace.db == "local" && coll.starts_with("oplog.") {

@@ -227,7 +227,7 @@ impl WriteRun {
         let mut best: Option<(Vec<u8>, Bytes)> = None;
         for row in rows {
             let row = row?;
-            let key = sort.key(Doc::new(&row.doc));
+            let key = sort.key(Doc::new(&row.doc))?;
             if best.as_ref().is_none_or(|(b, _)| key < *b) {
                 best = Some((key, row.id_key));
             }

@@ -60,10 +60,10 @@ fn flag(setting: &'static Setting) -> Arg {
     let environment = setting.environment.join(" or ");
     let argument = Arg::new(setting.name).long(setting.name);
     match setting.value {
-        Some(value) => argument.value_name(value).allow_hyphen_values(true).help(format!(
-            "{} [default: {}] [env: {environment}]",
-            setting.help, setting.default
-        )),
+        Some(value) => argument
+            .value_name(value)
+            .allow_hyphen_values(true)
+            .help(format!("{} [default: {}] [env: {environment}]", setting.help, setting.default)),
         None => argument
             .value_name("BOOL")
             .num_args(0..=1)

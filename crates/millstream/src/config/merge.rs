@@ -91,7 +91,8 @@ impl File {
     fn parse(path: &Path, text: &str) -> Result<Self, String> {
         let shown = path.display();
         let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
-            let line = error.span().and_then(|span| text.get(..span.start)).map_or(0, |before| before.matches('\n').count());
+            let line =
+                error.span().and_then(|span| text.get(..span.start)).map_or(0, |before| before.matches('\n').count());
             format!("{shown}, line {}: {}", line + 1, error.message())
         })?;
         let mut values = BTreeMap::new();

@@ -124,10 +124,7 @@ mod tests {
 
     #[test]
     fn writes_are_shown_as_calls() {
-        assert_eq!(
-            write(0).show(),
-            r#"models.insertOne({"_id":"churn-v1","status":"training","features":24})"#
-        );
+        assert_eq!(write(0).show(), r#"models.insertOne({"_id":"churn-v1","status":"training","features":24})"#);
         assert_eq!(write(8).show(), "predictions.deleteOne(churn-v1-3)");
         assert_eq!(write(8).operation(), "delete");
     }

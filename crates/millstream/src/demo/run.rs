@@ -27,10 +27,8 @@ const OPLOG_BYTES: u64 = 64 << 20;
 /// Runs the demo from its start to its summary.
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<exit::Code> {
     let mut signals = Signals::catch().context("could not listen for signals")?;
-    let folder = tempfile::Builder::new()
-        .prefix("millstream-demo-")
-        .tempdir()
-        .context("could not create a temporary folder")?;
+    let folder =
+        tempfile::Builder::new().prefix("millstream-demo-").tempdir().context("could not create a temporary folder")?;
     let began = Instant::now();
     let engine = start_engine(EngineOptions {
         data: Data::Folder(folder.path().to_owned()),
@@ -43,7 +41,8 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<exit::Code> {
     .await
     .context("could not start the engine of the demo")?;
     let uri = engine.uri("rs0");
-    println!("engine ready in {} on {}, data in {}\n", milliseconds(began.elapsed()), engine.address, folder.path().display());
+    let ready = milliseconds(began.elapsed());
+    terminal::say(&format!("engine ready in {ready} on {}, data in {}\n\n", engine.address, folder.path().display()));
 
     let played = tokio::select! {
         played = play(&uri, &arguments) => played,
@@ -51,7 +50,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<exit::Code> {
     };
     let stopped = engine.stop().await;
     if let Some(story) = played? {
-        print!("{}", story.show());
+        terminal::say(&story.show());
     }
     stopped.context("could not stop the engine of the demo")?;
     folder.close().context("could not remove the temporary folder")?;
@@ -66,7 +65,7 @@ async fn play(uri: &str, arguments: &Arguments) -> anyhow::Result<Option<Story>>
     let mut watcher = Watcher::open(connection.clone(), source, StartAt::Now, Backoff::default()).await?;
 
     let view = View::new(terminal::width(), terminal::colour_on_stdout());
-    print!("{}", view.heading());
+    terminal::say(&view.heading());
     let mut story = Story::new()?;
     let end = Instant::now() + Duration::from_secs(arguments.seconds);
     let pause = Duration::from_secs(1) / arguments.rate;
@@ -77,7 +76,7 @@ async fn play(uri: &str, arguments: &Arguments) -> anyhow::Result<Option<Story>>
         let turn_began = Instant::now();
         let write = write(turn);
         let (acknowledged, seen) = one_turn(&connection, &database, &mut watcher, &write).await?;
-        print!("{}", view.pair(&write.show(), &seen));
+        terminal::say(&view.pair(&write.show(), &seen));
         story.note(acknowledged, &seen)?;
         tokio::time::sleep(pause.saturating_sub(turn_began.elapsed())).await;
     }

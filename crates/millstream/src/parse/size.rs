@@ -45,7 +45,7 @@ pub(crate) fn show_size(bytes: u64) -> String {
     let units = [("TiB", 1_u64 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
     match units.iter().find(|(_, factor)| bytes >= *factor) {
         None => format!("{bytes} bytes"),
-        Some((name, factor)) if bytes % factor == 0 => format!("{} {name}", bytes / factor),
+        Some((name, factor)) if bytes.is_multiple_of(*factor) => format!("{} {name}", bytes / factor),
         Some((name, factor)) => format!("{:.1} {name}", bytes as f64 / *factor as f64),
     }
 }

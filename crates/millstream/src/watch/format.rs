@@ -72,22 +72,14 @@ impl Formatter {
         let operation = plain(event.operation());
         let key = match event.document_key() {
             // The usual key is the _id alone, which needs no name.
-            Some(key) if key.iter().count() == 1 => {
-                event.document_key().and_then(|key| key.get("_id").ok().flatten()).map_or_else(
-                    || to_json(key, self.mode),
-                    |id| value_to_json(id, self.mode),
-                )
-            }
+            Some(key) if key.iter().count() == 1 => event
+                .document_key()
+                .and_then(|key| key.get("_id").ok().flatten())
+                .map_or_else(|| to_json(key, self.mode), |id| value_to_json(id, self.mode)),
             Some(key) => to_json(key, self.mode),
             None => String::new(),
         };
-        let text = row(
-            &clock(event.wall_time()),
-            &operation,
-            &plain(&event.namespace()),
-            &key,
-            &self.change(event),
-        );
+        let text = row(&clock(event.wall_time()), &operation, &plain(&event.namespace()), &key, &self.change(event));
         let text = self.fit(text.trim_end());
         // The colour goes in last, so that its escapes count for no width.
         let coloured = paint(&operation, operation_colour(&operation), self.colour);
@@ -196,10 +188,7 @@ mod tests {
     fn a_row_has_the_key_and_the_change() {
         let text = formatter(Format::Table).event(&update());
         let words: Vec<&str> = text.split_whitespace().collect();
-        assert_eq!(
-            words,
-            ["10:45:20.412", "update", "shop.orders", "7", r#"{"qty":3}"#, "removed", r#"["note"]"#]
-        );
+        assert_eq!(words, ["10:45:20.412", "update", "shop.orders", "7", r#"{"qty":3}"#, "removed", r#"["note"]"#]);
         assert!(formatter(Format::Table).heading().starts_with("TIME (UTC)"));
     }
 

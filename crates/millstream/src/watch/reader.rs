@@ -108,7 +108,9 @@ impl Session {
                     self.place.saw(self.watcher.token()).await?;
                     if !arguments.follow {
                         if !arguments.quiet {
-                            eprintln!("the stream has ended, because what it watched was dropped or renamed (--follow goes on behind that)");
+                            eprintln!(
+                                "the stream has ended, because what it watched was dropped or renamed (--follow goes on behind that)"
+                            );
                         }
                         return Ok(());
                     }

@@ -42,7 +42,8 @@ impl Summary {
         text.push_str(&if rate < 10.0 { format!(" ({rate:.1}/s)") } else { format!(" ({rate:.0}/s)") });
         let mut kinds: Vec<_> = self.by_operation.iter().collect();
         kinds.sort_by_key(|(name, count)| (std::cmp::Reverse(**count), (*name).clone()));
-        let kinds: Vec<String> = kinds.iter().map(|(name, count)| format!("{} {count}", crate::terminal::plain(name))).collect();
+        let kinds: Vec<String> =
+            kinds.iter().map(|(name, count)| format!("{} {count}", crate::terminal::plain(name))).collect();
         format!("{text}: {}", kinds.join(", "))
     }
 }

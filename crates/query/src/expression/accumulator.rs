@@ -8,13 +8,12 @@ mod extreme;
 mod order;
 mod parse;
 pub(super) mod summary;
-mod stand_in;
 mod top;
 
 use millstream_value::{Doc, Value};
 
 use super::{Expression, Scope};
-use stand_in::Sort;
+use crate::sort::Sort;
 use crate::{Error, Result};
 
 /// A compiled accumulator.
@@ -38,7 +37,7 @@ impl Accumulator {
     /// 15952 for an unknown name, 40237 for a list, and what is wrong with the argument.
     pub fn parse(name: &str, argument: &Value<'_>, scope: &Scope) -> Result<Self> {
         let Some(row) = find(name) else {
-            if matches!(name, "$accumulator" | "$function") {
+            if name == "$accumulator" {
                 return Err(super::no_javascript(name));
             }
             return Err(Error::location(15952, format!("unknown group operator '{name}'")));
@@ -49,7 +48,7 @@ impl Accumulator {
     /// Whether there is an accumulator of this name (with its `$`).
     #[must_use]
     pub fn is_known(name: &str) -> bool {
-        find(name).is_some() || matches!(name, "$accumulator" | "$function")
+        find(name).is_some() || name == "$accumulator"
     }
 
     /// The state of a new group whose `_id` is `key`: `n` may depend on its fields.
@@ -76,7 +75,7 @@ impl Accumulator {
     /// What the argument's expression runs into, and what the accumulator does not accept.
     pub fn add(&self, state: &mut State, doc: Doc<'_>) -> Result<()> {
         let value = self.input.eval(doc)?;
-        let key = self.sort.as_ref().map(|sort| sort.key(doc)).unwrap_or_default();
+        let key = self.sort.as_ref().map(|sort| sort.key(doc)).transpose()?.unwrap_or_default();
         state.fold.add(value, key)
     }
 }
@@ -164,10 +163,16 @@ fn find(name: &str) -> Option<&'static Row> {
 pub(super) fn positive(value: Option<&Value<'_>>) -> Result<usize> {
     let shown = || super::operator::shown(value);
     let Some(number) = value.filter(|value| value.is_number()) else {
-        return Err(Error::location(5_787_902, format!("Value for 'n' must be of integral type, but found {}", shown())));
+        return Err(Error::location(
+            5_787_902,
+            format!("Value for 'n' must be of integral type, but found {}", shown()),
+        ));
     };
     let Some(count) = number.as_integer() else {
-        return Err(Error::location(5_787_903, format!("Value for 'n' must be of integral type, but found {}", shown())));
+        return Err(Error::location(
+            5_787_903,
+            format!("Value for 'n' must be of integral type, but found {}", shown()),
+        ));
     };
     match usize::try_from(count) {
         Ok(count) if count > 0 => Ok(count),

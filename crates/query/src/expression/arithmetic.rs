@@ -49,10 +49,10 @@ fn add<'v>(args: &mut Args<'_, 'v>) -> Result<Option<Value<'v>>> {
             Some(value) => match Num::of(value) {
                 Some(number) => total = sum(total, number),
                 None => {
-                    return args.fail(
-                        16554,
-                        format_args!("only supports numeric or date types, not {}", value.type_name()),
-                    );
+                    return Err(Error::type_mismatch(format!(
+                        "$add only supports numeric or date types, not {}",
+                        value.type_name()
+                    )));
                 }
             },
         }
@@ -89,14 +89,11 @@ fn subtract<'v>(args: &mut Args<'_, 'v>) -> Result<Option<Value<'v>>> {
             date_plus(*ms, minus)
         }
         (Value::Date(_), other) => {
-            Err(Error::location(16613, format!("can't $subtract {} from Date", other.type_name())))
+            Err(Error::type_mismatch(format!("can't $subtract {} from date", other.type_name())))
         }
         (left, right) => match (Num::of(left), Num::of(right)) {
             (Some(a), Some(b)) => Ok(difference(a, b).into()),
-            _ => Err(Error::location(
-                16556,
-                format!("can't $subtract {} from {}", right.type_name(), left.type_name()),
-            )),
+            _ => Err(Error::type_mismatch(format!("can't $subtract {} from {}", right.type_name(), left.type_name()))),
         },
     };
     result.map(Some)
@@ -109,7 +106,10 @@ fn multiply<'v>(args: &mut Args<'_, 'v>) -> Result<Option<Value<'v>>> {
         match Num::of(value) {
             Some(number) => total = product(total, number),
             None => {
-                return args.fail(16555, format_args!("only supports numeric types, not {}", value.type_name()));
+                return Err(Error::type_mismatch(format!(
+                    "$multiply only supports numeric types, not {}",
+                    value.type_name()
+                )));
             }
         }
     }
@@ -129,7 +129,7 @@ fn two_numbers(args: &Args<'_, '_>, code: i32) -> Result<Option<(Num, Num)>> {
 }
 
 fn divide<'v>(args: &mut Args<'_, 'v>) -> Result<Option<Value<'v>>> {
-    let Some((left, right)) = two_numbers(args, 16609)? else { return Ok(Some(Value::Null)) };
+    let Some((left, right)) = two_numbers(args, 14)? else { return Ok(Some(Value::Null)) };
     if right.is_zero() {
         return Err(Error::new(millstream_value::Code::BadValue, "can't $divide by zero"));
     }
@@ -146,11 +146,7 @@ fn modulo<'v>(args: &mut Args<'_, 'v>) -> Result<Option<Value<'v>>> {
     }
     Ok(Some(match pair(left, right) {
         Pair::Decimals(a, b) => Value::Decimal(a.modulo(b)),
-        Pair::Doubles(a, b) => match (number::exact_i64(a), number::exact_i64(b)) {
-            // A double that is an integer beside an integer behaves as one; the sign of zero stays the double's.
-            _ if a.is_nan() || b.is_nan() => Value::Double(f64::NAN),
-            _ => Value::Double(a % b),
-        },
+        Pair::Doubles(a, b) => Value::Double(a % b),
         Pair::Integers(a, b, ints) => super::number::integer(a.wrapping_rem(b), ints).into(),
     }))
 }
@@ -230,12 +226,13 @@ fn round_integer<'v>(name: &str, value: i64, places: i32, rounding: Rounding, in
     Ok(super::number::integer(rounded, int).into())
 }
 
+/// Through text, so that nothing depends on how either side encodes.
 fn wide(value: Decimal) -> Wide {
-    Wide::from(dec::Decimal128::from_le_bytes(value.to_le_bytes()))
+    value.to_string().parse().unwrap_or_else(|_| Wide::nan())
 }
 
 fn narrow(value: &Wide) -> Decimal {
-    Decimal::from_le_bytes(value.to_decimal128().to_le_bytes())
+    Decimal::parse(&value.to_string()).unwrap_or_else(Decimal::zero)
 }
 
 fn unary<'v>(
@@ -287,11 +284,8 @@ fn log<'v>(args: &mut Args<'_, 'v>) -> Result<Option<Value<'v>>> {
         return Ok(Some(Value::Null));
     }
     let (Some(number), Some(base)) = (args.get(0).and_then(Num::of), args.get(1).and_then(Num::of)) else {
-        let (code, what, at) = if args.get(0).is_some_and(Value::is_number) {
-            (28757, "base", 1)
-        } else {
-            (28756, "argument", 0)
-        };
+        let (code, what, at) =
+            if args.get(0).is_some_and(Value::is_number) { (28757, "base", 1) } else { (28756, "argument", 0) };
         return Err(Error::location(code, format!("$log's {what} must be numeric, not {}", args.type_name(at))));
     };
     if !is_positive(number) {

@@ -7,9 +7,9 @@ use std::borrow::Cow;
 
 use millstream_value::{ArrayBuf, Doc, DocBuf, Value, equal};
 
+use super::limit;
 use super::operator::{Args, Operator, shown};
 use super::string::{index_argument, integer, size_value};
-use super::limit;
 use crate::{Error, Result};
 
 pub(super) static ARRAY_ELEM_AT: Operator = Operator::exactly("$arrayElemAt", 2, array_elem_at);
@@ -37,11 +37,7 @@ pub(super) fn items<'v>(array: &Value<'v>) -> Option<Vec<Value<'v>>> {
 /// One element of an array, from the end where `at` is negative.
 fn element<'v>(array: &Value<'v>, at: i64) -> Option<Value<'v>> {
     let pick = |doc: Doc<'_>| {
-        if at >= 0 {
-            usize::try_from(at).ok()
-        } else {
-            doc.len().checked_sub(usize::try_from(at.unsigned_abs()).ok()?)
-        }
+        if at >= 0 { usize::try_from(at).ok() } else { doc.len().checked_sub(usize::try_from(at.unsigned_abs()).ok()?) }
     };
     match array {
         Value::Array(Cow::Borrowed(bytes)) => Doc::new(bytes).values().nth(pick(Doc::new(bytes))?),
@@ -109,10 +105,7 @@ fn concat_arrays<'v>(args: &mut Args<'_, 'v>) -> Result<Option<Value<'v>>> {
 
 fn contains<'v>(args: &mut Args<'_, 'v>) -> Result<Option<Value<'v>>> {
     let Some(array) = args.get(1).and_then(Value::as_array) else {
-        return args.fail(
-            40081,
-            format_args!("requires an array as a second argument, found: {}", args.type_name(1)),
-        );
+        return args.fail(40081, format_args!("requires an array as a second argument, found: {}", args.type_name(1)));
     };
     let found = args.get(0).is_some_and(|wanted| array.values().any(|item| equal(&item, wanted)));
     Ok(Some(found.into()))
@@ -123,10 +116,7 @@ fn index_of_array<'v>(args: &mut Args<'_, 'v>) -> Result<Option<Value<'v>>> {
         return Ok(Some(Value::Null));
     }
     let Some(array) = args.get(0).and_then(Value::as_array) else {
-        return args.fail(
-            40090,
-            format_args!("requires an array as a first argument, found: {}", args.type_name(0)),
-        );
+        return args.fail(40090, format_args!("requires an array as a first argument, found: {}", args.type_name(0)));
     };
     let start = if args.len() > 2 { index_argument(args, 2, "starting")? } else { 0 };
     let end = if args.len() > 3 { index_argument(args, 3, "ending")? } else { usize::MAX };
@@ -333,10 +323,7 @@ fn pair_of_object<'d>(args: &Args<'_, '_>, doc: Doc<'d>) -> Result<(String, Valu
 fn pair_of_array<'d>(args: &Args<'_, '_>, doc: Doc<'d>) -> Result<(String, Value<'d>)> {
     let mut values = doc.values();
     let (Some(name), Some(value), None) = (values.next(), values.next(), values.next()) else {
-        return args.fail(
-            40397,
-            format_args!("requires an array of size 2 arrays,found array of size: {}", doc.len()),
-        );
+        return args.fail(40397, format_args!("requires an array of size 2 arrays,found array of size: {}", doc.len()));
     };
     match name.as_str() {
         Some(name) => Ok((name.to_owned(), value)),

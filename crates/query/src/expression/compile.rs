@@ -1,5 +1,7 @@
 //! From documents to nodes.
 
+use std::collections::HashSet;
+
 use millstream_value::{Code, Doc, Value};
 
 use super::Scope;
@@ -84,10 +86,11 @@ impl<'s> Compiler<'s> {
             return self.operator(first.key(), &first.value());
         }
         let mut fields: Vec<(String, Node)> = Vec::new();
+        let mut names = HashSet::new();
         for element in doc.elements() {
             let name = element.key();
             check_field_name(name)?;
-            if fields.iter().any(|(known, _)| known == name) {
+            if !names.insert(name) {
                 return Err(Error::location(
                     16406,
                     format!("duplicate field name specified in object literal: {doc:?}"),
@@ -169,10 +172,7 @@ impl<'s> Compiler<'s> {
         }
         for (at, name) in names.iter().enumerate() {
             if name.required != 0 && given & (1 << at) == 0 {
-                return Err(Error::location(
-                    name.required,
-                    format!("Missing '{}' parameter to {operator}", name.name),
-                ));
+                return Err(Error::location(name.required, format!("Missing '{}' parameter to {operator}", name.name)));
             }
         }
         Ok((nodes, given))
@@ -212,9 +212,11 @@ impl<'s> Compiler<'s> {
             "DESCEND" => Some(Value::from("descend")),
             "PRUNE" => Some(Value::from("prune")),
             "KEEP" => Some(Value::from("keep")),
-            "CLUSTER_TIME" => Some(Value::Timestamp(self.scope.cluster_time.ok_or_else(|| {
-                Error::location(51144, "Builtin variable '$$CLUSTER_TIME' is not available")
-            })?)),
+            "CLUSTER_TIME" => Some(Value::Timestamp(
+                self.scope
+                    .cluster_time
+                    .ok_or_else(|| Error::location(51144, "Builtin variable '$$CLUSTER_TIME' is not available"))?,
+            )),
             _ => Some(
                 self.scope
                     .variable(name)
@@ -259,7 +261,10 @@ fn check_field_name(name: &str) -> Result<()> {
         return Err(Error::location(16411, "FieldPath field names may not contain '\\0'."));
     }
     if name.contains('.') {
-        return Err(Error::location(16412, "FieldPath field names may not contain '.'. Consider using $getField or $setField."));
+        return Err(Error::location(
+            16412,
+            "FieldPath field names may not contain '.'. Consider using $getField or $setField.",
+        ));
     }
     Ok(())
 }

@@ -39,7 +39,8 @@ fn parse_cond(name: &'static str, value: &Value<'_>, compiler: &mut Compiler<'_>
             args
         }
         None => {
-            let parts: Vec<Value<'_>> = value.as_array().map_or_else(|| vec![value.borrowed()], |a| a.values().collect());
+            let parts: Vec<Value<'_>> =
+                value.as_array().map_or_else(|| vec![value.borrowed()], |a| a.values().collect());
             let args = parts.iter().map(|part| compiler.node(part)).collect::<Result<Vec<_>>>()?;
             if args.len() != 3 {
                 return Err(Error::location(
@@ -133,17 +134,10 @@ fn parse_branch(branch: &Value<'_>, compiler: &mut Compiler<'_>) -> Result<[Node
 fn switch<'v>(_: &'static str, nodes: &'v [Node], env: &mut Env<'v>) -> Result<Option<Value<'v>>> {
     for pair in nodes.chunks(2) {
         match pair {
-            [case, then] => {
-                if is_true(case.eval(env)?.as_ref()) {
-                    return then.eval(env);
-                }
-            }
             [default] => return default.eval(env),
+            [case, then] if is_true(case.eval(env)?.as_ref()) => return then.eval(env),
             _ => {}
         }
     }
-    Err(Error::location(
-        40066,
-        "$switch could not find a matching branch for an input, and no default was specified.",
-    ))
+    Err(Error::location(40066, "$switch could not find a matching branch for an input, and no default was specified."))
 }

@@ -7,7 +7,7 @@
 
 use millstream_value::{Code, Decimal, Value, kind, number, shell};
 
-use super::operator::{Args, Name, Operator, is_nullish, optional, required, type_name};
+use super::operator::{Args, Name, Operator, optional, required, type_name};
 use super::{date, text};
 use crate::{Error, Result};
 
@@ -76,14 +76,13 @@ fn target(value: Option<&Value<'_>>) -> Result<Option<u8>> {
             if let Some((_, tag)) = TARGETS.iter().find(|(_, tag)| millstream_value::type_name(*tag) == name) {
                 return Ok(Some(*tag));
             }
-            let known = (1..=19).chain([kind::MIN_KEY, kind::MAX_KEY]).any(|tag| millstream_value::type_name(tag) == name);
+            let known =
+                (1..=19).chain([kind::MIN_KEY, kind::MAX_KEY]).any(|tag| millstream_value::type_name(tag) == name);
             if known { Ok(None) } else { Err(Error::bad_value(format!("Unknown type name: {name}"))) }
         }
         Some(number) if number.is_number() => {
             let Some(code) = number.as_integer() else {
-                return Err(Error::failed_to_parse(
-                    "In $convert, numeric 'to' argument is not an integer".to_owned(),
-                ));
+                return Err(Error::failed_to_parse("In $convert, numeric 'to' argument is not an integer".to_owned()));
             };
             match TARGETS.iter().find(|(known, _)| *known == code) {
                 Some((_, tag)) => Ok(Some(*tag)),
@@ -108,10 +107,7 @@ pub(super) fn failure(message: impl Into<String>) -> Error {
 }
 
 fn unsupported(value: &Value<'_>, target: &str) -> Error {
-    failure(format!(
-        "Unsupported conversion from {} to {target} in $convert with no onError value",
-        value.type_name()
-    ))
+    failure(format!("Unsupported conversion from {} to {target} in $convert with no onError value", value.type_name()))
 }
 
 /// Converts a value that is there.
@@ -149,12 +145,10 @@ fn to_string(value: &Value<'_>) -> Result<Value<'static>> {
 
 fn to_object_id(value: &Value<'_>) -> Result<Value<'static>> {
     let Value::String(text) = value else { return Err(unsupported(value, "objectId")) };
-    let fail = |why: String| failure(format!("Failed to parse objectId '{text}' in $convert with no onError value: {why}"));
+    let fail =
+        |why: String| failure(format!("Failed to parse objectId '{text}' in $convert with no onError value: {why}"));
     if text.len() != 24 {
-        return Err(fail(format!(
-            "Invalid string length for parsing to OID, expected 24 but found {}",
-            text.len()
-        )));
+        return Err(fail(format!("Invalid string length for parsing to OID, expected 24 but found {}", text.len())));
     }
     let mut bytes = [0_u8; 12];
     for (byte, digits) in bytes.iter_mut().zip(text.as_bytes().chunks(2)) {

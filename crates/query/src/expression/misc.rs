@@ -14,7 +14,6 @@ use super::operator::{Args, Operator};
 use super::string::size_value;
 use crate::{Error, Result};
 
-pub(super) static ACCUMULATOR: Operator = Operator::own("$accumulator", |name, _, _| Err(super::no_javascript(name)));
 pub(super) static BINARY_SIZE: Operator = Operator::exactly("$binarySize", 1, binary_size);
 pub(super) static BSON_SIZE: Operator = Operator::exactly("$bsonSize", 1, bson_size);
 pub(super) static FUNCTION: Operator = Operator::own("$function", |name, _, _| Err(super::no_javascript(name)));

@@ -8,6 +8,7 @@ use super::limit;
 use super::misc::Random;
 use super::operator::{Args, Eager, Lazy};
 use super::pattern::Search;
+use super::sort_array::SortArray;
 use crate::Result;
 
 /// One node of a compiled expression.
@@ -27,6 +28,8 @@ pub(super) enum Node {
     Lazy { name: &'static str, run: Lazy, args: Vec<Node> },
     /// A search for a regular expression.
     Search(Box<Search>),
+    /// An array in order.
+    SortArray(Box<SortArray>),
     /// A random number.
     Random(Random),
 }
@@ -92,6 +95,7 @@ impl Node {
             Self::Eager { name, run, args, given } => eager(name, *run, args, *given, env),
             Self::Lazy { name, run, args } => run(name, args, env),
             Self::Search(search) => search.eval(env),
+            Self::SortArray(sort) => sort.eval(env),
             Self::Random(random) => Ok(Some(Value::Double(random.next()))),
         }
     }

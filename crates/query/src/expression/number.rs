@@ -142,21 +142,61 @@ pub(super) fn multiply(left: Num, right: Num) -> Num {
     }
 }
 
-/// A double as `$toString` and messages spell it: `1`, `1.5`, `3e+10`, `NaN`, `Infinity`.
+/// A double as `$toString` spells it: up to 16 digits, `1`, `1.5`, `1e+16`, `NaN`, `Infinity`.
 pub(super) fn print_double(value: f64) -> String {
+    print_digits(value, 16)
+}
+
+/// A double as messages spell it: up to 6 digits.
+pub(super) fn print_short(value: f64) -> String {
+    print_digits(value, 6)
+}
+
+/// As C's `%.<digits>g`.
+fn print_digits(value: f64, digits: i32) -> String {
     if value.is_nan() {
         return "NaN".to_owned();
     }
     if value.is_infinite() {
         return if value > 0.0 { "Infinity" } else { "-Infinity" }.to_owned();
     }
-    // The shortest digits that read back as the same double, laid out as C's `%g` with 17 digits would.
-    let text = format!("{value:e}");
-    let Some((digits, exponent)) = text.split_once('e') else { return text };
+    let places = usize::try_from(digits - 1).unwrap_or(0);
+    let text = format!("{value:.places$e}");
+    let Some((mantissa, exponent)) = text.split_once('e') else { return text };
     let exponent: i32 = exponent.parse().unwrap_or(0);
-    if (-5..17).contains(&exponent) {
-        return format!("{value}");
+    let trimmed = |text: &str| match text.contains('.') {
+        true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
+        false => text.to_owned(),
+    };
+    if (-4..digits).contains(&exponent) {
+        let places = usize::try_from(digits - 1 - exponent).unwrap_or(0);
+        return trimmed(&format!("{value:.places$}"));
     }
     let sign = if exponent < 0 { '-' } else { '+' };
-    format!("{digits}e{sign}{:02}", exponent.unsigned_abs())
+    format!("{}e{sign}{:02}", trimmed(mantissa), exponent.unsigned_abs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn doubles_as_text() {
+        let cases = [
+            (1.0, "1"),
+            (1.5, "1.5"),
+            (0.1, "0.1"),
+            (-0.0, "-0"),
+            (1e15, "1000000000000000"),
+            (1e16, "1e+16"),
+            (1.5e-5, "1.5e-05"),
+            (0.0001, "0.0001"),
+            (f64::NAN, "NaN"),
+            (f64::NEG_INFINITY, "-Infinity"),
+        ];
+        for (value, text) in cases {
+            assert_eq!(print_double(value), text);
+        }
+        assert_eq!(print_short(30_000_000_000.0), "3e+10");
+    }
 }

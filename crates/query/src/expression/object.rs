@@ -9,7 +9,7 @@ use millstream_value::{Doc, DocBuf, Value};
 use super::compile::Compiler;
 use super::limit;
 use super::node::{Env, Node};
-use super::operator::{Args, Operator, optional, required, Unknown, is_nullish, shown, type_name};
+use super::operator::{Args, Operator, Unknown, is_nullish, optional, required, shown, type_name};
 use crate::{Error, Result};
 
 pub(super) static GET_FIELD: Operator = Operator::own("$getField", parse_get_field);
@@ -126,7 +126,8 @@ fn parse_set_field(name: &'static str, value: &Value<'_>, compiler: &mut Compile
 
 fn parse_unset_field(name: &'static str, value: &Value<'_>, compiler: &mut Compiler<'_>) -> Result<Node> {
     let names = &[required("field", 4_161_102), required("input", 4_161_109), optional("value")];
-    let (mut args, given) = compiler.named(name, names, &Unknown { unknown: 4_161_101, not_object: 4_161_100 }, value)?;
+    let (mut args, given) =
+        compiler.named(name, names, &Unknown { unknown: 4_161_101, not_object: 4_161_100 }, value)?;
     if given & 4 != 0 {
         return Err(Error::location(4_161_101, format!("Unknown argument to {name}: value")));
     }
@@ -142,7 +143,9 @@ fn constant_field(name: &str, args: &[Node]) -> Result<()> {
         Some(Node::Literal(constant)) => check_field(name, constant.as_ref(), 4_161_107),
         Some(Node::Path { .. }) => Err(Error::location(
             4_161_108,
-            format!("'field' argument to {name} must be a constant; to use a field path as a name, wrap it in $literal"),
+            format!(
+                "'field' argument to {name} must be a constant; to use a field path as a name, wrap it in $literal"
+            ),
         )),
         _ => Err(Error::location(4_161_106, format!("{name} requires 'field' to evaluate to a constant"))),
     }
@@ -154,13 +157,9 @@ fn set_field<'v>(name: &'static str, nodes: &'v [Node], env: &mut Env<'v>) -> Re
     if is_nullish(input.as_ref()) {
         return Ok(Some(Value::Null));
     }
-    let (Some(doc), Some(field)) =
-        (input.as_ref().and_then(Value::as_doc), field.as_ref().and_then(Value::as_str))
+    let (Some(doc), Some(field)) = (input.as_ref().and_then(Value::as_doc), field.as_ref().and_then(Value::as_str))
     else {
-        return Err(Error::location(
-            4_161_105,
-            format!("{name} requires 'input' to evaluate to type Object"),
-        ));
+        return Err(Error::location(4_161_105, format!("{name} requires 'input' to evaluate to type Object")));
     };
     let mut result = DocBuf::with_capacity(doc.as_bytes().len() + 32);
     let mut value = value;

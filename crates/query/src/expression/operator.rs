@@ -201,7 +201,7 @@ pub(super) fn type_name(value: Option<&Value<'_>>) -> &'static str {
 pub(super) fn shown(value: Option<&Value<'_>>) -> String {
     match value {
         None => "MISSING".to_owned(),
-        Some(Value::Double(number)) => super::number::print_double(*number),
+        Some(Value::Double(number)) => super::number::print_short(*number),
         Some(value) => millstream_value::shell::value(value),
     }
 }

@@ -11,10 +11,10 @@ use fancy_regex::{Captures, Regex, RegexBuilder};
 use millstream_value::{ArrayBuf, DocBuf, Value};
 
 use super::compile::Compiler;
+use super::limit;
 use super::node::{Env, Node};
 use super::operator::{Name, Operator, Unknown, is_nullish, optional, required};
 use super::string::size_value;
-use super::limit;
 use crate::{Error, Result};
 
 pub(super) static REGEX_FIND: Operator = Operator::own("$regexFind", parse);
@@ -85,9 +85,10 @@ impl Search {
         };
         match self.name {
             "$regexMatch" => Ok(regex.is_match(text).map_err(failed)?.into()),
-            "$regexFind" => {
-                Ok(regex.captures(text).map_err(failed)?.map_or(Value::Null, |found| describe(text, &found, &mut (0, 0))))
-            }
+            "$regexFind" => Ok(regex
+                .captures(text)
+                .map_err(failed)?
+                .map_or(Value::Null, |found| describe(text, &found, &mut (0, 0)))),
             _ => {
                 let (mut all, mut counted) = (ArrayBuf::new(), (0, 0));
                 for found in regex.captures_iter(text) {
@@ -100,7 +101,7 @@ impl Search {
 }
 
 /// One match; `counted` remembers how many characters precede a byte, so that counting does not start over.
-fn describe(text: &str, found: &Captures<'_>, counted: &mut (usize, usize)) -> Value<'static> {
+fn describe(text: &str, found: &Captures<'_, str>, counted: &mut (usize, usize)) -> Value<'static> {
     let Some(whole) = found.get(0) else { return Value::Null };
     let (byte, characters) = *counted;
     let characters = characters + text.get(byte..whole.start()).map_or(0, |between| between.chars().count());

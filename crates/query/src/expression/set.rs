@@ -90,8 +90,7 @@ fn equals<'v>(args: &mut Args<'_, 'v>) -> Result<Option<Value<'v>>> {
     let mut first = None;
     let mut all_equal = true;
     for at in 0..args.len() {
-        let keys: BTreeSet<Vec<u8>> =
-            operand(args, at, 17044, "One")?.values().map(|item| key::of(&item)).collect();
+        let keys: BTreeSet<Vec<u8>> = operand(args, at, 17044, "One")?.values().map(|item| key::of(&item)).collect();
         match &first {
             None => first = Some(keys),
             Some(first) => all_equal &= *first == keys,

@@ -9,7 +9,7 @@ use std::cmp::Ordering;
 
 use millstream_value::{ArrayBuf, Value};
 
-use super::operator::{Args, Name, Operator, required, optional, shown};
+use super::operator::{Args, Name, Operator, optional, required, shown};
 use super::{limit, text};
 use crate::{Error, Result};
 
@@ -23,12 +23,10 @@ pub(super) static STRCASECMP: Operator = Operator::exactly("$strcasecmp", 2, str
 pub(super) static STR_LEN_BYTES: Operator = Operator::exactly("$strLenBytes", 1, |args| length(args, 34473, str::len));
 pub(super) static STR_LEN_CP: Operator =
     Operator::exactly("$strLenCP", 1, |args| length(args, 34471, |text| text.chars().count()));
-pub(super) static TO_LOWER: Operator = Operator::exactly("$toLower", 1, |args| {
-    Ok(Some(text::coerce(args.get(0))?.to_ascii_lowercase().into()))
-});
-pub(super) static TO_UPPER: Operator = Operator::exactly("$toUpper", 1, |args| {
-    Ok(Some(text::coerce(args.get(0))?.to_ascii_uppercase().into()))
-});
+pub(super) static TO_LOWER: Operator =
+    Operator::exactly("$toLower", 1, |args| Ok(Some(text::coerce(args.get(0))?.to_ascii_lowercase().into())));
+pub(super) static TO_UPPER: Operator =
+    Operator::exactly("$toUpper", 1, |args| Ok(Some(text::coerce(args.get(0))?.to_ascii_uppercase().into())));
 pub(super) static TRIM: Operator = trimming("$trim");
 
 fn concat<'v>(args: &mut Args<'_, 'v>) -> Result<Option<Value<'v>>> {

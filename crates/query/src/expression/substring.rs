@@ -11,8 +11,9 @@ use super::string::{index_argument, integer, size_value};
 use super::text;
 use crate::{Error, Result};
 
-pub(super) static INDEX_OF_BYTES: Operator =
-    Operator::list("$indexOfBytes", 2, 4, |args| index_of(args, 40091, 40092, |text| text.len(), |_, at| Some(at), |_, at| at));
+pub(super) static INDEX_OF_BYTES: Operator = Operator::list("$indexOfBytes", 2, 4, |args| {
+    index_of(args, 40091, 40092, |text| text.len(), |_, at| Some(at), |_, at| at)
+});
 pub(super) static INDEX_OF_CP: Operator = Operator::list("$indexOfCP", 2, 4, |args| {
     index_of(
         args,
@@ -39,7 +40,10 @@ fn substr_bytes<'v>(args: &mut Args<'_, 'v>) -> Result<Option<Value<'v>>> {
     };
     let (start, count) = (number(1, 16034, "starting index")?, number(2, 16035, "length")?);
     let Ok(start) = usize::try_from(start) else {
-        return Err(Error::location(50752, format!("$substrBytes:  starting index must be non-negative (got: {start})")));
+        return Err(Error::location(
+            50752,
+            format!("$substrBytes:  starting index must be non-negative (got: {start})"),
+        ));
     };
     if start >= text.len() {
         return Ok(Some("".into()));
@@ -77,9 +81,8 @@ fn substr_cp<'v>(args: &mut Args<'_, 'v>) -> Result<Option<Value<'v>>> {
                 format!("$substrCP: {what} cannot be represented as a 32-bit integral value: {}", shown(Some(value))),
             )
         })?;
-        usize::try_from(index).map_err(|_| {
-            Error::location(negative_code, format!("$substrCP: {what} must be a nonnegative integer."))
-        })
+        usize::try_from(index)
+            .map_err(|_| Error::location(negative_code, format!("$substrCP: {what} must be a nonnegative integer.")))
     };
     let start = index(1, "starting index", [34450, 34451, 34455])?;
     let count = index(2, "length", [34452, 34453, 34454])?;
@@ -99,16 +102,12 @@ fn index_of<'v>(
         return Ok(Some(Value::Null));
     }
     let Some(text) = args.get(0).and_then(Value::as_str) else {
-        return args.fail(
-            text_code,
-            format_args!("requires a string as the first argument, found: {}", args.type_name(0)),
-        );
+        return args
+            .fail(text_code, format_args!("requires a string as the first argument, found: {}", args.type_name(0)));
     };
     let Some(part) = args.get(1).and_then(Value::as_str) else {
-        return args.fail(
-            part_code,
-            format_args!("requires a string as the second argument, found: {}", args.type_name(1)),
-        );
+        return args
+            .fail(part_code, format_args!("requires a string as the second argument, found: {}", args.type_name(1)));
     };
     let start = if args.len() > 2 { index_argument(args, 2, "starting")? } else { 0 };
     let end = if args.len() > 3 { index_argument(args, 3, "ending")? } else { usize::MAX };
@@ -118,15 +117,21 @@ fn index_of<'v>(
         return none;
     }
     let (Some(from), Some(to)) = (to_byte(text, start), to_byte(text, end)) else { return none };
-    // Bytes may be counted from the middle of a character, so they are searched as bytes.
-    let window = text.as_bytes().get(from..to).unwrap_or_default();
+    // Bytes may be counted from the middle of a character, but nothing is found there.
+    let inward = |mut at: usize, step: fn(usize) -> usize| {
+        while !text.is_char_boundary(at) {
+            at = step(at);
+        }
+        at
+    };
+    let (inner, outer) = (inward(from, |at| at + 1), inward(to, |at| at - 1));
     let found = if part.is_empty() {
-        Some(0)
+        Some(from)
     } else {
-        window.windows(part.len()).position(|at| at == part.as_bytes())
+        text.get(inner..outer).and_then(|w| w.find(part)).map(|at| at + inner)
     };
     match found {
-        Some(at) => Ok(Some(size_value(from_byte(text, from + at)))),
+        Some(at) => Ok(Some(size_value(from_byte(text, at)))),
         None => none,
     }
 }

@@ -15,10 +15,9 @@ pub(super) fn coerce<'s>(value: Option<&'s Value<'_>>) -> Result<Cow<'s, str>> {
         Some(Value::String(text) | Value::Symbol(text) | Value::Code(text)) => Ok(Cow::Borrowed(text)),
         Some(value) => match print(value) {
             Some(text) => Ok(Cow::Owned(text)),
-            None => Err(Error::location(
-                16007,
-                format!("can't convert from BSON type {} to String", value.type_name()),
-            )),
+            None => {
+                Err(Error::location(16007, format!("can't convert from BSON type {} to String", value.type_name())))
+            }
         },
     }
 }

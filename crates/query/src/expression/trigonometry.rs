@@ -69,7 +69,10 @@ fn atan2<'v>(args: &mut Args<'_, 'v>) -> Result<Option<Value<'v>>> {
     }
     let (Some(y), Some(x)) = (args.get(0).and_then(Num::of), args.get(1).and_then(Num::of)) else {
         let at = usize::from(args.get(0).is_some_and(Value::is_number));
-        return args.fail(if at == 0 { 51044 } else { 51045 }, format_args!("only supports numeric types, not {}", args.type_name(at)));
+        return args.fail(
+            if at == 0 { 51044 } else { 51045 },
+            format_args!("only supports numeric types, not {}", args.type_name(at)),
+        );
     };
     let angle = y.to_f64().atan2(x.to_f64());
     Ok(Some(match pair(y, x) {

@@ -108,10 +108,9 @@ fn input_items<'v>(name: &str, code: i32, input: Option<Value<'v>>) -> Result<Op
     }
     match input.as_ref().and_then(items) {
         Some(items) => Ok(Some(items)),
-        None => Err(Error::location(
-            code,
-            format!("input to {name} must be an array not {}", type_name(input.as_ref())),
-        )),
+        None => {
+            Err(Error::location(code, format!("input to {name} must be an array not {}", type_name(input.as_ref()))))
+        }
     }
 }
 
@@ -173,8 +172,7 @@ fn parse_reduce(name: &'static str, value: &Value<'_>, compiler: &mut Compiler<'
     let input = field(name, doc, "input", 40077)?;
     let initial = field(name, doc, "initialValue", 40078)?;
     let body = field(name, doc, "in", 40079)?;
-    let args =
-        vec![compiler.node(&input)?, compiler.node(&initial)?, compiler.node_with(&["value", "this"], &body)?];
+    let args = vec![compiler.node(&input)?, compiler.node(&initial)?, compiler.node_with(&["value", "this"], &body)?];
     Ok(Node::Lazy { name, run: reduce, args })
 }
 

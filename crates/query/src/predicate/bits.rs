@@ -13,9 +13,11 @@ use super::node::{Check, Node};
 use super::operators::{Clause, Operator};
 use crate::{Error, Result};
 
-pub(super) const ALL_CLEAR: Operator = Operator { name: "$bitsAllClear", parse: |clause| parse(clause, Wanted::AllClear) };
+pub(super) const ALL_CLEAR: Operator =
+    Operator { name: "$bitsAllClear", parse: |clause| parse(clause, Wanted::AllClear) };
 pub(super) const ALL_SET: Operator = Operator { name: "$bitsAllSet", parse: |clause| parse(clause, Wanted::AllSet) };
-pub(super) const ANY_CLEAR: Operator = Operator { name: "$bitsAnyClear", parse: |clause| parse(clause, Wanted::AnyClear) };
+pub(super) const ANY_CLEAR: Operator =
+    Operator { name: "$bitsAnyClear", parse: |clause| parse(clause, Wanted::AnyClear) };
 pub(super) const ANY_SET: Operator = Operator { name: "$bitsAnySet", parse: |clause| parse(clause, Wanted::AnySet) };
 
 /// Bit positions and what they have to be.
@@ -77,9 +79,8 @@ fn parse(clause: &Clause<'_>, wanted: Wanted) -> Result<Node> {
 
 fn mask(clause: &Clause<'_>, value: &Value<'_>) -> Result<i64> {
     let shown = || format!("{}: {}", clause.argument.key(), shell::value(value));
-    let whole = value
-        .as_integer()
-        .ok_or_else(|| Error::failed_to_parse(format!("Expected an integer: {}", shown())))?;
+    let whole =
+        value.as_integer().ok_or_else(|| Error::failed_to_parse(format!("Expected an integer: {}", shown())))?;
     if whole < 0 {
         return Err(Error::failed_to_parse(format!("Expected a non-negative number in: {}", shown())));
     }
@@ -92,10 +93,9 @@ fn position(element: Element<'_>) -> Result<usize> {
     if !value.is_number() {
         return Err(Error::bad_value(format!("bit positions must be an integer but got: {shown}")));
     }
-    let whole = value
-        .as_integer()
-        .and_then(|whole| i32::try_from(whole).ok())
-        .ok_or_else(|| Error::bad_value(format!("bit positions cannot be represented as a 32-bit signed integer: {shown}")))?;
+    let whole = value.as_integer().and_then(|whole| i32::try_from(whole).ok()).ok_or_else(|| {
+        Error::bad_value(format!("bit positions cannot be represented as a 32-bit signed integer: {shown}"))
+    })?;
     usize::try_from(whole).map_err(|_| Error::bad_value(format!("bit positions must be >= 0 but got: {shown}")))
 }
 

@@ -78,11 +78,8 @@ fn alternatives(parts: &[Node]) -> Option<Condition> {
             Test::In(values) => listed.extend(values),
             Test::Range { .. } | Test::Prefix(_) | Test::Exists => return None,
         }
-        let all = all.get_or_insert_with(|| Condition {
-            path: path.as_str().to_owned(),
-            test: Test::Exists,
-            plain: true,
-        });
+        let all =
+            all.get_or_insert_with(|| Condition { path: path.as_str().to_owned(), test: Test::Exists, plain: true });
         if all.path != path.as_str() {
             return None;
         }
@@ -167,10 +164,7 @@ fn collect_equalities(node: &Node, found: &mut BTreeMap<String, Value<'static>>)
 }
 
 fn matched_twice(path: &str) -> Error {
-    Error::new(
-        Code::NotSingleValueField,
-        format!("cannot infer query fields to set, path '{path}' is matched twice"),
-    )
+    Error::new(Code::NotSingleValueField, format!("cannot infer query fields to set, path '{path}' is matched twice"))
 }
 
 fn has_expression(node: &Node) -> bool {

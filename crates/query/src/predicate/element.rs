@@ -69,7 +69,9 @@ fn add(types: &mut Types, wanted: &Value<'_>) -> Result<()> {
     let number = wanted.as_integer();
     let tag = match number {
         Some(-1) => Some(kind::MIN_KEY),
-        Some(number) => u8::try_from(number).ok().filter(|tag| *tag != kind::MIN_KEY && tags.clone().any(|t| t == *tag)),
+        Some(number) => {
+            u8::try_from(number).ok().filter(|tag| *tag != kind::MIN_KEY && tags.clone().any(|t| t == *tag))
+        }
         None => None,
     };
     match tag {

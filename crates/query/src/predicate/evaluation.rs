@@ -32,8 +32,7 @@ impl Modulo {
 }
 
 fn modulo(clause: &Clause<'_>) -> Result<Node> {
-    let array =
-        clause.argument.as_array().ok_or_else(|| Error::bad_value("malformed mod, needs to be an array"))?;
+    let array = clause.argument.as_array().ok_or_else(|| Error::bad_value("malformed mod, needs to be an array"))?;
     let mut values = array.values();
     let (Some(divisor), Some(remainder)) = (values.next(), values.next()) else {
         return Err(Error::bad_value("malformed mod, not enough elements"));

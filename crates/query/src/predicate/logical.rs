@@ -62,8 +62,7 @@ fn not(clause: &Clause<'_>) -> Result<Node> {
         let check = Check::Regex(Pattern::new(&pattern, &options)?);
         return Ok(Node::Field { path: clause.path.clone(), check }.negated());
     }
-    let operators =
-        clause.argument.as_doc().ok_or_else(|| Error::bad_value("$not needs a regex or a document"))?;
+    let operators = clause.argument.as_doc().ok_or_else(|| Error::bad_value("$not needs a regex or a document"))?;
     if operators.is_empty() {
         return Err(Error::bad_value("$not cannot be empty"));
     }
@@ -81,7 +80,8 @@ fn sample_rate(argument: Element<'_>, context: Context<'_>) -> Result<Node> {
     if context.nested {
         return Err(Error::bad_value("$sampleRate can only be applied to the top-level document"));
     }
-    let rate = argument.value().as_f64().ok_or_else(|| Error::bad_value("argument to $sampleRate must be a numeric type"))?;
+    let rate =
+        argument.value().as_f64().ok_or_else(|| Error::bad_value("argument to $sampleRate must be a numeric type"))?;
     if !(0.0..=1.0).contains(&rate) {
         return Err(Error::bad_value("numeric argument to $sampleRate must be in [0, 1]"));
     }

@@ -78,9 +78,7 @@ impl Operand {
         }
         let value = element.value();
         if self.is_nan || is_nan(&value) {
-            return self.is_nan
-                && is_nan(&value)
-                && !matches!(comparison, Comparison::Less | Comparison::Greater);
+            return self.is_nan && is_nan(&value) && !matches!(comparison, Comparison::Less | Comparison::Greater);
         }
         let order = compare(&value, &self.value);
         match comparison {

@@ -59,8 +59,8 @@ pub(super) fn conditions(path: &Path, operators: Doc<'_>, context: Context<'_>) 
     let context = deeper(context)?;
     let mut parts = Vec::new();
     for argument in operators.elements() {
-        let row = find(argument.key())
-            .ok_or_else(|| Error::bad_value(format!("unknown operator: {}", argument.key())))?;
+        let row =
+            find(argument.key()).ok_or_else(|| Error::bad_value(format!("unknown operator: {}", argument.key())))?;
         parts.push((row.parse)(&Clause { path, argument, siblings: operators, context })?);
     }
     Ok(Node::all(parts))
@@ -78,9 +78,9 @@ pub(super) fn equality(path: &Path, operand: Element<'_>) -> Result<Node> {
 /// Whether a document under a field's name holds operators rather than being a value: its first name has a dollar
 /// sign and it is not a reference to another document.
 pub(super) fn has_operators(doc: Doc<'_>) -> bool {
-    doc.elements().next().is_some_and(|first| {
-        first.key().starts_with('$') && !matches!(first.key(), "$ref" | "$id" | "$db")
-    })
+    doc.elements()
+        .next()
+        .is_some_and(|first| first.key().starts_with('$') && !matches!(first.key(), "$ref" | "$id" | "$db"))
 }
 
 fn deeper(context: Context<'_>) -> Result<Context<'_>> {

@@ -49,14 +49,15 @@ impl Pattern {
         if source.len() > PATTERN_BYTES_MAX {
             return Err(invalid("regular expression is too large"));
         }
-        let flags = translate::Flags {
-            multi_line: sorted.contains(&'m'),
-            extended: sorted.contains(&'x'),
-        };
+        let flags = translate::Flags { multi_line: sorted.contains(&'m'), extended: sorted.contains(&'x') };
         let translated = translate::translate(source, flags);
         let set: String = sorted.iter().filter(|c| matches!(c, 'i' | 'm' | 's' | 'x')).collect();
         let text = if set.is_empty() { translated.text } else { format!("(?{set}){}", translated.text) };
-        let engine = if translated.backtracks { backtracking(&text)? } else { linear(&text).or_else(|_| backtracking(&text))? };
+        let engine = if translated.backtracks {
+            backtracking(&text)?
+        } else {
+            linear(&text).or_else(|_| backtracking(&text))?
+        };
         let prefix = set.is_empty().then(|| translate::prefix(source)).flatten();
         Ok(Self { source: source.to_owned(), options: options.to_owned(), engine, prefix })
     }
@@ -180,6 +181,59 @@ mod tests {
     fn a_hostile_text_ends() {
         let evil = Pattern::new(r"^(a+)+\1$", "").unwrap();
         assert!(!evil.is_match(&("a".repeat(60) + "b")));
+    }
+
+    #[test]
+    fn no_pattern_panics() {
+        let pieces = [
+            "a",
+            "\\",
+            "[",
+            "]",
+            "(",
+            ")",
+            "(?",
+            "{",
+            "}",
+            "2",
+            ",",
+            "*",
+            "+",
+            "?",
+            "^",
+            "$",
+            "|",
+            "-",
+            ":",
+            "Q",
+            "E",
+            "b",
+            "é",
+            "#",
+            " ",
+            "\n",
+            "<",
+            "=",
+            "!",
+            "i",
+            "&&",
+            ".",
+            "1",
+            "[:alpha:]",
+            "\u{1F600}",
+        ];
+        let mut state = 1_u64;
+        let mut next = |below: usize| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            usize::try_from(state >> 33).unwrap() % below
+        };
+        for _ in 0..2_000 {
+            let text: String = (0..next(12)).map(|_| pieces[next(pieces.len())]).collect();
+            let options = ["", "i", "x", "m", "s", "imsxu"][next(6)];
+            if let Ok(pattern) = Pattern::new(&text, options) {
+                pattern.is_match("ab12 -é\n#");
+            }
+        }
     }
 
     #[test]

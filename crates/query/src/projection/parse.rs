@@ -47,11 +47,8 @@ impl<'s> Parser<'s> {
     }
 
     fn finish(mut self) -> Result<Projection> {
-        let mode = self.mode.unwrap_or(if self.id_included || self.has_elem_match {
-            Mode::Include
-        } else {
-            Mode::Exclude
-        });
+        let mode =
+            self.mode.unwrap_or(if self.id_included || self.has_elem_match { Mode::Include } else { Mode::Exclude });
         if mode == Mode::Include && self.root.find(b"_id").is_none() {
             self.root.insert(&Path::parse("_id"), Action::Include)?;
         }
@@ -80,11 +77,7 @@ impl<'s> Parser<'s> {
         match &value {
             Value::Document(bytes) => self.document(&path, Doc::new(bytes), &value, depth),
             Value::Bool(_) | Value::Int32(_) | Value::Int64(_) | Value::Double(_) | Value::Decimal(_) => {
-                if value.is_truthy() {
-                    self.include(&path)
-                } else {
-                    self.exclude(&path)
-                }
+                if value.is_truthy() { self.include(&path) } else { self.exclude(&path) }
             }
             _ => self.compute(&path, &value),
         }
@@ -95,7 +88,10 @@ impl<'s> Parser<'s> {
             self.id_included = true;
         } else {
             self.settle(Mode::Include, || {
-                Error::location(31253, format!("Cannot do inclusion on field {} in exclusion projection", path.as_str()))
+                Error::location(
+                    31253,
+                    format!("Cannot do inclusion on field {} in exclusion projection", path.as_str()),
+                )
             })?;
         }
         self.root.insert(path, Action::Include)
@@ -104,7 +100,10 @@ impl<'s> Parser<'s> {
     fn exclude(&mut self, path: &Path) -> Result<()> {
         if path.as_str() != "_id" {
             self.settle(Mode::Exclude, || {
-                Error::location(31254, format!("Cannot do exclusion on field {} in inclusion projection", path.as_str()))
+                Error::location(
+                    31254,
+                    format!("Cannot do exclusion on field {} in inclusion projection", path.as_str()),
+                )
             })?;
         }
         self.root.insert(path, Action::Exclude)
@@ -132,10 +131,7 @@ impl<'s> Parser<'s> {
         let Some(first) = doc.elements().next() else {
             return Err(Error::location(
                 51270,
-                format!(
-                    "An empty sub-projection is not a valid value. Found empty object at path {}",
-                    path.as_str()
-                ),
+                format!("An empty sub-projection is not a valid value. Found empty object at path {}", path.as_str()),
             ));
         };
         if !first.key().starts_with('$') {
@@ -192,7 +188,10 @@ impl<'s> Parser<'s> {
         }
         let value = element.value();
         if value.as_doc().is_some() {
-            return Err(Error::location(31271, "positional projection cannot be used with an expression or sub object"));
+            return Err(Error::location(
+                31271,
+                "positional projection cannot be used with an expression or sub object",
+            ));
         }
         if !value.is_number() && !matches!(value, Value::Bool(_)) {
             return Err(Error::location(31308, "positional projection cannot be used with a literal"));
@@ -211,9 +210,7 @@ impl<'s> Parser<'s> {
 fn metadata(argument: Element<'_>) -> Error {
     let value = argument.value();
     match value.as_str() {
-        Some("textScore") => {
-            Error::location(40218, "query requires text score metadata, but it is not available")
-        }
+        Some("textScore") => Error::location(40218, "query requires text score metadata, but it is not available"),
         Some(
             name @ ("geoNearDistance" | "geoNearPoint" | "indexKey" | "randVal" | "recordId" | "searchHighlights"
             | "searchScore" | "searchScoreDetails" | "sortKey" | "vectorSearchScore"),

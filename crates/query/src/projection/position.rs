@@ -20,9 +20,10 @@ pub(super) fn narrow(doc: Doc<'_>, parts: &[Part], position: Position) -> Result
             out.push_element(element);
         } else if let Some(array) = element.as_array() {
             let index = position.index.ok_or_else(no_match)?;
-            let matched = array.elements().nth(index).ok_or_else(|| {
-                Error::location(51247, "positional operator '.$' element mismatch")
-            })?;
+            let matched = array
+                .elements()
+                .nth(index)
+                .ok_or_else(|| Error::location(51247, "positional operator '.$' element mismatch"))?;
             out.array(element.key(), |inner: &mut ArrayBuf| {
                 inner.push_element(matched);
             });

@@ -120,8 +120,5 @@ impl Branch {
 
 fn collision_below(path: &Path, taken: usize) -> Error {
     let names: Vec<_> = path.parts().iter().skip(taken).map(crate::path::Part::name).collect();
-    Error::location(
-        31249,
-        format!("Path collision at {} remaining portion {}", path.as_str(), names.join(".")),
-    )
+    Error::location(31249, format!("Path collision at {} remaining portion {}", path.as_str(), names.join(".")))
 }

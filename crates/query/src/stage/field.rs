@@ -49,9 +49,8 @@ mod tests {
         let path = |text: &str| text.split('.').map(str::to_owned).collect::<Vec<_>>();
         assert_eq!(get(before.as_doc(), &path("a.b")), Some(Value::Int32(1)));
         assert_eq!(get(before.as_doc(), &path("c.0")), None);
-        let set = |at: &str, value| {
-            millstream_value::to_bson_document(with(before.as_doc(), &path(at), value).as_doc())
-        };
+        let set =
+            |at: &str, value| millstream_value::to_bson_document(with(before.as_doc(), &path(at), value).as_doc());
         let two = Value::Int32(2);
         assert_eq!(set("a.b", Some(&two)), doc! {"a": {"b": 2}, "c": [1]});
         assert_eq!(set("a.b", None), doc! {"a": {}, "c": [1]});

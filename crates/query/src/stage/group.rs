@@ -36,9 +36,7 @@ fn parse(spec: Element<'_>, parsing: &mut Parsing<'_>) -> Result<()> {
 impl Group {
     /// Compiles `{_id, <field>: {<accumulator>: ...}}`.
     pub(super) fn parse(spec: Doc<'_>, scope: &Scope) -> Result<Self> {
-        let key = spec.get("_id").ok_or_else(|| {
-            Error::location(15955, "a group specification must include an _id")
-        })?;
+        let key = spec.get("_id").ok_or_else(|| Error::location(15955, "a group specification must include an _id"))?;
         let key = Expression::parse(&key, scope)?;
         let mut fields = Vec::new();
         for element in spec.elements().filter(|e| e.key() != "_id") {

@@ -26,7 +26,8 @@ fn parse_root(spec: Element<'_>, parsing: &mut Parsing<'_>) -> Result<()> {
         return Err(Error::location(40229, message));
     };
     if let Some(other) = options.elements().find(|e| e.key() != "newRoot") {
-        let message = format!("unrecognized option to $replaceRoot stage: {}, only valid option is 'newRoot'.", other.key());
+        let message =
+            format!("unrecognized option to $replaceRoot stage: {}, only valid option is 'newRoot'.", other.key());
         return Err(Error::location(40230, message));
     }
     let root = options

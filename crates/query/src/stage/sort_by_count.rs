@@ -21,7 +21,8 @@ fn parse(spec: Element<'_>, parsing: &mut Parsing<'_>) -> Result<()> {
         Value::Document(bytes) => {
             let doc = millstream_value::Doc::new(&bytes);
             if !doc.elements().next().is_some_and(|e| e.key().starts_with('$')) {
-                let message = "the sortByCount field must be defined as a $-prefixed path or an expression inside an object";
+                let message =
+                    "the sortByCount field must be defined as a $-prefixed path or an expression inside an object";
                 return Err(Error::location(40147, message));
             }
         }

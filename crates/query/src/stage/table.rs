@@ -3,11 +3,11 @@
 use millstream_value::Element;
 
 use super::Parsing;
-use crate::Result;
 use super::{
     add_fields, bucket, change_stream, count, facet, group, later, limit, matching, project, redact, replace_root,
     sample, skip, sort, sort_by_count, split, unset, unwind,
 };
+use crate::Result;
 
 /// What is known about a stage.
 pub struct Row {
@@ -29,7 +29,15 @@ pub struct Row {
 impl Row {
     /// A stage of aggregations, inside `$facet` too.
     pub(super) const fn new(name: &'static str, parse: fn(Element<'_>, &mut Parsing<'_>) -> Result<()>) -> Self {
-        Self { name, in_change_streams: false, in_updates: false, in_facets: true, first_only: false, built: true, parse }
+        Self {
+            name,
+            in_change_streams: false,
+            in_updates: false,
+            in_facets: true,
+            first_only: false,
+            built: true,
+            parse,
+        }
     }
 
     /// The same, allowed in change streams.

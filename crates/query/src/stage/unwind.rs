@@ -33,7 +33,8 @@ fn parse(spec: Element<'_>, parsing: &mut Parsing<'_>) -> Result<()> {
         }
         other => {
             let found = other.type_name();
-            let message = format!("expected either a string or an object as specification for $unwind stage, got {found}");
+            let message =
+                format!("expected either a string or an object as specification for $unwind stage, got {found}");
             return Err(Error::location(15981, message));
         }
     }
@@ -56,8 +57,9 @@ impl Unwind {
             }
             ("preserveNullAndEmptyArrays", Value::Bool(preserve)) => self.preserve = *preserve,
             ("preserveNullAndEmptyArrays", _) => {
-                let message =
-                    format!("expected a boolean for the preserveNullAndEmptyArrays option to $unwind stage, got {found}");
+                let message = format!(
+                    "expected a boolean for the preserveNullAndEmptyArrays option to $unwind stage, got {found}"
+                );
                 return Err(Error::location(28809, message));
             }
             ("includeArrayIndex", Value::String(name)) if !name.is_empty() => {
@@ -69,8 +71,9 @@ impl Unwind {
                 self.index = Some(names(name)?);
             }
             ("includeArrayIndex", _) => {
-                let message =
-                    format!("expected a non-empty string for the includeArrayIndex option to $unwind stage, got {found}");
+                let message = format!(
+                    "expected a non-empty string for the includeArrayIndex option to $unwind stage, got {found}"
+                );
                 return Err(Error::location(28810, message));
             }
             (other, _) => {

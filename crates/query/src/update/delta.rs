@@ -236,7 +236,8 @@ mod tests {
     #[test]
     fn ambiguous_paths_are_listed() {
         // CS-2.7.3.
-        let paths = |diff| millstream_value::to_bson_document(describe(buffer(diff).as_doc()).disambiguated_paths.as_doc());
+        let paths =
+            |diff| millstream_value::to_bson_document(describe(buffer(diff).as_doc()).disambiguated_paths.as_doc());
         assert_eq!(paths(doc! {"sa": {"u": {"0": 2}}}), doc! {"a.0": ["a", "0"]});
         let deep = doc! {"sarr": {"a": true, "s0": {"u": {"1": 6}}}};
         assert_eq!(paths(deep), doc! {"arr.0.1": ["arr", 0, "1"]});

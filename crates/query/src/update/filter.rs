@@ -90,8 +90,8 @@ fn identifier(filter: Doc<'_>) -> Result<String> {
         let message = format!("{CAUSE}Expected a single top-level field name, found '{first}' and '{other}'");
         return Err(Error::failed_to_parse(message));
     }
-    let well_formed = first.starts_with(|c: char| c.is_ascii_lowercase())
-        && first.bytes().all(|b| b.is_ascii_alphanumeric());
+    let well_formed =
+        first.starts_with(|c: char| c.is_ascii_lowercase()) && first.bytes().all(|b| b.is_ascii_alphanumeric());
     if !well_formed {
         return Err(Error::bad_value(format!(
             "{CAUSE}The top-level field name must be an alphanumeric string beginning with a lowercase letter, found \

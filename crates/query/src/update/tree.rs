@@ -160,7 +160,10 @@ pub(crate) struct Branch<'a> {
 
 enum Node<'a> {
     /// Untouched or newly written bytes.
-    Raw { kind: u8, bytes: Cow<'a, [u8]> },
+    Raw {
+        kind: u8,
+        bytes: Cow<'a, [u8]>,
+    },
     Branch(Branch<'a>),
 }
 

@@ -13,20 +13,24 @@ fn recorded_updates() {
     check("update", EXCEPTIONS, run);
 }
 
-const EXCEPTIONS: &[(&str, &str)] = &[];
+/// The recorder kept its answers by name, and the same update with a long has the same name.
+const OVERWRITTEN: &str = "the recorded answer is that of the case with the same name and a long operand";
+
+const EXCEPTIONS: &[(&str, &str)] = &[
+    ("u_ops/({'$bit': {'i': {'or': 8}}}, {'_id': 1}, {})", OVERWRITTEN),
+    ("u_ops/({'$inc': {'i': 1}}, {'_id': 1}, {})", OVERWRITTEN),
+];
 
 fn run(_: &Family, case: &Case) -> Result<(), String> {
     let reply = case.expect.get_document("reply").unwrap();
-    let expected_code = reply.get_array("writeErrors").ok().map(|errors| {
-        errors[0].as_document().unwrap().get_i32("code").unwrap()
-    });
-    let (found, code) = match (apply(case), expected_code) {
+    let expected_code =
+        reply.get_array("writeErrors").ok().map(|errors| errors[0].as_document().unwrap().get_i32("code").unwrap());
+    let found = match (apply(case), expected_code) {
         (Err(error), Some(code)) => return same_error(&error, code),
         (Err(error), None) => return Err(format!("fails with {} {}", error.code.number(), error.message)),
         (Ok(_), Some(code)) => return Err(format!("does not fail with {code}")),
-        (Ok(found), None) => (found, ()),
+        (Ok(found), None) => found,
     };
-    let () = code;
     let after = case.expect.get_array("after").unwrap();
     let want = after.first().and_then(Bson::as_document).cloned().unwrap_or_default();
     same("after", &found.after, &want)?;
@@ -55,7 +59,11 @@ struct Found {
 fn apply(case: &Case) -> millstream_query::Result<Found> {
     let scope = scope();
     let query = from_bson_document(case.input.get_document("q").unwrap());
-    let filters: Vec<DocBuf> = case.input.get_array("arrayFilters").into_iter().flatten()
+    let filters: Vec<DocBuf> = case
+        .input
+        .get_array("arrayFilters")
+        .into_iter()
+        .flatten()
         .map(|filter| from_bson_document(filter.as_document().unwrap()))
         .collect();
     let filters: Vec<Doc<'_>> = filters.iter().map(DocBuf::as_doc).collect();
@@ -88,17 +96,13 @@ fn apply(case: &Case) -> millstream_query::Result<Found> {
     let mut after = to_bson_document(after.as_doc());
     if !after.contains_key("_id") {
         let rest = std::mem::take(&mut after);
-        after = doc! {"_id": {"$oid": "<oid#1>"}};
+        after = doc! {"_id": "<oid#1>"};
         after.extend(rest);
     }
     Ok(Found { after, description: None })
 }
 
-/// Compares with the recording, in which today's date is a placeholder.
+/// Compares, field order included.
 fn same(what: &str, found: &Document, want: &Document) -> Result<(), String> {
-    let found = Bson::Document(found.clone()).into_canonical_extjson().to_string();
-    let now = bson::DateTime::from_millis(1_700_000_000_000);
-    let now = Bson::DateTime(now).into_canonical_extjson().to_string();
-    let want = Bson::Document(want.clone()).into_canonical_extjson().to_string().replace(r#"{"$date":"<now>"}"#, &now);
-    if found == want { Ok(()) } else { Err(format!("{what}\n    want {want}\n    got  {found}")) }
+    if found == want { Ok(()) } else { Err(format!("{what}\n    want {want:?}\n    got  {found:?}")) }
 }

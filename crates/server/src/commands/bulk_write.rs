@@ -8,9 +8,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use millstream_db::{
-    Action, Image, Outcome, Source, Statement, WriteCommand, check_collection_name, insert_document,
-};
+use millstream_db::{Action, Image, Outcome, Source, Statement, WriteCommand, check_collection_name, insert_document};
 use millstream_value::{Code, Doc, DocBuf, Namespace};
 
 use super::crud::{self, UpdateParts};
@@ -26,7 +24,17 @@ pub(super) const BULK_WRITE: Command = Command {
     name: "bulkWrite",
     help: "writes to several collections at once",
     database: Database::Admin,
-    fields: Fields::Only(&["bypassDocumentValidation", "cursor", "errorsOnly", "let", "nsInfo", "ops", "ordered", "stmtId", "stmtIds"]),
+    fields: Fields::Only(&[
+        "bypassDocumentValidation",
+        "cursor",
+        "errorsOnly",
+        "let",
+        "nsInfo",
+        "ops",
+        "ordered",
+        "stmtId",
+        "stmtIds",
+    ]),
     retryable: true,
     handler: Handler::Async(|context| Box::pin(bulk_write(context))),
     ..Command::DEFAULT
@@ -97,7 +105,10 @@ fn namespaces(context: &Context<'_>) -> Result<Vec<Arc<Namespace>>> {
         let name = arguments.required("ns", arguments.str("ns")?)?;
         let namespace = Namespace::parse(name);
         if namespace.db.is_empty() || namespace.coll.is_empty() {
-            return Err(Failure::new(Code::InvalidNamespace, format!("Invalid namespace specified for bulkWrite: '{name}'")));
+            return Err(Failure::new(
+                Code::InvalidNamespace,
+                format!("Invalid namespace specified for bulkWrite: '{name}'"),
+            ));
         }
         check_collection_name(&namespace).map_err(errors::failure)?;
         out.push(Arc::new(namespace));
@@ -117,7 +128,10 @@ fn verb(op: Doc<'_>) -> Result<(Verb, i64)> {
         }
     };
     let at = first.and_then(|e| e.value().as_integer());
-    Ok((verb, at.ok_or_else(|| Failure::new(Code::TypeMismatch, "a bulkWrite operation names its namespace by number"))?))
+    Ok((
+        verb,
+        at.ok_or_else(|| Failure::new(Code::TypeMismatch, "a bulkWrite operation names its namespace by number"))?,
+    ))
 }
 
 type Parsed = std::result::Result<Action, millstream_db::Error>;

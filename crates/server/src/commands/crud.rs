@@ -14,7 +14,7 @@ use millstream_db::{
 };
 use millstream_query::expression::Scope;
 use millstream_query::predicate::Predicate;
-use millstream_query::projection::Projection;
+use millstream_query::projection::{Kind as ProjectionKind, Projection};
 use millstream_query::sort::Sort;
 use millstream_query::update::Update;
 use millstream_value::{ArrayBuf, Code, Doc, DocBuf, Namespace, Value, kind};
@@ -128,7 +128,10 @@ pub(super) fn statement_ids(context: &Context<'_>, count: usize) -> Result<Vec<i
         let ids: Vec<i32> =
             ids.values().filter_map(|v| v.as_integer()).filter_map(|id| i32::try_from(id).ok()).collect();
         if ids.len() != count {
-            let message = format!("Number of statement ids must match the number of batch entries. Got {} statement ids but {count} operations", ids.len());
+            let message = format!(
+                "Number of statement ids must match the number of batch entries. Got {} statement ids but {count} operations",
+                ids.len()
+            );
             return Err(Failure::new(Code::InvalidLength, message));
         }
         return Ok(ids);
@@ -196,7 +199,18 @@ fn update_statement(
     scope: &Scope,
 ) -> Result<std::result::Result<Action, millstream_db::Error>> {
     let arguments = Arguments::new("update.updates", statement);
-    arguments.only(&["arrayFilters", "c", "collation", "hint", "multi", "q", "sort", "u", "upsert", "upsertSupplied"])?;
+    arguments.only(&[
+        "arrayFilters",
+        "c",
+        "collation",
+        "hint",
+        "multi",
+        "q",
+        "sort",
+        "u",
+        "upsert",
+        "upsertSupplied",
+    ])?;
     let filter = arguments.required("q", arguments.document("q")?)?;
     let update = arguments.required("u", arguments.element("u"))?;
     if !matches!(update.kind(), kind::DOCUMENT | kind::ARRAY) {
@@ -238,9 +252,9 @@ pub(super) fn change(parts: UpdateParts<'_>, scope: &Scope) -> std::result::Resu
     let filter = Predicate::parse(parts.filter, scope)?;
     let mut array_filters = Vec::new();
     for filter in parts.array_filters.iter().flat_map(|array| array.elements()) {
-        let filter = filter.as_doc().ok_or_else(|| {
-            millstream_db::Error::invalid(Code::TypeMismatch, "array filters must be objects")
-        })?;
+        let filter = filter
+            .as_doc()
+            .ok_or_else(|| millstream_db::Error::invalid(Code::TypeMismatch, "array filters must be objects"))?;
         array_filters.push(filter);
     }
     let update = Update::parse(&parts.update, &array_filters, scope)?;
@@ -324,7 +338,8 @@ fn report(reply: &WriteReply, concern: Option<DocBuf>, updates: bool) -> Reply {
     let mut document = DocBuf::new();
     let total = |count: fn(&Outcome) -> u64| int(reply.outcomes.iter().map(count).sum());
     document.push("n", total(|o| o.n));
-    let upserted: Vec<_> = reply.outcomes.iter().enumerate().filter_map(|(at, o)| Some((at, o.upserted.as_ref()?))).collect();
+    let upserted: Vec<_> =
+        reply.outcomes.iter().enumerate().filter_map(|(at, o)| Some((at, o.upserted.as_ref()?))).collect();
     if !upserted.is_empty() {
         document.array("upserted", |list| {
             for (at, id) in upserted {
@@ -381,7 +396,9 @@ async fn find_and_modify(context: &Context<'_>) -> Result<Reply> {
         (true, Some(_)) => return refuse("Cannot specify both an update and remove=true"),
         (true, None) if upsert => return refuse("Cannot specify both upsert=true and remove=true "),
         (true, None) if new => {
-            return refuse("Cannot specify both new=true and remove=true; 'remove' always returns the deleted document");
+            return refuse(
+                "Cannot specify both new=true and remove=true; 'remove' always returns the deleted document",
+            );
         }
         _ => {}
     }
@@ -409,7 +426,8 @@ async fn find_and_modify(context: &Context<'_>) -> Result<Reply> {
     };
     let action = action.map_err(errors::failure)?;
     let fields = arguments.document("fields")?.filter(|f| !f.is_empty());
-    let projection = fields.map(|f| Projection::find(f, &scope)).transpose().map_err(errors::query)?;
+    let projection =
+        fields.map(|f| Projection::parse(f, &scope, ProjectionKind::Find)).transpose().map_err(errors::query)?;
     let ids = statement_ids(context, 1)?;
     let statement = Statement { namespace, id: ids.first().copied().unwrap_or(0), action: Ok(action) };
     let command = WriteCommand { statements: vec![statement], ordered: true, retry: retry(context) };
@@ -417,7 +435,8 @@ async fn find_and_modify(context: &Context<'_>) -> Result<Reply> {
     let outcome = reply.outcomes.into_iter().next().unwrap_or_default();
     if let Some(error) = outcome.error {
         let mut failure = errors::failure(error);
-        failure.message = format!("Plan executor error during findAndModify :: caused by :: {}", failure.message).into();
+        failure.message =
+            format!("Plan executor error during findAndModify :: caused by :: {}", failure.message).into();
         return Err(failure);
     }
     let mut last = DocBuf::new();

@@ -87,12 +87,15 @@ async fn get_more(context: &Context<'_>) -> Result<Reply> {
     let mut deadline = None;
     let batch = loop {
         let source = lease.source().map_err(errors::failure)?;
-        let read = || source.batch(count);
+        let mut read = || source.batch(count);
         // A query may compute for long; the log's tail is in memory.
         let batch = if awaits { read() } else { crate::dispatch::blocking(read) };
         let batch = batch.map_err(|e| super::find::during(e, "Executor error during getMore"))?;
         if !awaits || batch.exhausted || !batch.documents.is_empty() || wait.is_zero() {
             break batch;
+        }
+        if batch.unfinished {
+            continue;
         }
         let until = *deadline.get_or_insert_with(|| Instant::now() + wait);
         let ready = poll_fn(|cx| if lease.poll_ready(cx.waker()) { Poll::Ready(()) } else { Poll::Pending });

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use millstream_db::{Find, OPLOG, Source};
 use millstream_query::expression::Scope;
 use millstream_query::predicate::Predicate;
-use millstream_query::projection::Projection;
-use millstream_query::sort::Sort;
+use millstream_query::projection::{Kind as ProjectionKind, Projection};
+use millstream_query::sort::{Direction, Sort};
 use millstream_value::{Code, Doc, DocBuf, Namespace, Value, kind};
 
 use super::crud::check_collation;
@@ -156,8 +156,10 @@ impl FindRequest {
         let natural = sort.and_then(|s| s.get("$natural"));
         let hint = arguments.element("hint").map(|e| e.value().into_owned());
         let hint = hint.filter(|h| h.as_doc().is_none_or(|d| !d.is_empty()));
-        let natural_hint = hint.as_ref().and_then(|h| h.as_doc()).and_then(|d| d.get("$natural").map(Value::into_owned));
-        let natural_backwards = [&natural, &natural_hint].iter().any(|n| n.as_ref().and_then(|v| v.as_f64()).is_some_and(|d| d < 0.0));
+        let natural_hint =
+            hint.as_ref().and_then(|h| h.as_doc()).and_then(|d| d.get("$natural").map(Value::into_owned));
+        let natural_backwards =
+            [&natural, &natural_hint].iter().any(|n| n.as_ref().and_then(|v| v.as_f64()).is_some_and(|d| d < 0.0));
         let hint = match &natural {
             Some(direction) => {
                 let mut hint = DocBuf::new();
@@ -167,7 +169,8 @@ impl FindRequest {
             None => hint,
         };
         let projection = arguments.document("projection")?.filter(|p| !p.is_empty());
-        let (mut limit, mut single_batch) = (arguments.i64("limit")?.unwrap_or(0), arguments.flag("singleBatch")?.unwrap_or(false));
+        let (mut limit, mut single_batch) =
+            (arguments.i64("limit")?.unwrap_or(0), arguments.flag("singleBatch")?.unwrap_or(false));
         if limit < 0 {
             return Err(negative("limit", limit));
         }
@@ -198,7 +201,10 @@ impl FindRequest {
             find: Find {
                 filter: Arc::new(Predicate::parse(filter, &scope).map_err(errors::query)?),
                 sort: sort.map(Sort::parse).transpose().map_err(errors::query)?,
-                projection: projection.map(|p| Projection::find(p, &scope)).transpose().map_err(errors::query)?,
+                projection: projection
+                    .map(|p| Projection::parse(p, &scope, ProjectionKind::Find))
+                    .transpose()
+                    .map_err(errors::query)?,
                 skip,
                 limit,
                 hint,
@@ -218,7 +224,12 @@ impl FindRequest {
             let tail = db.tail_oplog(Arc::clone(&self.find.filter), self.find.projection.clone(), self.awaits);
             return Ok(Source::Oplog(Box::new(tail)));
         }
-        let by_time = self.find.sort.as_ref().map(Sort::paths);
+        let by_time = self.find.sort.as_ref().map(|sort| {
+            sort.keys()
+                .iter()
+                .map(|k| (k.path().as_str().to_owned(), k.direction() == Direction::Descending))
+                .collect::<Vec<_>>()
+        });
         let backwards = match by_time.as_deref() {
             None => self.natural_backwards,
             Some([(path, descending)]) if path == "ts" => *descending,
@@ -307,14 +318,18 @@ pub(super) enum Batching {
 }
 
 /// The first reply of a cursor, with the command's own `cursor.batchSize`.
-pub(super) fn open_cursor(context: &Context<'_>, source: Source, namespace: String, document: &mut DocBuf) -> Result<()> {
+pub(super) fn open_cursor(
+    context: &Context<'_>,
+    source: Source,
+    namespace: String,
+    document: &mut DocBuf,
+) -> Result<()> {
     let arguments = context.arguments();
     let cursor = Arguments::new("cursor", arguments.document("cursor")?.unwrap_or(Doc::empty()));
     let batch = match cursor.i64("batchSize")? {
         None => FIRST_BATCH,
-        Some(size) => usize::try_from(size).map_err(|_| {
-            Failure::new(Code::BadValue, format!("cursor.batchSize must not be negative, got {size}"))
-        })?,
+        Some(size) => usize::try_from(size)
+            .map_err(|_| Failure::new(Code::BadValue, format!("cursor.batchSize must not be negative, got {size}")))?,
     };
     open_batched(context, source, namespace, Batching::First(batch), false, document)
 }

@@ -8,10 +8,10 @@ use millstream_value::{DocBuf, Value, new_uuid};
 
 use super::handshake::SESSION_TIMEOUT_MINUTES;
 use super::{Command, Fields, Handler};
-use crate::SessionId;
 use crate::arguments::wrong_type;
 use crate::context::Context;
 use crate::dispatch::session_id;
+use crate::engine::SessionId;
 use crate::failure::Result;
 use crate::reply::Reply;
 

@@ -17,10 +17,12 @@ pub(super) static ADD_TO_SET: Row = Row {
     parse: parse::unary,
     start: |name, _| Box::new(Collected { name, values: ArrayBuf::new(), seen: Some(HashSet::new()), bytes: 0 }),
 };
-pub(super) static COUNT: Row =
-    Row { name: "$count", parse: parse::nothing, start: |_, _| Box::new(Counted(0)) };
-pub(super) static MERGE_OBJECTS: Row =
-    Row { name: "$mergeObjects", parse: parse::unary, start: |name, _| Box::new(Objects { name, merged: Merged::default() }) };
+pub(super) static COUNT: Row = Row { name: "$count", parse: parse::nothing, start: |_, _| Box::new(Counted(0)) };
+pub(super) static MERGE_OBJECTS: Row = Row {
+    name: "$mergeObjects",
+    parse: parse::unary,
+    start: |name, _| Box::new(Objects { name, merged: Merged::default() }),
+};
 pub(super) static PUSH: Row = Row {
     name: "$push",
     parse: parse::unary,

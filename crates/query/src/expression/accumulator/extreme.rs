@@ -4,8 +4,9 @@
 //! Result: the value, or null if there was none; an array of at most `n`, smallest (`$maxN`: largest) first.
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 
-use millstream_value::{Value, compare};
+use millstream_value::{Value, compare, key};
 
 use super::{Fold, Row, parse, within_limit};
 use crate::Result;
@@ -19,17 +20,18 @@ pub(super) static MAX: Row = Row {
 pub(super) static MAX_N: Row = Row {
     name: "$maxN",
     parse: parse::input_and_count,
-    start: |name, count| Box::new(Extremes { name, wanted: Ordering::Greater, count, values: Vec::new(), bytes: 0 }),
+    start: |name, count| {
+        Box::new(Extremes { name, wanted: Ordering::Greater, count, values: BTreeMap::new(), arrived: 0, bytes: 0 })
+    },
 };
-pub(super) static MIN: Row = Row {
-    name: "$min",
-    parse: parse::unary,
-    start: |_, _| Box::new(Extreme { wanted: Ordering::Less, value: None }),
-};
+pub(super) static MIN: Row =
+    Row { name: "$min", parse: parse::unary, start: |_, _| Box::new(Extreme { wanted: Ordering::Less, value: None }) };
 pub(super) static MIN_N: Row = Row {
     name: "$minN",
     parse: parse::input_and_count,
-    start: |name, count| Box::new(Extremes { name, wanted: Ordering::Less, count, values: Vec::new(), bytes: 0 }),
+    start: |name, count| {
+        Box::new(Extremes { name, wanted: Ordering::Less, count, values: BTreeMap::new(), arrived: 0, bytes: 0 })
+    },
 };
 
 struct Extreme {
@@ -59,29 +61,36 @@ struct Extremes {
     name: &'static str,
     wanted: Ordering,
     count: usize,
-    values: Vec<Value<'static>>,
+    /// The best so far, best first, with their places of arrival.
+    values: BTreeMap<(Vec<u8>, u64), Value<'static>>,
+    arrived: u64,
     bytes: usize,
 }
 
 impl Fold for Extremes {
     fn add(&mut self, value: Option<Value<'_>>, _: Vec<u8>) -> Result<()> {
         let Some(value) = value.filter(|value| !value.is_nullish()) else { return Ok(()) };
-        let at = self.values.partition_point(|known| compare(&value, known) != self.wanted);
-        if at >= self.count {
+        let mut rank = Vec::new();
+        match self.wanted {
+            Ordering::Greater => key::append_descending(&value, &mut rank),
+            _ => key::append(&value, &mut rank),
+        }
+        if self.values.len() >= self.count && self.values.last_key_value().is_some_and(|(worst, _)| worst.0 <= rank) {
             return Ok(());
         }
-        if self.values.len() >= self.count
-            && let Some(worst) = self.values.pop()
+        self.bytes += limit::size_of(&value) + rank.len() + 96;
+        self.arrived += 1;
+        self.values.insert((rank, self.arrived), value.into_owned());
+        if self.values.len() > self.count
+            && let Some(((rank, _), value)) = self.values.pop_last()
         {
-            self.bytes -= limit::size_of(&worst) + 32;
+            self.bytes -= limit::size_of(&value) + rank.len() + 96;
         }
-        self.bytes += limit::size_of(&value) + 32;
-        self.values.insert(at, value.into_owned());
         within_limit(self.name, self.bytes)
     }
 
     fn finish(self: Box<Self>) -> Result<Value<'static>> {
-        limit::array(self.values.into_iter().map(Some))
+        limit::array(self.values.into_values().map(Some))
     }
 
     fn bytes(&self) -> usize {

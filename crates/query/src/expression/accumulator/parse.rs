@@ -4,7 +4,7 @@ use millstream_value::{Doc, Value, shell};
 
 use super::{Accumulator, Row};
 use crate::expression::{Expression, Scope};
-use super::stand_in::Sort;
+use crate::sort::Sort;
 use crate::{Error, Result};
 
 /// One expression.
@@ -27,10 +27,7 @@ pub(super) fn nothing(row: &'static Row, argument: &Value<'_>, _: &Scope) -> Res
 pub(super) fn input_and_count(row: &'static Row, argument: &Value<'_>, scope: &Scope) -> Result<Accumulator> {
     let name = row.name;
     let doc = argument.as_doc().ok_or_else(|| {
-        Error::location(
-            5_787_801,
-            format!("specification must be an object; found {name}: {}", shell::value(argument)),
-        )
+        Error::location(5_787_801, format!("specification must be an object; found {name}: {}", shell::value(argument)))
     })?;
     if let Some(unknown) = doc.elements().find(|e| !matches!(e.key(), "input" | "n")) {
         return Err(Error::location(5_787_901, format!("Unknown argument for 'n' operator: {}", unknown.key())));
@@ -58,10 +55,7 @@ pub(super) fn sorted_count(row: &'static Row, argument: &Value<'_>, scope: &Scop
 fn sorted_with(row: &'static Row, argument: &Value<'_>, scope: &Scope, counted: bool) -> Result<Accumulator> {
     let name = row.name;
     let doc = argument.as_doc().ok_or_else(|| {
-        Error::location(
-            5_788_001,
-            format!("specification must be an object; found {name}: {}", shell::value(argument)),
-        )
+        Error::location(5_788_001, format!("specification must be an object; found {name}: {}", shell::value(argument)))
     })?;
     let known = |key: &str| matches!(key, "output" | "sortBy") || (counted && key == "n");
     if let Some(unknown) = doc.elements().find(|e| !known(e.key())) {
@@ -75,10 +69,7 @@ fn sorted_with(row: &'static Row, argument: &Value<'_>, scope: &Scope, counted: 
     let output = doc.get("output").ok_or_else(|| Error::location(5_788_004, "Missing value for 'output'"))?;
     let by = doc.get("sortBy").ok_or_else(|| Error::location(5_788_005, "Missing value for 'sortBy'"))?;
     let by = by.as_doc().ok_or_else(|| {
-        Error::location(
-            5_788_604,
-            format!("expected 'sortBy' to already be an object in the arguments to {name}"),
-        )
+        Error::location(5_788_604, format!("expected 'sortBy' to already be an object in the arguments to {name}"))
     })?;
     Ok(Accumulator { row, input: Expression::parse(&output, scope)?, count, sort: Some(Sort::parse(by)?) })
 }

@@ -3,6 +3,8 @@
 //! Absent: a missing output counts, as null.
 //! Result: the output for the first (`$bottom`: last) document of the order; an array of at most `n` in that order.
 
+use std::collections::BTreeMap;
+
 use millstream_value::Value;
 
 use super::{Fold, Row, parse, within_limit};
@@ -23,39 +25,35 @@ struct Ranked {
     count: usize,
     bottom: bool,
     single: bool,
-    values: Vec<(Vec<u8>, Value<'static>)>,
+    /// By sort key; documents that sort alike keep their order of arrival.
+    values: BTreeMap<(Vec<u8>, u64), Value<'static>>,
+    arrived: u64,
     bytes: usize,
 }
 
 impl Ranked {
     fn start(name: &'static str, count: usize, bottom: bool, single: bool) -> Box<dyn Fold> {
-        Box::new(Self { name, count, bottom, single, values: Vec::new(), bytes: 0 })
+        Box::new(Self { name, count, bottom, single, values: BTreeMap::new(), arrived: 0, bytes: 0 })
     }
 }
 
 impl Fold for Ranked {
     fn add(&mut self, value: Option<Value<'_>>, key: Vec<u8>) -> Result<()> {
-        // Documents that sort alike keep their order of arrival.
-        let at = self.values.partition_point(|(known, _)| *known <= key);
-        if self.values.len() >= self.count {
-            let worst = if self.bottom { 0 } else { self.values.len() };
-            if at == worst {
-                return Ok(());
-            }
-        }
         let value = value.unwrap_or(Value::Null).into_owned();
-        self.bytes += limit::size_of(&value) + key.len() + 64;
-        self.values.insert(at, (key, value));
+        self.bytes += limit::size_of(&value) + key.len() + 96;
+        self.arrived += 1;
+        self.values.insert((key, self.arrived), value);
         if self.values.len() > self.count {
-            let at = if self.bottom { 0 } else { self.values.len() - 1 };
-            let (key, value) = self.values.remove(at);
-            self.bytes -= limit::size_of(&value) + key.len() + 64;
+            let worst = if self.bottom { self.values.pop_first() } else { self.values.pop_last() };
+            if let Some(((key, _), value)) = worst {
+                self.bytes -= limit::size_of(&value) + key.len() + 96;
+            }
         }
         within_limit(self.name, self.bytes)
     }
 
     fn finish(self: Box<Self>) -> Result<Value<'static>> {
-        let mut values = self.values.into_iter().map(|(_, value)| value);
+        let mut values = self.values.into_values();
         if self.single {
             return Ok(values.next().unwrap_or(Value::Null));
         }

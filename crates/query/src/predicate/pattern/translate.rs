@@ -83,10 +83,7 @@ pub(super) fn prefix(source: &str) -> Option<String> {
 }
 
 fn inline_flags(source: &str) -> impl Iterator<Item = char> {
-    source
-        .split("(?")
-        .skip(1)
-        .flat_map(|part| part.chars().take_while(|c| c.is_ascii_lowercase()))
+    source.split("(?").skip(1).flat_map(|part| part.chars().take_while(|c| c.is_ascii_lowercase()))
 }
 
 struct State<'a> {

@@ -75,9 +75,9 @@ fn field<'v>(value: &'v Value<'_>, path: &[String]) -> Value<'v> {
     let mut current = value.as_doc().and_then(|doc| doc.get(first));
     for name in rest {
         current = match current {
-            Some(Value::Document(std::borrow::Cow::Borrowed(bytes)) | Value::Array(std::borrow::Cow::Borrowed(bytes))) => {
-                Doc::new(bytes).get(name)
-            }
+            Some(
+                Value::Document(std::borrow::Cow::Borrowed(bytes)) | Value::Array(std::borrow::Cow::Borrowed(bytes)),
+            ) => Doc::new(bytes).get(name),
             _ => None,
         };
     }

@@ -27,9 +27,7 @@ struct Push {
 fn parse(operand: Element<'_>, _: &Scope) -> Result<Change> {
     let push = match operand.as_doc().filter(|doc| doc.has("$each")) {
         Some(options) => with_options(options)?,
-        None => {
-            Push { values: vec![operand.value().into_owned()], position: None, slice: None, order: None }
-        }
+        None => Push { values: vec![operand.value().into_owned()], position: None, slice: None, order: None },
     };
     Ok(Box::new(move |target| change(target, &push)))
 }

@@ -1,0 +1,117 @@
+//! CS-4.4, CS-6.6.3, CS-6.7, CS-6.8, CS-9.
+
+use bson::{Bson, doc};
+
+use super::*;
+
+#[test]
+fn lookups_show_the_present_document() {
+    let world = World::new();
+    let mut stream = world.watch("shop.orders", doc! {"fullDocument": "updateLookup"}, vec![]);
+    world.log(update("shop.orders", 1, doc! {"u": {"a": 1}}));
+    world.log(delete("shop.orders", 1));
+    let key = ("shop.orders".to_owned(), buffer(&doc! {"_id": 1}).into_bytes());
+    world.documents.0.lock().insert(key, buffer(&doc! {"_id": 1, "a": 5}).into_bytes());
+    let events = next(&mut stream);
+    assert_eq!(events[0].get_document("fullDocument"), Ok(&doc! {"_id": 1, "a": 5}));
+    assert!(!events[1].contains_key("fullDocument"));
+    // CS-14.16: not found is null, not absent.
+    world.log(update("shop.orders", 2, doc! {"u": {"a": 1}}));
+    let bytes = &stream.next_batch(ALL).unwrap().events[0];
+    assert_eq!(names(bytes), "_id operationType clusterTime wallTime fullDocument ns documentKey updateDescription");
+    assert_eq!(tree(bytes).get("fullDocument"), Some(&Bson::Null));
+}
+
+/// CS-9.3 and CS-9.4.
+#[test]
+fn images_before_and_after() {
+    let world = World::new();
+    let open =
+        |mode: &str| world.watch("shop.orders", doc! {"fullDocument": mode, "fullDocumentBeforeChange": mode}, vec![]);
+    let (mut when, mut required) = (open("whenAvailable"), open("required"));
+    world.log(insert("shop.orders", doc! {"_id": 1, "a": 1}));
+    world.log_with_image(update("shop.orders", 1, doc! {"u": {"a": 2}}), doc! {"_id": 1, "a": 1});
+    world.log_with_image(delete("shop.orders", 1), doc! {"_id": 1, "a": 2});
+    for stream in [&mut when, &mut required] {
+        let events = next(stream);
+        // CS-14.46: inserts need none.
+        assert!(!events[0].contains_key("fullDocumentBeforeChange"));
+        assert_eq!(events[1].get_document("fullDocument"), Ok(&doc! {"_id": 1, "a": 2}));
+        assert_eq!(events[1].get_document("fullDocumentBeforeChange"), Ok(&doc! {"_id": 1, "a": 1}));
+        assert_eq!(events[1].keys().next_back().map(String::as_str), Some("fullDocumentBeforeChange"));
+        assert_eq!(events[2].get_document("fullDocumentBeforeChange"), Ok(&doc! {"_id": 1, "a": 2}));
+    }
+    world.log(update("shop.orders", 1, doc! {"u": {"a": 2}}));
+    let event = next(&mut when).remove(0);
+    assert_eq!(
+        (event.get("fullDocument"), event.get("fullDocumentBeforeChange")),
+        (Some(&Bson::Null), Some(&Bson::Null))
+    );
+    let error = required.next_batch(ALL).unwrap_err();
+    assert_eq!((error.code().number(), error.label()), (47, None));
+}
+
+/// CS-6.6.3 and CS-14.47.
+#[test]
+fn a_required_image_is_required_only_of_what_passes() {
+    let world = World::new();
+    let options = doc! {"fullDocumentBeforeChange": "required"};
+    let filters = [
+        doc! {"$match": {"ns.coll": "orders"}},
+        doc! {"$match": {"$and": [{"ns.coll": {"$ne": "other"}}, {"fullDocumentBeforeChange.a": 1}]}},
+        doc! {"$match": {"fullDocumentBeforeChange.a": 1}},
+    ];
+    let mut streams = filters.map(|filter| world.watch("shop.", options.clone(), vec![filter]));
+    world.log(delete("shop.other", 1));
+    world.log_with_image(delete("shop.orders", 1), doc! {"_id": 1, "a": 1});
+    world.log_with_image(delete("shop.orders", 2), doc! {"_id": 2, "a": 2});
+    let [by_name, both, by_image] = &mut streams;
+    assert_eq!(next(by_name).len(), 2);
+    assert_eq!(next(both).len(), 1);
+    assert_eq!(by_image.next_batch(ALL).unwrap_err().code().number(), 47);
+}
+
+/// CS-6.7.1.
+#[test]
+fn an_event_that_no_reply_holds_is_an_error() {
+    let world = World::new();
+    let mut stream = world.watch("shop.orders", doc! {"fullDocumentBeforeChange": "required"}, vec![]);
+    let big = doc! {"_id": 1, "a": "x".repeat(9 << 20)};
+    world.log_with_image(replace("shop.orders", big.clone()), big);
+    assert_eq!(stream.next_batch(ALL).unwrap_err().code().number(), 10_334);
+}
+
+/// CS-6.8, CS-5.8.5 and CS-14.56.
+#[test]
+fn large_events_are_split() {
+    let world = World::new();
+    let stage = || vec![doc! {"$changeStreamSplitLargeEvent": {}}];
+    let options = || doc! {"fullDocumentBeforeChange": "required"};
+    let mut stream = world.watch("shop.orders", options(), stage());
+    let big = doc! {"_id": 1, "a": "x".repeat(9 << 20)};
+    world.log(insert("shop.orders", doc! {"_id": 0}));
+    world.log_with_image(replace("shop.orders", big.clone()), big.clone());
+    world.log(insert("shop.orders", doc! {"_id": 2}));
+    let events = next(&mut stream);
+    assert_eq!(events.len(), 4);
+    assert!(!events[0].contains_key("splitEvent") && !events[3].contains_key("splitEvent"));
+    assert_eq!(events[1].get_document("splitEvent"), Ok(&doc! {"fragment": 1, "of": 2}));
+    assert_eq!(events[2].get_document("splitEvent"), Ok(&doc! {"fragment": 2, "of": 2}));
+    // Fields of the same size stand in the order of their names.
+    assert_eq!(events[1].get_document("fullDocument"), Ok(&big));
+    assert_eq!(events[2].keys().collect::<Vec<_>>(), ["_id", "splitEvent", "fullDocumentBeforeChange"]);
+    assert!(events.windows(2).all(|pair| token(&pair[0]).get_str("_data") < token(&pair[1]).get_str("_data")));
+    let resume = |event: &bson::Document| {
+        let mut options = options();
+        options.insert("resumeAfter", token(event));
+        options
+    };
+    for (event, at) in events.iter().zip(0..) {
+        let mut stream = world.watch("shop.orders", resume(event), stage());
+        assert_eq!(next(&mut stream), events[at + 1..]);
+    }
+    let error = world.try_watch("shop.orders", resume(&events[1]), vec![]).err().unwrap();
+    assert_eq!(error.code().number(), 280);
+    let mut smaller = world.watch("shop.orders", doc! {"resumeAfter": token(&events[1])}, stage());
+    assert_eq!(smaller.next_batch(ALL).unwrap_err().code().number(), 280);
+}

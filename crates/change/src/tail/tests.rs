@@ -1,0 +1,123 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Wake, Waker};
+
+use bson::doc;
+
+use crate::testing::*;
+
+#[derive(Default)]
+struct Count(AtomicUsize);
+
+impl Wake for Count {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// Routing: who is told of what.
+#[test]
+fn only_those_concerned_are_told() {
+    let world = World::new();
+    let by = |field: &str, value: i32| vec![doc! {"$match": {field: value}}];
+    let told = |ns: &str, options, stages, entry: Vec<u8>| {
+        let stream = world.watch(ns, options, stages);
+        world.log(entry);
+        stream.subscription().is_ready()
+    };
+    let item = || insert("shop.orders", doc! {"_id": 1, "a": [1, {"b": 2}], "n": null});
+    let any = Vec::new;
+    // By namespace.
+    assert!(told("shop.orders", doc! {}, any(), item()) && told("shop.", doc! {}, any(), item()));
+    assert!(told("", doc! {}, any(), item()));
+    assert!(!told("shop.other", doc! {}, any(), item()) && !told("shop2.", doc! {}, any(), item()));
+    // By type.
+    let deletes = vec![doc! {"$match": {"operationType": {"$in": ["delete", "drop"]}}}];
+    assert!(!told("shop.orders", doc! {}, deletes.clone(), item()));
+    assert!(told("shop.orders", doc! {}, deletes.clone(), delete("shop.orders", 1)));
+    assert!(told("shop.orders", doc! {}, deletes, command("shop", doc! {"drop": "orders"}, None)));
+    // By value: of the key, of the document, through arrays.
+    assert!(told("shop.orders", doc! {}, by("documentKey._id", 1), item()));
+    assert!(!told("shop.orders", doc! {}, by("documentKey._id", 2), item()));
+    assert!(told("shop.orders", doc! {}, by("fullDocument.a", 1), item()));
+    assert!(told("shop.orders", doc! {}, by("fullDocument.a.b", 2), item()));
+    assert!(!told("shop.orders", doc! {}, by("fullDocument.a.b", 3), item()));
+    assert!(told("shop.orders", doc! {}, vec![doc! {"$match": {"fullDocument.n": null}}], item()));
+    let long = vec![doc! {"$match": {"$and": [{"fullDocument.a": {"$in": [5_i64, 1.0]}}, {"x": 1}]}}];
+    assert!(told("shop.orders", doc! {}, long, item()));
+    // An update has a document only where one is looked up.
+    let changed = || update("shop.orders", 1, doc! {"u": {"a": 5}});
+    assert!(!told("shop.orders", doc! {}, by("fullDocument.a", 5), changed()));
+    assert!(told("shop.orders", doc! {"fullDocument": "updateLookup"}, by("fullDocument.a", 5), changed()));
+    // What ends a stream concerns it whatever it asks for (CS-6.6.4).
+    let drop = command("shop", doc! {"drop": "orders"}, None);
+    assert!(told("shop.orders", doc! {}, by("fullDocument.a", 5), drop));
+    let rename = command("shop", doc! {"renameCollection": "shop.x", "to": "shop.orders"}, None);
+    assert!(told("shop.orders", doc! {}, by("fullDocument.a", 5), rename));
+    // Names in the filter narrow a wide scope.
+    let named = |coll: &str| vec![doc! {"$match": {"ns.db": "shop", "ns.coll": coll}}];
+    assert!(told("", doc! {}, named("orders"), item()) && !told("", doc! {}, named("other"), item()));
+}
+
+#[test]
+fn watchers_leave_nothing_behind() {
+    let world = World::new();
+    {
+        let _streams = ["shop.orders", "shop.", ""].map(|ns| {
+            world.watch(ns, doc! {}, vec![doc! {"$match": {"documentKey._id": {"$in": [1, 2]}, "ns.coll": "orders"}}])
+        });
+        let _log = world.tail.subscribe_to_log();
+    }
+    assert!(world.tail.router.lock().is_empty());
+}
+
+#[test]
+fn a_waker_is_woken_once_per_look() {
+    let world = World::new();
+    let mut stream = world.watch("shop.orders", doc! {}, vec![]);
+    let count = Arc::new(Count::default());
+    let waker = Waker::from(Arc::clone(&count));
+    assert!(!stream.subscription().poll_ready(&waker));
+    world.log(insert("shop.other", doc! {"_id": 1}));
+    assert_eq!(count.0.load(Ordering::SeqCst), 0);
+    world.log(insert("shop.orders", doc! {"_id": 1}));
+    world.log(insert("shop.orders", doc! {"_id": 2}));
+    assert_eq!(count.0.load(Ordering::SeqCst), 1);
+    assert!(stream.subscription().poll_ready(&waker));
+    assert_eq!(next(&mut stream).len(), 2);
+    assert!(!stream.subscription().poll_ready(&waker));
+}
+
+/// A watcher that sleeps whenever it is told that nothing came sees everything all the same.
+#[test]
+fn no_wake_up_is_lost() {
+    struct Unpark(std::thread::Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    const COUNT: i32 = 3_000;
+    let world = World::new();
+    let mut stream = world.watch("shop.orders", doc! {}, vec![]);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for id in 0..COUNT {
+                world.log(insert(if id % 3 == 0 { "shop.orders" } else { "shop.other" }, doc! {"_id": id}));
+            }
+        });
+        let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+        let mut seen = 0;
+        while seen < COUNT / 3 {
+            let events = next(&mut stream);
+            for event in &events {
+                assert_eq!(event.get_document("documentKey").unwrap().get_i32("_id"), Ok(seen * 3));
+                seen += 1;
+            }
+            if events.is_empty() && !stream.subscription().poll_ready(&waker) {
+                std::thread::park_timeout(std::time::Duration::from_secs(20));
+                assert!(stream.subscription().is_ready() || seen == COUNT / 3, "woken by time, at {seen}");
+            }
+        }
+    });
+}

@@ -1,0 +1,149 @@
+//! `aggregate`: pipelines over a collection, and change streams.
+//!
+//! Shape:  `{ aggregate: <coll> | 1, pipeline: [..], cursor: {batchSize}, [explain], [hint], [let], .. }`
+//! Errors: CS-3.2, CS-4.2, CS-6.1 for change streams
+
+use millstream_change::Spec;
+use millstream_db::Source;
+use millstream_query::stage::{Pipeline, Place};
+use millstream_value::{Code, Doc, DocBuf, Namespace, Value};
+
+use super::crud::check_collation;
+use super::{Command, Handler, Operation};
+use crate::arguments::Arguments;
+use crate::context::Context;
+use crate::errors;
+use crate::failure::{Failure, Result};
+use crate::reply::Reply;
+
+pub(super) const AGGREGATE: Command = Command {
+    name: "aggregate",
+    help: "runs a pipeline, or opens a change stream",
+    operation: Operation::Query,
+    handler: Handler::Blocking(aggregate),
+    ..Command::DEFAULT
+};
+
+const FIELDS: &[&str] = &[
+    "aggregate",
+    "allowDiskUse",
+    "bypassDocumentValidation",
+    "collation",
+    "collectionUUID",
+    "cursor",
+    "explain",
+    "hint",
+    "let",
+    "pipeline",
+];
+
+fn aggregate(context: &Context<'_>) -> Result<Reply> {
+    let arguments = context.arguments();
+    arguments.only_or_generic(FIELDS)?;
+    let coll = collection(context)?;
+    let stages = arguments.required("pipeline", arguments.array("pipeline")?)?;
+    let stages: Vec<Value<'_>> = stages.values().collect();
+    let explain = arguments.flag("explain")?.unwrap_or(false);
+    if arguments.document("cursor")?.is_none() && !explain {
+        let message = "The 'cursor' option is required, except for aggregate with the explain argument";
+        return Err(Failure::new(Code::FailedToParse, message));
+    }
+    super::find::check_read_concern(&arguments)?;
+    let first = stages.first().and_then(|s| s.as_doc()).and_then(|s| s.elements().next());
+    if let Some(options) = first.filter(|e| e.key() == "$changeStream") {
+        return watch(context, &arguments, coll, &options.value(), stages.get(1..).unwrap_or_default(), explain);
+    }
+    let Some(coll) = coll else {
+        let message = "{aggregate: 1} is not valid for '<stage>'; a collection is required.";
+        return Err(Failure::new(Code::InvalidNamespace, message));
+    };
+    check_collation(&arguments)?;
+    let namespace = super::find::named(context.database, coll)?;
+    if explain {
+        return super::find::explain_command(context, context.body(), true);
+    }
+    let scope = super::find::scope(context)?;
+    let pipeline = Pipeline::parse(&stages, &scope, Place::Aggregate).map_err(errors::query)?;
+    let hint = arguments.element("hint").map(|e| e.value());
+    let rows = context.server.engine.db().aggregate(&namespace, &pipeline, hint.as_ref()).map_err(errors::failure)?;
+    let mut document = DocBuf::with_capacity(512);
+    super::find::open_cursor(context, Source::documents(rows), namespace.to_string(), &mut document)?;
+    Ok(document.into())
+}
+
+/// The collection, or none for `{aggregate: 1}` (CS-3.1.1).
+fn collection<'a>(context: &Context<'a>) -> Result<Option<&'a str>> {
+    let first = context.body().elements().next();
+    match first.map(|e| (e.as_str(), e.value())) {
+        Some((Some(coll), _)) if coll.starts_with("$cmd") => {
+            let message = format!("Invalid namespace specified '{}.{coll}'", context.database);
+            Err(Failure::new(Code::InvalidNamespace, message))
+        }
+        Some((Some(coll), _)) => Ok(Some(coll)),
+        Some((None, number)) if number.as_integer() == Some(1) => Ok(None),
+        _ => {
+            let message = "Invalid command format: the 'aggregate' field must specify a collection name or 1";
+            Err(Failure::new(Code::FailedToParse, message))
+        }
+    }
+}
+
+fn watch(
+    context: &Context<'_>,
+    arguments: &Arguments<'_>,
+    coll: Option<&str>,
+    options: &Value<'_>,
+    stages: &[Value<'_>],
+    explain: bool,
+) -> Result<Reply> {
+    if arguments.element("collectionUUID").is_some() {
+        return Err(Failure::new(Code::Location(4_928_900), "collectionUUID is not supported on a change stream"));
+    }
+    check_collation(arguments)?;
+    let options = millstream_change::Options::parse(options).map_err(|e| errors::failure(e.into()))?;
+    let level = arguments.document("readConcern")?.and_then(|c| c.str("level"));
+    if level.is_some_and(|level| level != "majority") {
+        let message = format!(
+            "$changeStream cannot run with a readConcern other than 'majority'. Current readConcern: {{ level: \"{}\" }}",
+            level.unwrap_or_default()
+        );
+        return Err(Failure::new(Code::InvalidOptions, message));
+    }
+    if arguments.flag("apiStrict")?.unwrap_or(false) {
+        refuse_unstable(context)?;
+    }
+    let scope =
+        millstream_change::Scope::of(context.database, coll, &options).map_err(|e| errors::failure(e.into()))?;
+    let variables = super::find::scope(context)?;
+    let spec = Spec { scope, options, stages, variables: &variables };
+    let stream = context.server.engine.db().watch(spec).map_err(errors::failure)?;
+    if explain {
+        let mut document = DocBuf::new();
+        document.nest("queryPlanner", |p| {
+            p.push("winningPlan", "change stream");
+        });
+        return Ok(document.into());
+    }
+    let namespace = match coll {
+        Some(coll) => Namespace::new(context.database, coll).to_string(),
+        None => format!("{}.$cmd.aggregate", context.database),
+    };
+    let mut document = DocBuf::with_capacity(512);
+    super::find::open_cursor(context, Source::Changes(Box::new(stream)), namespace, &mut document)?;
+    Ok(document.into())
+}
+
+/// Options that are not in the stable API (CS-4.2.9).
+fn refuse_unstable(context: &Context<'_>) -> Result<()> {
+    let stages = context.arguments().array("pipeline")?.unwrap_or(Doc::empty());
+    let options = stages.elements().next().and_then(|e| e.as_doc()).and_then(|s| s.doc("$changeStream"));
+    for unstable in ["showExpandedEvents", "showRawUpdateDescription", "showSystemEvents"] {
+        if options.is_some_and(|o| o.has(unstable)) {
+            let message = format!(
+                "stage $changeStream is not allowed to have '{unstable}' with 'apiStrict: true' in API Version 1"
+            );
+            return Err(Failure::new(Code::APIStrictError, message));
+        }
+    }
+    Ok(())
+}

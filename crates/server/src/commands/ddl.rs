@@ -1,0 +1,335 @@
+//! What exists: collections, databases, indexes, and their options.
+//!
+//! Shape:  `{ create: <coll>, .. }`, `{ drop: <coll> }`, `{ dropDatabase: 1 }`, `{ renameCollection: <ns>, to: <ns> }`,
+//!         `{ collMod: <coll>, .. }`, `{ createIndexes: <coll>, indexes: [..] }`, `{ dropIndexes: <coll>, index }`
+
+use bytes::Bytes;
+use millstream_db::{Source, check_collection_name, parse_images};
+use millstream_value::{Code, DocBuf, Namespace, Value, kind};
+
+use super::{Command, Database, Fields, Handler};
+use crate::context::Context;
+use crate::errors;
+use crate::failure::{Failure, Result};
+use crate::reply::Reply;
+use crate::write_concern;
+
+pub(super) const COLL_MOD: Command = Command {
+    name: "collMod",
+    help: "changes a collection's options",
+    fields: Fields::Only(&["changeStreamPreAndPostImages"]),
+    handler: Handler::Blocking(coll_mod),
+    ..Command::DEFAULT
+};
+
+pub(super) const CREATE: Command = Command {
+    name: "create",
+    help: "makes a collection",
+    fields: Fields::Only(&[
+        "autoIndexId",
+        "capped",
+        "changeStreamPreAndPostImages",
+        "clusteredIndex",
+        "collation",
+        "encryptedFields",
+        "expireAfterSeconds",
+        "flags",
+        "idIndex",
+        "indexOptionDefaults",
+        "max",
+        "pipeline",
+        "size",
+        "storageEngine",
+        "temp",
+        "timeseries",
+        "validationAction",
+        "validationLevel",
+        "validator",
+        "viewOn",
+    ]),
+    handler: Handler::Blocking(create),
+    ..Command::DEFAULT
+};
+
+pub(super) const CREATE_INDEXES: Command = Command {
+    name: "createIndexes",
+    help: "builds indexes",
+    fields: Fields::Only(&["commitQuorum", "ignoreUnknownIndexOptions", "indexes"]),
+    handler: Handler::Blocking(create_indexes),
+    ..Command::DEFAULT
+};
+
+pub(super) const DROP: Command = Command {
+    name: "drop",
+    help: "removes a collection",
+    fields: Fields::Only(&[]),
+    handler: Handler::Blocking(drop_collection),
+    ..Command::DEFAULT
+};
+
+pub(super) const DROP_DATABASE: Command = Command {
+    name: "dropDatabase",
+    help: "removes a database",
+    fields: Fields::Only(&[]),
+    handler: Handler::Blocking(drop_database),
+    ..Command::DEFAULT
+};
+
+pub(super) const DROP_INDEXES: Command = Command {
+    name: "dropIndexes",
+    aliases: &["deleteIndexes"],
+    help: "removes indexes",
+    fields: Fields::Only(&["index"]),
+    handler: Handler::Blocking(drop_indexes),
+    ..Command::DEFAULT
+};
+
+pub(super) const LIST_COLLECTIONS: Command = Command {
+    name: "listCollections",
+    help: "lists the collections of a database",
+    fields: Fields::Only(&["authorizedCollections", "cursor", "filter", "nameOnly"]),
+    handler: Handler::Blocking(list_collections),
+    ..Command::DEFAULT
+};
+
+pub(super) const LIST_DATABASES: Command = Command {
+    name: "listDatabases",
+    help: "lists the databases",
+    database: Database::Admin,
+    fields: Fields::Only(&["authorizedDatabases", "filter", "nameOnly"]),
+    handler: Handler::Blocking(list_databases),
+    ..Command::DEFAULT
+};
+
+pub(super) const LIST_INDEXES: Command = Command {
+    name: "listIndexes",
+    help: "lists the indexes of a collection",
+    fields: Fields::Only(&["cursor", "includeBuildUUIDs"]),
+    handler: Handler::Blocking(list_indexes),
+    ..Command::DEFAULT
+};
+
+pub(super) const RENAME_COLLECTION: Command = Command {
+    name: "renameCollection",
+    help: "gives a collection another name",
+    database: Database::Admin,
+    fields: Fields::Only(&["dropTarget", "stayTemp", "to"]),
+    handler: Handler::Blocking(rename),
+    ..Command::DEFAULT
+};
+
+/// The collection, fit to be made or removed.
+fn target(context: &Context<'_>) -> Result<Namespace> {
+    let namespace = super::find::namespace(context)?;
+    check_collection_name(&namespace).map_err(errors::failure)?;
+    Ok(namespace)
+}
+
+fn done(context: &Context<'_>, mut document: DocBuf) -> Result<Reply> {
+    document.push_some("writeConcernError", write_concern::check(context)?);
+    Ok(document.into())
+}
+
+fn create(context: &Context<'_>) -> Result<Reply> {
+    let arguments = context.arguments();
+    let namespace = target(context)?;
+    for refused in
+        ["capped", "clusteredIndex", "encryptedFields", "expireAfterSeconds", "timeseries", "validator", "viewOn"]
+    {
+        if arguments.element(refused).is_some_and(|e| e.value().is_truthy()) {
+            if refused == "capped" && arguments.element("size").is_none() {
+                return Err(Failure::new(Code::InvalidOptions, "the 'size' field is required when 'capped' is true"));
+            }
+            return Err(Failure::new(
+                Code::NotImplemented,
+                format!("the collection option '{refused}' is not supported"),
+            ));
+        }
+    }
+    super::crud::check_collation(&arguments)?;
+    if arguments.element("size").is_some() || arguments.element("max").is_some() {
+        let message = "the 'capped' field needs to be true when either the 'size' or 'max' fields are present";
+        return Err(Failure::new(Code::InvalidOptions, message));
+    }
+    let mut options = DocBuf::new();
+    if let Some(images) = arguments.element("changeStreamPreAndPostImages") {
+        let enabled = parse_images("create", &images.value()).map_err(errors::failure)?;
+        if enabled && namespace.is_internal() {
+            let message = format!("changeStreamPreAndPostImages is not allowed on the '{}' database", namespace.db);
+            return Err(Failure::new(Code::InvalidOptions, message));
+        }
+        if enabled {
+            options.nest("changeStreamPreAndPostImages", |o| {
+                o.push("enabled", true);
+            });
+        }
+    }
+    context.server.engine.db().create(&namespace, options).map_err(errors::failure)?;
+    done(context, DocBuf::new())
+}
+
+fn coll_mod(context: &Context<'_>) -> Result<Reply> {
+    let namespace = target(context)?;
+    let db = context.server.engine.db();
+    if db.collection_uuid(&namespace).is_none() {
+        return Err(errors::failure(millstream_db::Error::NoCollection(namespace)));
+    }
+    if let Some(images) = context.arguments().element("changeStreamPreAndPostImages") {
+        let enabled = parse_images("collMod", &images.value()).map_err(errors::failure)?;
+        db.set_images(&namespace, enabled).map_err(errors::failure)?;
+    }
+    done(context, DocBuf::new())
+}
+
+fn drop_collection(context: &Context<'_>) -> Result<Reply> {
+    let namespace = super::find::named(context.database, &super::find::namespace(context)?.coll)?;
+    let mut document = DocBuf::new();
+    if let Some(indexes) = context.server.engine.db().drop_collection(&namespace).map_err(errors::failure)? {
+        document.push("nIndexesWas", i32::try_from(indexes).unwrap_or(i32::MAX)).push("ns", namespace.to_string());
+    }
+    done(context, document)
+}
+
+fn drop_database(context: &Context<'_>) -> Result<Reply> {
+    if matches!(context.database, "admin" | "config" | "local") {
+        let message = format!("Cannot drop '{}' database while replication is active", context.database);
+        return Err(Failure::new(Code::IllegalOperation, message));
+    }
+    let mut document = DocBuf::new();
+    if context.server.engine.db().drop_database(context.database).map_err(errors::failure)? {
+        document.push("dropped", context.database);
+    }
+    done(context, document)
+}
+
+fn rename(context: &Context<'_>) -> Result<Reply> {
+    let arguments = context.arguments();
+    let from = arguments.required("renameCollection", arguments.str("renameCollection")?)?;
+    let to = arguments.required("to", arguments.str("to")?)?;
+    let (from, to) = (Namespace::parse(from), Namespace::parse(to));
+    if from.coll.is_empty() || to.coll.is_empty() {
+        let bad = if from.coll.is_empty() { from } else { to };
+        return Err(Failure::new(Code::InvalidNamespace, format!("Invalid namespace specified '{bad}'")));
+    }
+    let replace = match arguments.element("dropTarget") {
+        // Between servers the field is the UUID of what to drop.
+        Some(e) => e.kind() == kind::BINARY || e.value().is_truthy(),
+        None => false,
+    };
+    context.server.engine.db().rename(&from, &to, replace).map_err(errors::failure)?;
+    done(context, DocBuf::new())
+}
+
+fn create_indexes(context: &Context<'_>) -> Result<Reply> {
+    let arguments = context.arguments();
+    let namespace = target(context)?;
+    let specs = arguments.required("indexes", arguments.array("indexes")?)?;
+    let mut indexes = Vec::new();
+    for (position, element) in specs.elements().enumerate() {
+        let spec = element.as_doc().ok_or_else(|| {
+            crate::arguments::wrong_type(&format!("createIndexes.indexes.{position}"), element.kind(), "object")
+        })?;
+        indexes.push(spec.to_buf());
+    }
+    if indexes.is_empty() {
+        return Err(Failure::new(Code::BadValue, "Must specify at least one index to create"));
+    }
+    let created = context.server.engine.db().create_indexes(&namespace, &indexes).map_err(errors::failure)?;
+    let count = |n: usize| i32::try_from(n).unwrap_or(i32::MAX);
+    let mut document = DocBuf::new();
+    document.push("numIndexesBefore", count(created.before)).push("numIndexesAfter", count(created.after));
+    document.push("createdCollectionAutomatically", created.created_collection);
+    if created.before == created.after {
+        document.push("note", "all indexes already exist");
+    } else {
+        document.push("commitQuorum", "votingMembers");
+    }
+    done(context, document)
+}
+
+fn drop_indexes(context: &Context<'_>) -> Result<Reply> {
+    let arguments = context.arguments();
+    let namespace = target(context)?;
+    let which = arguments.required("index", arguments.element("index"))?.value().into_owned();
+    let before = context.server.engine.db().drop_indexes(&namespace, which).map_err(errors::failure)?;
+    let mut document = DocBuf::new();
+    document.push("nIndexesWas", i32::try_from(before).unwrap_or(i32::MAX));
+    done(context, document)
+}
+
+fn list_collections(context: &Context<'_>) -> Result<Reply> {
+    let arguments = context.arguments();
+    let name_only = arguments.flag("nameOnly")?.unwrap_or(false);
+    let mut rows = Vec::new();
+    for info in context.server.engine.db().collections(context.database) {
+        let mut row = DocBuf::new();
+        row.push("name", &info.namespace.coll).push("type", "collection");
+        if !name_only {
+            row.push("options", &info.options);
+            row.nest("info", |i| {
+                i.push("readOnly", false);
+                if let Some(uuid) = info.uuid {
+                    i.push("uuid", Value::Binary(4, uuid.to_vec().into()));
+                }
+            });
+            row.push_some("idIndex", info.id_index.clone());
+        }
+        rows.push(row);
+    }
+    let rows = filtered(context, rows)?;
+    let mut document = DocBuf::new();
+    let source = Source::documents(Box::new(rows.into_iter().map(Ok)));
+    let namespace = format!("{}.$cmd.listCollections", context.database);
+    super::find::open_cursor(context, source, namespace, &mut document)?;
+    Ok(document.into())
+}
+
+fn list_databases(context: &Context<'_>) -> Result<Reply> {
+    let name_only = context.arguments().flag("nameOnly")?.unwrap_or(false);
+    let mut total = 0_i64;
+    let mut rows = Vec::new();
+    for info in context.server.engine.db().databases() {
+        let bytes = i64::try_from(info.bytes.unwrap_or(0)).unwrap_or(i64::MAX);
+        total = total.saturating_add(bytes);
+        let mut row = DocBuf::new();
+        row.push("name", &info.name);
+        if !name_only {
+            row.push("sizeOnDisk", bytes).push("empty", false);
+        }
+        rows.push(row);
+    }
+    let rows = filtered(context, rows)?;
+    let mut document = DocBuf::new();
+    document.array("databases", |list| {
+        for row in &rows {
+            list.push_document(row);
+        }
+    });
+    if !name_only {
+        document.push("totalSize", total).push("totalSizeMb", total / (1024 * 1024));
+    }
+    Ok(document.into())
+}
+
+/// The rows that pass the command's `filter`.
+fn filtered(context: &Context<'_>, rows: Vec<DocBuf>) -> Result<Vec<Bytes>> {
+    let scope = super::find::scope(context)?;
+    let filter = context.arguments().document("filter")?.unwrap_or(millstream_value::Doc::empty());
+    let filter = millstream_query::predicate::Predicate::parse(filter, &scope).map_err(errors::query)?;
+    let mut out = Vec::new();
+    for row in rows {
+        if filter.matches(row.as_doc()).map_err(errors::query)? {
+            out.push(Bytes::from(row.into_bytes()));
+        }
+    }
+    Ok(out)
+}
+
+fn list_indexes(context: &Context<'_>) -> Result<Reply> {
+    let namespace = super::find::namespace(context)?;
+    let indexes = context.server.engine.db().list_indexes(&namespace).map_err(errors::failure)?;
+    let rows = indexes.into_iter().map(|spec| Ok(Bytes::from(spec.into_bytes())));
+    let mut document = DocBuf::new();
+    super::find::open_cursor(context, Source::documents(Box::new(rows)), namespace.to_string(), &mut document)?;
+    Ok(document.into())
+}
