@@ -137,15 +137,20 @@ impl Entry {
         Some(Change { entry: &self.0, operation })
     }
 
-    /// The entry before this one, if this is the last of a large transaction.
+    /// The entry before this one in a large transaction.
     pub(crate) fn previous(&self) -> Option<ClusterTime> {
         self.0.previous
+    }
+
+    /// Whether it commits a large transaction, whose first operations are in entries before it (CS-2.8.4).
+    pub(crate) fn ends_chain(&self) -> bool {
+        self.0.previous.is_some() && self.0.state == State::Whole
     }
 
     /// What it takes of the tail's memory: the entry, and the events that will be made from it.
     pub(crate) fn weight(&self) -> usize {
         const FIXED_BYTES: usize = 512;
-        FIXED_BYTES + self.0.bytes.len() * 2 + self.0.operations.as_slice().len() * size_of::<Operation>()
+        FIXED_BYTES + self.0.bytes.len() * 2 + size_of_val(self.0.operations.as_slice())
     }
 }
 

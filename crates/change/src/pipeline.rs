@@ -36,10 +36,10 @@ impl Stages {
     /// # Errors
     /// `NotFirst`, stages that may not follow (20), and whatever is wrong inside of a stage.
     pub(crate) fn parse(stages: &[Value<'_>], options: &Options, variables: &Variables) -> Result<Self> {
-        let pipeline = Pipeline::parse(stages, variables, Place::ChangeStream)?;
-        if pipeline.change_stream().is_some() {
+        if stages.iter().filter_map(Value::as_doc).any(|stage| stage.has("$changeStream")) {
             return Err(Error::NotFirst);
         }
+        let pipeline = Pipeline::parse(stages, variables, Place::ChangeStream)?;
         let split = pipeline.splits_large_events();
         let Some(leading) = pipeline.leading_match().cloned() else {
             let (leading, early, required) = (None, None, Vec::new());

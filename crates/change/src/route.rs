@@ -56,7 +56,7 @@ impl Router {
             return;
         }
         let changes = match entry.changes() {
-            Ok(changes) if entry.previous().is_none() => changes,
+            Ok(changes) if !entry.ends_chain() => changes,
             // What cannot be read, and transactions whose first part is elsewhere, may concern anyone.
             _ => return self.reach_everyone(&mut reach),
         };

@@ -30,9 +30,12 @@ pub(crate) struct World {
     pub(crate) documents: Arc<Documents>,
 }
 
-/// The present documents by namespace and `{_id}`.
+/// The present documents.
 #[derive(Default)]
-pub(crate) struct Documents(pub(crate) Mutex<HashMap<(String, Vec<u8>), Vec<u8>>>);
+pub(crate) struct Documents(pub(crate) Mutex<HashMap<Place, Vec<u8>>>);
+
+/// Namespace and `{_id}`.
+type Place = (String, Vec<u8>);
 
 impl Lookup for Documents {
     fn find(&self, db: &str, coll: &str, _: Option<[u8; 16]>, key: Doc<'_>) -> Result<Option<Vec<u8>>> {
@@ -200,9 +203,16 @@ impl World {
     }
 }
 
-/// A stream's next reply with everything in it, as trees.
+/// Everything that a stream has now, as trees.
 pub(crate) fn next(stream: &mut ChangeStream) -> Vec<bson::Document> {
-    trees(&stream.next_batch(ALL).unwrap())
+    let mut events = Vec::new();
+    loop {
+        let batch = stream.next_batch(ALL).unwrap();
+        events.extend(trees(&batch));
+        if batch.at_end {
+            return events;
+        }
+    }
 }
 
 pub(crate) fn trees(batch: &Batch) -> Vec<bson::Document> {

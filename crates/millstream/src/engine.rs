@@ -74,7 +74,8 @@ pub(crate) async fn start_engine(options: EngineOptions) -> anyhow::Result<Engin
     };
     let settings = millstream_db::Options { storage, ..millstream_db::Options::default() };
     let clock = Arc::new(SystemClock);
-    let db = tokio::task::spawn_blocking(move || Db::open(location, clock, settings)).await??;
+    let db =
+        tokio::task::spawn_blocking(move || Db::open(location, clock, settings).map_err(anyhow::Error::from)).await??;
     let listening = Listening::on(port, options, Arc::new(millstream_server::Engine::new(db.clone())));
     let address = listening.address();
     let shutdown = listening.shutdown();
@@ -86,7 +87,7 @@ pub(crate) async fn start_engine(options: EngineOptions) -> anyhow::Result<Engin
             shutdown.start();
         };
         let ((), ()) = tokio::join!(listening.run(), asked);
-        tokio::task::spawn_blocking(move || db.close()).await??;
+        tokio::task::spawn_blocking(move || db.close().map_err(anyhow::Error::from)).await??;
         Ok(())
     });
     Ok(Engine { address, stop, task })

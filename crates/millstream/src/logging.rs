@@ -17,7 +17,7 @@ pub(crate) enum LogFormat {
 /// Sets logging up for the engine. `filter` is a level, or a filter such as
 /// `info,millstream_storage=debug`.
 pub(crate) fn for_engine(format: LogFormat, filter: &str) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(filter)
+    let filter = EnvFilter::try_new(with_quiet_parts(filter))
         .map_err(|error| exit::misuse(format!("log-level `{filter}` is no level and no filter: {error}")))?;
     start(format, filter);
     Ok(())
@@ -33,6 +33,13 @@ pub(crate) fn for_clients() {
     start(LogFormat::Pretty, filter);
 }
 
+/// At a bare `info` the storage library would tell of every file that it opens. Who asks for more
+/// or names parts gets what was asked for.
+fn with_quiet_parts(filter: &str) -> String {
+    let quiet = if filter.trim().eq_ignore_ascii_case("info") { ",fjall=warn,lsm_tree=warn" } else { "" };
+    format!("{filter}{quiet}")
+}
+
 fn start(format: LogFormat, filter: EnvFilter) {
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let colour = crate::terminal::colour_on_stderr();
@@ -41,4 +48,17 @@ fn start(format: LogFormat, filter: EnvFilter) {
         LogFormat::Pretty => builder.with_ansi(colour).try_init(),
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
     };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_bare_info_is_made_quieter() {
+        assert_eq!(with_quiet_parts("info"), "info,fjall=warn,lsm_tree=warn");
+        for filter in ["warn", "debug", "info,fjall=debug"] {
+            assert_eq!(with_quiet_parts(filter), filter);
+        }
+    }
 }

@@ -165,41 +165,10 @@ fn with_source(error: &millstream_wire::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
-    use millstream_value::ClusterTime;
     use tokio::net::TcpListener;
 
     use super::*;
-    use crate::{Engine, LogTimes, Options, SessionId};
-
-    struct NoEngine;
-
-    impl Engine for NoEngine {
-        fn committed(&self) -> ClusterTime {
-            ClusterTime::ZERO
-        }
-        fn log_times(&self) -> LogTimes {
-            LogTimes {
-                committed: ClusterTime::ZERO,
-                committed_wall_ms: 0,
-                opened: ClusterTime::ZERO,
-                opened_wall_ms: 0,
-            }
-        }
-        fn term(&self) -> i64 {
-            1
-        }
-        fn set_id(&self) -> [u8; 12] {
-            [0; 12]
-        }
-        fn folder(&self) -> Option<&Path> {
-            None
-        }
-        fn session_used(&self, _: SessionId) {}
-        fn end_sessions(&self, _: &[SessionId]) {}
-        fn kill_sessions(&self, _: &[SessionId]) {}
-    }
+    use crate::{Engine, Options};
 
     /// An idle connection is its task and nothing else: buffers come and go with messages.
     #[tokio::test]
@@ -207,7 +176,9 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (socket, peer) = listener.accept().await.unwrap();
-        let server = Arc::new(Server::new(Options::default(), Arc::new(NoEngine)));
+        let (place, clock) = (millstream_storage::Location::Memory, Arc::new(millstream_storage::SystemClock));
+        let db = millstream_db::Db::open(place, clock, millstream_db::Options::default()).unwrap();
+        let server = Arc::new(Server::new(Options::default(), Arc::new(Engine::new(db))));
         let serving = serve(server, socket, Connection::new(1, peer, peer.to_string()));
         let bytes = size_of_val(&serving);
         assert!(bytes < 4_096, "{bytes} bytes");

@@ -63,7 +63,7 @@ async fn hello_describes_a_primary() {
     assert!(hello.get_bool("isWritablePrimary").unwrap());
     assert_eq!(hello.get_i32("maxWireVersion").unwrap(), 25);
     assert_eq!(hello.get_i32("maxMessageSizeBytes").unwrap(), 48_000_000);
-    assert_eq!(hello.get_object_id("electionId").unwrap().to_hex(), "7fffffff0000000000000003");
+    assert_eq!(hello.get_object_id("electionId").unwrap().to_hex(), "7fffffff0000000000000001");
     let last_write = hello.get_document("lastWrite").unwrap();
     assert_eq!(keys(last_write), ["opTime", "lastWriteDate", "majorityOpTime", "majorityWriteDate"]);
     let cluster_time = hello.get_document("$clusterTime").unwrap();
@@ -290,7 +290,7 @@ fn uuid(byte: u8) -> bson::Binary {
 
 /// CS-8.5.1.
 #[tokio::test(flavor = "multi_thread")]
-async fn sessions_reach_the_engine() {
+async fn session_commands_check_their_arguments() {
     let server = Running::start().await;
     let mut client = server.connect().await;
     let started = client.run(doc! { "startSession": 1, "$db": "admin" }).await;
@@ -309,8 +309,32 @@ async fn sessions_reach_the_engine() {
     let reply = client.run(doc! { "ping": 1, "lsid": { "id": 3 }, "$db": "admin" }).await;
     is_error(&reply, 14, "TypeMismatch");
     is_ok(&client.run(doc! { "killAllSessions": [], "$db": "admin" }).await);
-    let seen = server.engine.seen.lock().unwrap().clone();
-    assert_eq!(&seen[1..], ["used 1", "used 2", "ended 1", "ended 2", "killed 1", "killed 2", "used 3", "killed all"]);
+}
+
+/// CS-8.4.3.
+#[tokio::test(flavor = "multi_thread")]
+async fn cursors_end_with_their_sessions() {
+    let server = Running::start().await;
+    let mut client = server.connect().await;
+    for (ending, ends) in [
+        (doc! { "endSessions": [{ "id": uuid(1) }] }, true),
+        (doc! { "killSessions": [{ "id": uuid(1) }] }, true),
+        (doc! { "killSessions": [] }, true),
+        (doc! { "killAllSessions": [] }, true),
+        (doc! { "endSessions": [{ "id": uuid(2) }] }, false),
+        (doc! { "refreshSessions": [{ "id": uuid(1) }] }, false),
+    ] {
+        let lsid = doc! { "id": uuid(1) };
+        let pipeline = vec![doc! { "$changeStream": {} }];
+        let watch = doc! { "aggregate": "c", "pipeline": pipeline, "cursor": {}, "lsid": &lsid, "$db": "test" };
+        let id = client.run(watch).await.get_document("cursor").unwrap().get_i64("id").unwrap();
+        let mut command = ending.clone();
+        command.insert("$db", "admin");
+        is_ok(&client.run(command).await);
+        let more = doc! { "getMore": id, "collection": "c", "maxTimeMS": 1, "lsid": &lsid, "$db": "test" };
+        let reply = client.run(more).await;
+        if ends { is_error(&reply, 43, "CursorNotFound") } else { is_ok(&reply) }
+    }
 }
 
 /// CS-11.4.
@@ -385,11 +409,13 @@ async fn unacknowledged_requests_get_no_reply() {
     let server = Running::start().await;
     let mut client = server.connect().await;
     let quiet = Flags { more_to_come: true, ..Flags::default() };
-    client.send(doc! { "endSessions": [{ "id": uuid(9) }], "$db": "admin" }, quiet, None).await;
+    let write = doc! { "insert": "c", "documents": [{ "_id": 9 }], "writeConcern": { "w": 0 }, "$db": "test" };
+    client.send(write, quiet, None).await;
     client.send(doc! { "nonsense": 1, "$db": "admin" }, quiet, None).await;
     let asked = client.send(doc! { "ping": 1, "$db": "admin" }, Flags::default(), None).await;
     assert_eq!(client.receive().await.unwrap().response_to, asked);
-    assert_eq!(*server.engine.seen.lock().unwrap(), ["ended 9"]);
+    let counted = client.run(doc! { "count": "c", "$db": "test" }).await;
+    assert_eq!(counted.get_i32("n").unwrap(), 1);
 }
 
 /// CS-13.19.
@@ -458,10 +484,11 @@ async fn a_panic_closes_that_connection_only() {
     let server = Running::start().await;
     let mut bystander = server.connect().await;
     let mut client = server.connect().await;
-    server.engine.panics.store(true, std::sync::atomic::Ordering::Relaxed);
-    client.send(doc! { "serverStatus": 1, "$db": "admin" }, Flags::default(), None).await;
+    server.clock.panics.store(true, std::sync::atomic::Ordering::Relaxed);
+    // Using a session asks for the time.
+    client.send(doc! { "ping": 1, "lsid": { "id": uuid(1) }, "$db": "admin" }, Flags::default(), None).await;
     assert!(client.receive().await.is_none());
-    server.engine.panics.store(false, std::sync::atomic::Ordering::Relaxed);
+    server.clock.panics.store(false, std::sync::atomic::Ordering::Relaxed);
     let status = bystander.run(doc! { "serverStatus": 1, "$db": "admin" }).await;
     assert_eq!(status.get_document("connections").unwrap().get_i32("current").unwrap(), 1);
 }

@@ -205,7 +205,13 @@ static KNOWN: &[Known] = &[
     },
 ];
 
+/// A code that stands for all malformed tokens.
+const MALFORMED_TOKEN: i32 = 40647;
+
 fn by_code(code: i32, facts: &Facts) -> Option<(ProblemKind, String)> {
+    // The bytes of a token are read by a part of the server with some forty codes of its own.
+    let malformed = facts.message.contains("KeyString");
+    let code = if malformed { MALFORMED_TOKEN } else { code };
     let known = KNOWN.iter().find(|known| known.codes.contains(&code))?;
     Some((known.kind, (known.say)(facts)))
 }
@@ -362,6 +368,16 @@ mod tests {
         assert_eq!(say(280).0, ProblemKind::TokenNotFound);
         assert_eq!(say(40324).0, ProblemKind::BadPipeline);
         assert_eq!(say(20).0, ProblemKind::BadPipeline);
+    }
+
+    #[test]
+    fn malformed_tokens_are_known_by_their_message() {
+        let facts = Facts {
+            servers: String::new(),
+            subject: String::new(),
+            message: "KeyString format error: the key ends too early".into(),
+        };
+        assert_eq!(by_code(50810, &facts).unwrap().0, ProblemKind::BadToken);
     }
 
     #[test]

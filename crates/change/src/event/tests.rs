@@ -31,11 +31,11 @@ fn classic_events_have_their_fields_in_order() {
     };
     let crud = "_id operationType clusterTime wallTime";
     let inserted = check(insert("shop.orders", lamp()), &format!("{crud} fullDocument ns documentKey"));
-    assert_eq!(inserted.get_str("operationType"), Ok("insert"));
-    assert_eq!(inserted.get_document("fullDocument"), Ok(&lamp()));
-    assert_eq!(inserted.get_document("ns"), Ok(&doc! {"db": "shop", "coll": "orders"}));
-    assert_eq!(inserted.get_document("documentKey"), Ok(&doc! {"_id": 7}));
-    assert_eq!(inserted.get_timestamp("clusterTime"), Ok(bson::Timestamp { time: 1_755_427_520, increment: 1 }));
+    assert_eq!(inserted.get_str("operationType").ok(), Some("insert"));
+    assert_eq!(inserted.get_document("fullDocument").ok(), Some(&lamp()));
+    assert_eq!(inserted.get_document("ns").ok(), Some(&doc! {"db": "shop", "coll": "orders"}));
+    assert_eq!(inserted.get_document("documentKey").ok(), Some(&doc! {"_id": 7}));
+    assert_eq!(inserted.get_timestamp("clusterTime").ok(), Some(bson::Timestamp { time: 1_755_427_520, increment: 1 }));
     assert_eq!(inserted.get_datetime("wallTime").unwrap().timestamp_millis(), 1_755_427_520_412);
     check(replace("shop.orders", lamp()), &format!("{crud} fullDocument ns documentKey"));
     check(delete("shop.orders", 7), &format!("{crud} ns documentKey"));
@@ -44,13 +44,13 @@ fn classic_events_have_their_fields_in_order() {
     let expected = doc! {
         "updatedFields": {"qty": 3, "ship.city": "Oslo", "tags.1": "new"}, "removedFields": ["note"], "truncatedArrays": [],
     };
-    assert_eq!(updated.get_document("updateDescription"), Ok(&expected));
+    assert_eq!(updated.get_document("updateDescription").ok(), Some(&expected));
     check(command("shop", doc! {"drop": "orders"}, None), &format!("{crud} ns"));
     let rename = doc! {"renameCollection": "shop.orders", "to": "shop.sold", "stayTemp": false};
     let renamed = check(command("shop", rename, None), &format!("to {crud} ns"));
-    assert_eq!(renamed.get_document("to"), Ok(&doc! {"db": "shop", "coll": "sold"}));
+    assert_eq!(renamed.get_document("to").ok(), Some(&doc! {"db": "shop", "coll": "sold"}));
     let dropped = check(command("shop", doc! {"dropDatabase": 1}, None), &format!("{crud} ns"));
-    assert_eq!(dropped.get_document("ns"), Ok(&doc! {"db": "shop"}));
+    assert_eq!(dropped.get_document("ns").ok(), Some(&doc! {"db": "shop"}));
 }
 
 /// CS-1.5 and CS-1.6.
@@ -65,19 +65,19 @@ fn expanded_events_say_more() {
     let diff = doc! {"sa": {"u": {"0": 2}}};
     let updated = check(update("shop.orders", 7, diff), &format!("{crud} ns documentKey updateDescription"));
     let description = updated.get_document("updateDescription").unwrap();
-    assert_eq!(description.get_document("disambiguatedPaths"), Ok(&doc! {"a.0": ["a", "0"]}));
+    assert_eq!(description.get_document("disambiguatedPaths").ok(), Some(&doc! {"a.0": ["a", "0"]}));
 
     let uuid = bson::Binary { subtype: bson::spec::BinarySubtype::Uuid, bytes: vec![9; 16] };
     let rename = doc! {"renameCollection": "shop.orders", "to": "shop.sold", "dropTarget": &uuid};
     let renamed = check(command("shop", rename, None), &format!("to {crud} ns operationDescription"));
     let expected = doc! {"to": {"db": "shop", "coll": "sold"}, "dropTarget": &uuid};
-    assert_eq!(renamed.get_document("operationDescription"), Ok(&expected));
+    assert_eq!(renamed.get_document("operationDescription").ok(), Some(&expected));
 
     let id_index = doc! {"v": 2, "key": {"_id": 1}, "name": "_id_"};
     let create = doc! {"create": "orders", "capped": true, "idIndex": &id_index};
     let created = check(command("shop", create, None), &format!("{crud} ns operationDescription nsType"));
-    assert_eq!(created.get_document("operationDescription"), Ok(&doc! {"capped": true, "idIndex": &id_index}));
-    assert_eq!(created.get_str("nsType"), Ok("collection"));
+    assert_eq!(created.get_document("operationDescription").ok(), Some(&doc! {"capped": true, "idIndex": &id_index}));
+    assert_eq!(created.get_str("nsType").ok(), Some("collection"));
 
     let sku = doc! {"v": 2, "key": {"sku": 1}, "name": "sku_1"};
     let one = doc! {"createIndexes": "orders", "v": 2, "key": {"sku": 1}, "name": "sku_1"};
@@ -85,7 +85,7 @@ fn expanded_events_say_more() {
     let dropped = command("shop", doc! {"dropIndexes": "orders", "index": "sku_1"}, Some(sku.clone()));
     for bytes in [command("shop", one, None), command("shop", built, None), dropped] {
         let event = check(bytes, &format!("{crud} ns operationDescription"));
-        assert_eq!(event.get_document("operationDescription"), Ok(&doc! {"indexes": [&sku]}));
+        assert_eq!(event.get_document("operationDescription").ok(), Some(&doc! {"indexes": [&sku]}));
     }
     let arguments = doc! {"index": {"name": "sku_1", "hidden": true}};
     let mut modify = doc! {"collMod": "orders"};
@@ -93,9 +93,9 @@ fn expanded_events_say_more() {
     let before = doc! {"collectionOptions_old": {"uuid": &uuid}, "indexOptions_old": {"hidden": false}};
     let event =
         check(command("shop", modify, Some(before)), &format!("{crud} ns operationDescription stateBeforeChange"));
-    assert_eq!(event.get_document("operationDescription"), Ok(&arguments));
+    assert_eq!(event.get_document("operationDescription").ok(), Some(&arguments));
     let expected = doc! {"collectionOptions": {"uuid": &uuid}, "indexOptions": {"hidden": false}};
-    assert_eq!(event.get_document("stateBeforeChange"), Ok(&expected));
+    assert_eq!(event.get_document("stateBeforeChange").ok(), Some(&expected));
 }
 
 /// CS-1.3.2 and CS-5.2.1.
@@ -107,10 +107,8 @@ fn an_invalidation_has_four_fields() {
     let event = draft.invalidation();
     assert_eq!(names(&event), "_id operationType clusterTime wallTime");
     let cause = tree(&draft.assemble(Shape::default(), Images::default()));
-    assert!(
-        tree(&event).get_document("_id").unwrap().get_str("_data")
-            > cause.get_document("_id").unwrap().get_str("_data")
-    );
+    let data = |event: &bson::Document| token(event).get_str("_data").unwrap().to_owned();
+    assert!(data(&tree(&event)) > data(&cause));
 }
 
 /// CS-2.1.2 and CS-3.4.9.

@@ -16,12 +16,15 @@ const CANDIDATES_MAX: usize = 256;
 pub(super) struct ValueIndex {
     field: Field,
     path: Path,
-    by_key: HashMap<Box<[u8]>, Vec<(u64, Arc<Subscription>, Forms)>>,
+    by_key: HashMap<Box<[u8]>, Vec<Row>>,
     /// Watchers whose updates have a `fullDocument` that is not in the entry.
     looking_up: Watchers,
     /// All of them.
     all: Watchers,
 }
+
+/// A watcher of a value: its number, itself, and what it wants.
+type Row = (u64, Arc<Subscription>, Forms);
 
 /// Which operations a watcher wants.
 #[derive(Clone, Copy, Default)]

@@ -124,7 +124,7 @@ impl Source {
                         return Ok(None);
                     };
                     self.budget = self.budget.saturating_sub(entry.bytes().len());
-                    let entry = if entry.previous().is_some() { self.whole_transaction(entry)? } else { entry };
+                    let entry = if entry.ends_chain() { self.whole_transaction(entry)? } else { entry };
                     let count = entry.changes()?.len();
                     self.current = Some(Current { entry, at: 0, count });
                 }

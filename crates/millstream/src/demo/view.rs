@@ -55,13 +55,14 @@ impl View {
         let (wide, half) = (self.width >= TWO_COLUMNS, self.half());
         let room = if wide { half } else { self.width.saturating_sub(2) };
         let taken = operation.chars().count() + latency.chars().count() + 4;
-        let text = cut(&plain(&format!("{} {}", seen.namespace, seen.text)), room.saturating_sub(taken));
+        let left = room.saturating_sub(taken);
+        let text = cut(&plain(&format!("{} {}", seen.namespace, seen.text)), left);
         let faint = paint(&latency, Colour::Faint, self.colour);
         let write = cut(&plain(write), if wide { half } else { self.width });
         if wide {
-            format!("{write:half$} │ {painted}  {text}  {faint}\n")
+            format!("{write:half$} │ {painted}  {text:left$}  {faint}\n")
         } else {
-            format!("{write}\n  {painted}  {text}  {faint}\n")
+            format!("{write}\n  {painted}  {text:left$}  {faint}\n")
         }
     }
 
@@ -93,7 +94,10 @@ mod tests {
         let text = View::new(Some(101), false).pair("models.insertOne(…)", &seen());
         let (left, right) = text.split_once(" │ ").unwrap();
         assert_eq!(left.chars().count(), 49);
-        assert_eq!(right, "insert  demo.models {\"_id\":\"churn-v1…  0.34 ms\n");
+        assert_eq!(right, "insert  demo.models {\"_id\":\"churn-v1\"}    0.34 ms\n");
+        let long = Seen { text: "x".repeat(500), ..seen() };
+        let text = View::new(Some(101), false).pair(&"y".repeat(500), &long);
+        assert!(text.trim_end().chars().count() <= 101, "{text}");
     }
 
     #[test]

@@ -30,12 +30,20 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<exit::Code> {
     };
     let result = session.read(&arguments, &mut signals).await;
     let saved = session.place.close().await;
-    if !arguments.quiet {
+    let gone = matches!(result, Ok(End::ReaderGone));
+    if !arguments.quiet && !gone {
         eprintln!("{}", session.summary.show(session.began.elapsed()));
     }
     result?;
     saved?;
     Ok(exit::Code::Done)
+}
+
+/// Why reading ended.
+enum End {
+    Done,
+    /// Nobody reads standard output any more; there is nobody to tell the summary either.
+    ReaderGone,
 }
 
 struct Session {
@@ -85,9 +93,9 @@ impl Session {
         })
     }
 
-    async fn read(&mut self, arguments: &Arguments, signals: &mut Signals) -> anyhow::Result<()> {
+    async fn read(&mut self, arguments: &Arguments, signals: &mut Signals) -> anyhow::Result<End> {
         if self.heading()? == Reader::Gone {
-            return Ok(());
+            return Ok(End::ReaderGone);
         }
         loop {
             let step = tokio::select! {
@@ -97,10 +105,10 @@ impl Session {
             match step {
                 Step::Event(event) => {
                     if self.show(&event).await? == Reader::Gone {
-                        return Ok(());
+                        return Ok(End::ReaderGone);
                     }
                     if arguments.limit.is_some_and(|limit| self.summary.total() >= limit) {
-                        return Ok(());
+                        return Ok(End::Done);
                     }
                 }
                 Step::Idle => self.place.saw_idle(self.watcher.token()).await?,
@@ -112,7 +120,7 @@ impl Session {
                                 "the stream has ended, because what it watched was dropped or renamed (--follow goes on behind that)"
                             );
                         }
-                        return Ok(());
+                        return Ok(End::Done);
                     }
                     tokio::time::sleep(FOLLOW_PAUSE).await;
                     self.watcher.start_again().await?;

@@ -149,6 +149,9 @@ fn range<'v>(args: &mut Args<'_, 'v>) -> Result<Option<Value<'v>>> {
     if step == 0 {
         return args.fail(34449, "requires a non-zero step value");
     }
+    // An element takes at least its type, a digit, a terminator and four bytes.
+    let count = usize::try_from(((end - start) / step).max(0)).unwrap_or(usize::MAX);
+    limit::size(count.saturating_mul(7))?;
     let (mut numbers, mut current) = (ArrayBuf::new(), start);
     while if step > 0 { current < end } else { current > end } {
         limit::push(&mut numbers, i32::try_from(current).map_or(Value::Int64(current), Value::Int32))?;

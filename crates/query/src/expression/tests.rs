@@ -189,3 +189,61 @@ fn accumulators() {
 fn the_accumulators_are_sorted() {
     assert!(super::accumulator::names().is_sorted());
 }
+
+#[test]
+fn no_operator_panics() {
+    let extremes = doc! {
+        "a": i64::MIN, "b": i64::MAX, "c": i32::MIN, "d": -1, "e": 0, "f": f64::NAN, "g": f64::NEG_INFINITY, "h": 1e300,
+        "i": null, "j": "é", "k": "", "l": [], "m": [1, "x", [2]], "n": {}, "o": {"k": "a", "v": 1}, "p": true,
+        "q": bson::DateTime::from_millis(i64::MIN), "r": bson::DateTime::from_millis(i64::MAX),
+        "s": "day", "t": "Europe/Oslo", "u": "%Y%z%j%", "v": [["k", 1]], "w": bson::oid::ObjectId::from_bytes([255; 12]),
+        "x": bson::Timestamp { time: u32::MAX, increment: u32::MAX }, "y": 3, "z": "(a",
+    };
+    let root = from_bson_document(&extremes);
+    let names: Vec<String> = extremes.keys().map(|key| format!("${key}")).collect();
+    let run = |argument: Bson, name: &str| {
+        if let Ok(expression) = parse(bson!({name: argument})) {
+            let _ = expression.eval(root.as_doc());
+        }
+    };
+    let shapes: &[&[&str]] = &[
+        &["date", "timezone"],
+        &["date", "unit", "binSize"],
+        &["startDate", "unit", "amount", "timezone"],
+        &["startDate", "endDate", "unit", "timezone"],
+        &["dateString", "format", "timezone"],
+        &["year", "month", "day", "timezone"],
+        &["isoWeekYear", "isoWeek", "isoDayOfWeek"],
+        &["input", "n"],
+        &["input", "chars"],
+        &["input", "regex", "options"],
+        &["input", "find", "replacement"],
+        &["input", "to"],
+    ];
+    for name in super::operator_names() {
+        // Most operators refuse most shapes at once.
+        let accepts = |shape: &&&[&str]| {
+            let paths: bson::Document = shape.iter().map(|key| ((*key).to_owned(), bson!("$a"))).collect();
+            parse(bson!({name: paths})).is_ok_and(|expression| expression.eval(root.as_doc()).is_err())
+        };
+        let shapes: Vec<_> = shapes.iter().filter(accepts).collect();
+        for (at, first) in names.iter().enumerate() {
+            run(bson!(first), name);
+            for (other, second) in names.iter().enumerate() {
+                run(bson!([first, second]), name);
+                if (at + other) % 4 != 0 {
+                    continue;
+                }
+                let third = &names[(at * 7 + other * 3) % names.len()];
+                run(bson!([first, second, third]), name);
+                run(bson!([first, second, third, first]), name);
+                for shape in &shapes {
+                    let pick = |n: usize| names[(at + other * n * n + n) % names.len()].clone();
+                    let argument: bson::Document =
+                        shape.iter().enumerate().map(|(n, key)| ((*key).to_owned(), Bson::String(pick(n)))).collect();
+                    run(argument.into(), name);
+                }
+            }
+        }
+    }
+}

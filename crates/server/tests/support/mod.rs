@@ -1,15 +1,15 @@
-//! A server without data, and a client that speaks raw messages to it.
+//! A server on an empty database in memory, and a client that speaks raw messages to it.
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bson::Document;
 use bytes::Bytes;
-use millstream_server::{Engine, Listening, LogTimes, Options, SessionId, Shutdown};
-use millstream_value::{ClusterTime, DocBuf};
+use millstream_db::Db;
+use millstream_server::{Engine, Listening, Options, Shutdown};
+use millstream_storage::{Clock, Location};
 use millstream_wire::{Compressor, Flags, HEADER_BYTES, Header, Outgoing, Request};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -18,64 +18,16 @@ use tokio::task::JoinHandle;
 /// Longer than anything should take; a hang becomes a failure.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Remembers what it was told.
+/// A clock that stands still, and fails when a test wants a command to panic.
 #[derive(Debug, Default)]
-pub(crate) struct FakeEngine {
-    pub(crate) seen: Mutex<Vec<String>>,
+pub(crate) struct StillClock {
     pub(crate) panics: AtomicBool,
 }
 
-impl FakeEngine {
-    fn saw(&self, what: &str, sessions: &[SessionId]) {
-        let mut seen = self.seen.lock().unwrap();
-        seen.extend(sessions.iter().map(|session| format!("{what} {}", session.0[0])));
-    }
-}
-
-impl Engine for FakeEngine {
-    fn committed(&self) -> ClusterTime {
-        ClusterTime::new(1_755_427_520, 1)
-    }
-
-    fn log_times(&self) -> LogTimes {
-        LogTimes {
-            committed: self.committed(),
-            committed_wall_ms: 1_755_427_520_412,
-            opened: self.committed(),
-            opened_wall_ms: 1_755_427_520_412,
-        }
-    }
-
-    fn term(&self) -> i64 {
-        3
-    }
-
-    fn set_id(&self) -> [u8; 12] {
-        [7; 12]
-    }
-
-    fn folder(&self) -> Option<&Path> {
-        None
-    }
-
-    fn session_used(&self, session: SessionId) {
-        self.saw("used", &[session]);
-    }
-
-    fn end_sessions(&self, sessions: &[SessionId]) {
-        self.saw("ended", sessions);
-    }
-
-    fn kill_sessions(&self, sessions: &[SessionId]) {
-        match sessions {
-            [] => self.seen.lock().unwrap().push("killed all".to_owned()),
-            _ => self.saw("killed", sessions),
-        }
-    }
-
-    fn metrics(&self) -> DocBuf {
+impl Clock for StillClock {
+    fn now_ms(&self) -> u64 {
         assert!(!self.panics.load(Ordering::Relaxed), "as the test wants it");
-        DocBuf::new()
+        1_755_427_520_412
     }
 }
 
@@ -91,7 +43,7 @@ pub(crate) fn options() -> Options {
 pub(crate) struct Running {
     pub(crate) address: SocketAddr,
     pub(crate) uri: String,
-    pub(crate) engine: Arc<FakeEngine>,
+    pub(crate) clock: Arc<StillClock>,
     pub(crate) shutdown: Shutdown,
     task: JoinHandle<()>,
 }
@@ -102,11 +54,13 @@ impl Running {
     }
 
     pub(crate) async fn with(options: Options) -> Self {
-        let engine = Arc::new(FakeEngine::default());
-        let listening = Listening::bind(options, Arc::clone(&engine) as Arc<dyn Engine>).await.unwrap();
+        let clock = Arc::new(StillClock::default());
+        let time = Arc::clone(&clock) as Arc<dyn Clock>;
+        let db = Db::open(Location::Memory, time, millstream_db::Options::default()).unwrap();
+        let listening = Listening::bind(options, Arc::new(Engine::new(db))).await.unwrap();
         let (address, uri, shutdown) = (listening.address(), listening.uri(), listening.shutdown());
         let task = tokio::spawn(listening.run());
-        Self { address, uri, engine, shutdown, task }
+        Self { address, uri, clock, shutdown, task }
     }
 
     pub(crate) async fn connect(&self) -> Client {

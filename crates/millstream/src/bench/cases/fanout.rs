@@ -33,6 +33,9 @@ const WARM_UP: Duration = Duration::from_millis(500);
 /// After opening, so that every stream waits for its first event and memory has settled.
 const SETTLE: Duration = Duration::from_secs(1);
 
+/// With fewer watchers their memory drowns in everything else that a server does.
+const MEMORY_WATCHERS_MIN: u32 = 100;
+
 /// How long a server holds a `getMore` that has nothing: longer than a measurement, so that idle
 /// watchers stay idle.
 const AWAIT: Duration = Duration::from_secs(30);
@@ -60,8 +63,8 @@ pub(crate) fn jobs(plan: &Plan) -> Vec<Job> {
 async fn measure(target: &Target, mode: Mode, watchers: u32, time: Duration) -> anyhow::Result<Vec<Measure>> {
     limits::check(watchers, limits::open_files()).map_err(anyhow::Error::msg)?;
     let collection = target.fresh("fanout").await?;
-    write_for(target, &collection, WARM_UP).await?;
-    let without = write_for(target, &collection, time).await?;
+    write_for(target, &collection, watchers, WARM_UP).await?;
+    let without = write_for(target, &collection, watchers, time).await?;
 
     let before = target.memory_kb().await;
     let began = Instant::now();
@@ -71,7 +74,7 @@ async fn measure(target: &Target, mode: Mode, watchers: u32, time: Duration) -> 
     let after = target.memory_kb().await;
 
     let seen_before = crowd.seen();
-    let with = write_for(target, &collection, time).await?;
+    let with = write_for(target, &collection, watchers, time).await?;
     let seen = crowd.seen() - seen_before;
     crowd.close().await;
 
@@ -82,7 +85,9 @@ async fn measure(target: &Target, mode: Mode, watchers: u32, time: Duration) -> 
         Measure::rate("events delivered", seen, with.seconds),
         Measure::micros("open all", u64::try_from(opened.as_micros()).unwrap_or(u64::MAX)),
     ];
-    if let (Some(before), Some(after)) = (before, after) {
+    if let (Some(before), Some(after)) = (before, after)
+        && watchers >= MEMORY_WATCHERS_MIN
+    {
         measures.push(Measure::kilobytes("memory a watcher", (after - before).max(0.0) / f64::from(watchers)));
     }
     Ok(measures)
@@ -100,7 +105,13 @@ impl Written {
     }
 }
 
-async fn write_for(target: &Target, collection: &Collection<Document>, time: Duration) -> anyhow::Result<Written> {
+/// Writes for some time, each document to one of as many rooms as there are watchers.
+async fn write_for(
+    target: &Target,
+    collection: &Collection<Document>,
+    rooms: u32,
+    time: Duration,
+) -> anyhow::Result<Written> {
     let stop = Arc::new(AtomicBool::new(false));
     let turns = Arc::new(AtomicU64::new(0));
     let mut tasks = Vec::new();
@@ -111,7 +122,7 @@ async fn write_for(target: &Target, collection: &Collection<Document>, time: Dur
             while !stop.load(Ordering::Relaxed) {
                 let turn = turns.fetch_add(1, Ordering::Relaxed);
                 let mut document = order(turn);
-                document.insert("room", i64::try_from(turn).unwrap_or(i64::MAX));
+                document.insert("room", i64::try_from(turn % u64::from(rooms.max(1))).unwrap_or(0));
                 collection.insert_one(document).await?;
             }
             mongodb::error::Result::Ok(())
