@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::{bench, config, demo, exit, logging, serve, terminal, watch};
+use crate::{bench, compatibility, config, demo, exit, logging, serve, terminal, watch};
 
 /// A document database whose heart is change streams.
 #[derive(Debug, Parser)]
@@ -37,6 +37,9 @@ pub(crate) enum Command {
     Bench(bench::Arguments),
     /// Print the version
     Version,
+    /// Print what of MongoDB is here, as the page in the documentation
+    #[command(hide = true)]
+    Compatibility,
 }
 
 /// Runs a command to its end.
@@ -60,6 +63,10 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<exit::Code> {
         Command::Bench(arguments) => {
             logging::for_clients();
             bench::run(arguments).await
+        }
+        Command::Compatibility => {
+            terminal::say(&compatibility::page());
+            Ok(exit::Code::Done)
         }
         Command::Version => {
             terminal::say(concat!("millstream ", env!("CARGO_PKG_VERSION"), "\n"));

@@ -3,6 +3,7 @@
 //! | file | idea |
 //! |---|---|
 //! | `cli` | the commands and their help |
+//! | `compatibility` | the page that is rendered from the tables |
 //! | `config` | where the engine's settings come from |
 //! | `engine` | starting the engine inside this process |
 //! | `serve` | the engine as a service: start lines, signals, a clean stop |
@@ -16,6 +17,7 @@
 
 mod bench;
 mod cli;
+mod compatibility;
 mod config;
 mod demo;
 mod engine;

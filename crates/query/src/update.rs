@@ -51,6 +51,11 @@ pub enum Outcome {
     },
 }
 
+/// The names of all update operators.
+pub fn operator_names() -> impl Iterator<Item = &'static str> {
+    modifier::MODIFIERS.iter().map(|modifier| modifier.name)
+}
+
 impl Update {
     /// Compiles an update document, a replacement document or an array of stages.
     ///

@@ -28,6 +28,7 @@ use crate::reply::Reply;
 pub(crate) use refused::no_transactions;
 
 /// Every command, in alphabetical order of its name.
+// tidy: sorted by name
 pub(crate) static TABLE: &[Command] = &[
     refused::ABORT_TRANSACTION,
     aggregate::AGGREGATE,
@@ -205,6 +206,11 @@ impl Operation {
             Self::Command => "command",
         }
     }
+}
+
+/// Every command's name and its line of help, by name.
+pub fn listing() -> impl Iterator<Item = (&'static str, &'static str)> {
+    TABLE.iter().map(|row| (row.name, row.help))
 }
 
 /// The row with this name or alias, and its position.

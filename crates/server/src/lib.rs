@@ -41,6 +41,7 @@ mod server;
 mod shutdown;
 mod write_concern;
 
+pub use commands::listing as commands;
 pub use engine::Engine;
 pub use listener::{Listening, Port, ServeError};
 pub use options::Options;

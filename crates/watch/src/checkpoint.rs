@@ -16,6 +16,9 @@ const VERSION: u32 = 1;
 /// A larger file is no checkpoint: a token is below 40 MiB.
 const FILE_BYTES_MAX: u64 = 64 << 20;
 
+/// The file is replaced before more than this was appended to it.
+const APPENDED_BYTES_MAX: usize = 4 << 20;
+
 /// How long a position may stay in the system's memory only. A killed process loses nothing; a
 /// power cut takes the watcher back by at most this much, so that events come again, never less.
 const FLUSH_EVERY: Duration = Duration::from_millis(100);
@@ -61,14 +64,25 @@ pub trait CheckpointStore: Send {
     fn flush(&mut self) -> impl Future<Output = Result<()>> + Send;
 }
 
-/// A position in a file of its own: JSON, replaced as a whole, so that a reader sees the old
-/// position or the new one.
+/// A position in a file of its own: lines of JSON, of which the last whole one counts.
+///
+/// The file is replaced as a whole, beside it and then renamed, ten times a second at most, since
+/// many file systems flush on such a rename. In between a save appends a line, which costs a
+/// system call, so that every single event can be saved however fast they come.
 #[derive(Debug)]
 pub struct FileCheckpoint {
     file: PathBuf,
     source: SourceId,
-    flushed: Option<Instant>,
+    open: Option<Open>,
     unflushed: Option<Token>,
+}
+
+/// The file since it was last replaced.
+#[derive(Debug)]
+struct Open {
+    handle: fs::File,
+    flushed: Instant,
+    bytes: usize,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -82,7 +96,7 @@ struct Saved {
 impl FileCheckpoint {
     /// The file need not exist yet; its folder must.
     pub fn new(file: impl Into<PathBuf>, source: SourceId) -> Self {
-        Self { file: file.into(), source, flushed: None, unflushed: None }
+        Self { file: file.into(), source, open: None, unflushed: None }
     }
 
     /// The file's name.
@@ -98,8 +112,8 @@ impl FileCheckpoint {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(failed(error)),
         }
-        let text = fs::read_to_string(&self.file).map_err(failed)?;
-        let saved: Saved = serde_json::from_str(&text).map_err(|error| self.damaged(error))?;
+        let bytes = fs::read(&self.file).map_err(failed)?;
+        let saved = self.last_line(&bytes)?;
         if saved.version != VERSION {
             let reason = format!("its version is {}, not {VERSION}", saved.version);
             return Err(self.damaged(reason));
@@ -126,23 +140,50 @@ impl FileCheckpoint {
         }
     }
 
-    fn write(&mut self, token: &Token, durable: bool) -> Result<()> {
-        let token_json = serde_json::from_str(&token.to_json()).map_err(|e| self.damaged(e))?;
-        let saved = Saved { version: VERSION, source: self.source.clone(), token: token_json };
-        let mut text = serde_json::to_vec(&saved).map_err(|e| self.damaged(e))?;
-        text.push(b'\n');
-        replace(&self.file, &text, durable).map_err(|source| Error::CheckpointFile {
-            doing: "write",
-            file: self.file.clone(),
-            source,
-        })?;
-        if durable {
-            self.flushed = Some(Instant::now());
-            self.unflushed = None;
-        } else {
-            self.unflushed = Some(token.clone());
+    /// The last whole line. A power cut may have torn those that were appended.
+    fn last_line(&self, bytes: &[u8]) -> Result<Saved> {
+        let mut reason = "it is empty".to_owned();
+        for line in bytes.split(|byte| *byte == b'\n').rev().filter(|line| !line.is_empty()) {
+            match serde_json::from_slice(line) {
+                Ok(saved) => return Ok(saved),
+                Err(error) => reason = error.to_string(),
+            }
         }
+        Err(self.damaged(reason))
+    }
+
+    fn line(&self, token: &Token) -> Result<Vec<u8>> {
+        let token = serde_json::from_str(&token.to_json()).map_err(|error| self.damaged(error))?;
+        let saved = Saved { version: VERSION, source: self.source.clone(), token };
+        let mut line = serde_json::to_vec(&saved).map_err(|error| self.damaged(error))?;
+        line.push(b'\n');
+        Ok(line)
+    }
+
+    fn replace(&mut self, token: &Token) -> Result<()> {
+        let line = self.line(token)?;
+        let handle = replace(&self.file, &line).map_err(|source| self.unwritable(source))?;
+        self.open = Some(Open { handle, flushed: Instant::now(), bytes: line.len() });
+        self.unflushed = None;
         Ok(())
+    }
+
+    /// Appends if the file was replaced not long ago; says whether it did.
+    fn append(&mut self, token: &Token) -> Result<bool> {
+        let line = self.line(token)?;
+        let fits = |open: &&mut Open| open.flushed.elapsed() < FLUSH_EVERY && open.bytes < APPENDED_BYTES_MAX;
+        let Some(open) = self.open.as_mut().filter(fits) else {
+            return Ok(false);
+        };
+        open.bytes += line.len();
+        let written = open.handle.write_all(&line);
+        written.map_err(|source| self.unwritable(source))?;
+        self.unflushed = Some(token.clone());
+        Ok(true)
+    }
+
+    fn unwritable(&self, source: std::io::Error) -> Error {
+        Error::CheckpointFile { doing: "write", file: self.file.clone(), source }
     }
 
     fn damaged(&self, reason: impl ToString) -> Error {
@@ -158,30 +199,27 @@ impl CheckpointStore for FileCheckpoint {
     }
 
     async fn save(&mut self, token: &Token) -> Result<()> {
-        let due = self.flushed.is_none_or(|at| at.elapsed() >= FLUSH_EVERY);
-        self.write(token, due)
+        if self.append(token)? { Ok(()) } else { self.replace(token) }
     }
 
     async fn flush(&mut self) -> Result<()> {
         match self.unflushed.clone() {
-            Some(token) => self.write(&token, true),
+            Some(token) => self.replace(&token),
             None => Ok(()),
         }
     }
 }
 
-/// Writes beside the file, then renames over it.
-fn replace(file: &Path, content: &[u8], durable: bool) -> std::io::Result<()> {
+/// Writes beside the file, then renames over it; the file is left open behind its content.
+fn replace(file: &Path, content: &[u8]) -> std::io::Result<fs::File> {
     let mut name = file.file_name().unwrap_or_default().to_os_string();
     name.push(".new");
     let beside = file.with_file_name(name);
     let mut new = fs::File::create(&beside)?;
     new.write_all(content)?;
-    if durable {
-        new.sync_data()?;
-    }
-    drop(new);
-    fs::rename(&beside, file)
+    new.sync_data()?;
+    fs::rename(&beside, file)?;
+    Ok(new)
 }
 
 #[cfg(test)]
@@ -214,6 +252,24 @@ mod tests {
         assert_eq!(again.load().await.unwrap(), Some(token("82AC")));
         let left: Vec<_> = fs::read_dir(folder.path()).unwrap().collect();
         assert_eq!(left.len(), 1, "no temporary file stays behind");
+    }
+
+    #[tokio::test]
+    async fn a_torn_line_takes_nothing_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("place.json");
+        let mut store = FileCheckpoint::new(&file, source("database shop"));
+        // The first replaces the file, the others append to it.
+        for n in 0..100 {
+            store.save(&token(&format!("82{n:04}"))).await.unwrap();
+        }
+        let text = fs::read_to_string(&file).unwrap();
+        let last = text.lines().last().unwrap();
+        fs::write(&file, format!("{text}{}", &last[..20])).unwrap();
+        let mut again = FileCheckpoint::new(&file, source("database shop"));
+        assert_eq!(again.load().await.unwrap(), Some(token("820099")));
+        store.flush().await.unwrap();
+        assert_eq!(fs::read_to_string(&file).unwrap().lines().count(), 1);
     }
 
     #[tokio::test]

@@ -100,7 +100,7 @@ impl Session {
         loop {
             let step = tokio::select! {
                 step = self.watcher.next() => step?,
-                _ = signals.next() => return Ok(()),
+                _ = signals.next() => return Ok(End::Done),
             };
             match step {
                 Step::Event(event) => {
