@@ -48,7 +48,8 @@ async function main() {
     maxAwaitTimeMS: 1000,
     batchSize: 1000,
   });
-  stream.on('init', () => console.error('watching'));
+  // The first token comes with the reply that opens the stream.
+  stream.once('resumeTokenChanged', () => console.error('watching'));
   stream.on('change', async (change) => {
     console.log(JSON.stringify(change));
     if (until !== undefined && change.fullDocument?.status === until) {

@@ -153,12 +153,13 @@ impl Family {
                 .map(extended::values)
                 .and_then(|data| data.as_document().cloned())
                 .unwrap_or_default(),
-            cases: cases
-                .iter()
-                .map(|case| {
+            cases: names(cases)
+                .into_iter()
+                .zip(cases)
+                .map(|(name, case)| {
                     let case = case.as_document().expect("a case");
                     Case {
-                        name: case.get_str("name").expect("a name").to_owned(),
+                        name,
                         input: part(case, "input"),
                         expect: part(case, "expect"),
                     }
@@ -170,9 +171,20 @@ impl Family {
     fn load_names(name: &str) -> Vec<String> {
         let file = read(name);
         let cases = file.get_array("cases").expect("cases");
-        let names = cases.iter().filter_map(|case| case.as_document()?.get_str("name").ok());
-        names.map(|case| format!("{name}/{case}")).collect()
+        names(cases).iter().map(|case| format!("{name}/{case}")).collect()
     }
+}
+
+/// The names of cases. Two that differ only in the types of their numbers were recorded under one name:
+/// the second of them is called `name (2)`.
+fn names(cases: &[Bson]) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for case in cases {
+        let name = case.as_document().expect("a case").get_str("name").expect("a name");
+        let again = format!("{name} (2)");
+        names.push(if names.iter().any(|known| known == name) { again } else { name.to_owned() });
+    }
+    names
 }
 
 fn read(family: &str) -> Document {

@@ -25,7 +25,7 @@ static CRATES: &[Crate] = &[
     Crate { name: "change", row: 2, may_use: &["value", "storage", "query"] },
     Crate { name: "sql", row: 2, may_use: &["value", "query", "flow"] },
     Crate { name: "db", row: 3, may_use: &["value", "storage", "query", "change"] },
-    Crate { name: "server", row: 4, may_use: &["value", "wire", "query", "db", "change"] },
+    Crate { name: "server", row: 4, may_use: &["value", "wire", "storage", "query", "db", "change"] },
     Crate { name: "watch", row: 4, may_use: &["value"] },
     Crate { name: "mill", row: 5, may_use: &["value", "flow", "sql", "watch"] },
     Crate { name: "sync", row: 5, may_use: &["value", "watch"] },

@@ -3,22 +3,23 @@
 //! A table is marked by a comment on the line before it:
 //!
 //! ```text
-//! // tidy: sorted
+//! // tidy: sorted by name
 //! pub(crate) static MODIFIERS: &[Modifier] = &[
 //!     add_to_set::ADD_TO_SET,
 //!     inc::INC,
 //! ];
 //! ```
 //!
-//! Its rows are ordered by their name: the last part of a path, or the first string in the row (`sorted by
-//! number`: the first number). Every `const` or `static` of the row's type in the files beside the table is
+//! Its rows are ordered by the name that the protocol has for them, byte by byte, because they are searched by halves:
+//! the first string in the row, or in the constant that the row names; where there is neither, the constant's own name.
+//! `sorted by number` goes by the first number instead. Every `const` or `static` of the row's type in the files beside the table is
 //! a row of it, and the protocol's name in it occurs in a test: below the code, in `tests/`, in a text session
 //! or in a recorded case.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const MARK: &str = "// tidy: sorted";
+const MARK_BY_NAME: &str = "// tidy: sorted by name";
 const MARK_BY_NUMBER: &str = "// tidy: sorted by number";
 
 /// Everything that is wrong with tables.
@@ -29,18 +30,22 @@ pub(crate) fn problems(root: &Path, files: &[PathBuf]) -> Vec<String> {
         let text = fs::read_to_string(root.join(file)).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
         for (at, line) in lines.iter().enumerate() {
-            let key: fn(&str) -> String = match line.trim() {
-                MARK => by_name,
-                MARK_BY_NUMBER => by_number,
-                _ => continue,
-            };
-            let table = Table::read(lines.get(at + 1..).unwrap_or_default());
+            let mark = line.trim();
             let place = format!("{}:{}", file.display(), at + 1);
+            if !matches!(mark, MARK_BY_NAME | MARK_BY_NUMBER) {
+                if mark.starts_with("// tidy:") {
+                    problems.push(format!("{place}: `{mark}` is none of `{MARK_BY_NAME}`, `{MARK_BY_NUMBER}`"));
+                }
+                continue;
+            }
+            let table = Table::read(lines.get(at + 1..).unwrap_or_default());
+            let beside = files.iter().filter(|other| is_beside(file, other));
+            let features: Vec<Feature> = beside.flat_map(|path| Feature::all(root, path, &table.row_type)).collect();
+            let key = |row: &str| if mark == MARK_BY_NAME { by_name(row, &features) } else { by_number(row) };
             if let Some((before, after)) = unsorted(&table.rows, key) {
                 problems.push(format!("{place}: `{after}` stands after `{before}`; rows are sorted"));
             }
-            let beside = files.iter().filter(|other| is_beside(file, other));
-            for feature in beside.flat_map(|path| Feature::all(root, path, &table.row_type)) {
+            for feature in &features {
                 problems.extend(feature.problems(&table, &place, &tests));
             }
         }
@@ -102,7 +107,7 @@ fn split(body: &str) -> Vec<String> {
 }
 
 /// The first two neighbours in the wrong order.
-fn unsorted(rows: &[String], key: fn(&str) -> String) -> Option<(String, String)> {
+fn unsorted(rows: &[String], key: impl Fn(&str) -> String) -> Option<(String, String)> {
     let pair = rows.windows(2).find(|pair| match pair {
         [before, after] => key(before) > key(after),
         _ => false,
@@ -113,11 +118,20 @@ fn unsorted(rows: &[String], key: fn(&str) -> String) -> Option<(String, String)
     }
 }
 
-/// `&math::GET_LOG` is `getlog`, and so is `("getLog", …)`.
-fn by_name(row: &str) -> String {
-    let path = || row.rsplit("::").next().unwrap_or(row);
-    let name = row.split('"').nth(1).unwrap_or_else(path);
-    name.to_lowercase().replace(['_', '$', '&'], "")
+/// The name in `("getLog", …)`, or that of the constant in `&math::GET_LOG`.
+fn by_name(row: &str, features: &[Feature]) -> String {
+    if let Some(name) = row.split('"').nth(1) {
+        return name.to_owned();
+    }
+    let mut path = row.trim_start_matches('&').rsplit("::");
+    let (constant, module) = (path.next().unwrap_or(row), path.next());
+    let is_named = |feature: &&Feature| feature.constant == constant && feature.name.is_some();
+    // Modules may be imported under another name, and two may have a constant of the same name.
+    let in_module =
+        |feature: &&Feature| Path::new(&feature.path).file_stem().is_some_and(|s| Some(s) == module.map(str::as_ref));
+    let mut named = features.iter().filter(is_named);
+    let feature = named.clone().find(in_module).or_else(|| named.next());
+    feature.and_then(|feature| feature.name.clone()).unwrap_or_else(|| constant.to_owned())
 }
 
 /// The first number, in digits that sort as text.
@@ -234,20 +248,38 @@ mod unit {
         assert_eq!(table.row_type, "Row");
     }
 
+    fn feature(path: &str, constant: &str, name: &str) -> Feature {
+        Feature { path: path.to_owned(), constant: constant.to_owned(), name: Some(name.to_owned()) }
+    }
+
+    #[test]
+    fn rows_have_the_name_that_the_protocol_has_for_them() {
+        let features = [
+            feature("e/other.rs", "LEN", "$len"),
+            feature("e/string.rs", "LEN", "$strLen"),
+            feature("e/math.rs", "ADD", "$add"),
+        ];
+        assert_eq!(by_name("&string::LEN", &features), "$strLen");
+        assert_eq!(by_name("&arithmetic::ADD", &features), "$add");
+        assert_eq!(by_name("later::stage(\"$out\")", &features), "$out");
+        assert_eq!(by_name("x::NAMELESS", &features), "NAMELESS");
+    }
+
     #[test]
     fn the_first_wrong_order_is_named() {
+        let key = |row: &str| by_name(row, &[]);
         let rows = ["&a::A", "&b::C", "&a::B"].map(str::to_owned);
-        assert_eq!(unsorted(&rows, by_name), Some(("&b::C".to_owned(), "&a::B".to_owned())));
+        assert_eq!(unsorted(&rows, key), Some(("&b::C".to_owned(), "&a::B".to_owned())));
         let by_text = ["(\"$add\", z)", "(\"$sub\", a)"].map(str::to_owned);
-        assert_eq!(unsorted(&by_text, by_name), None);
+        assert_eq!(unsorted(&by_text, key), None);
         let numbers = ["(9, \"z\")", "(10, \"a\")"].map(str::to_owned);
         assert_eq!(unsorted(&numbers, by_number), None);
-        assert!(unsorted(&numbers, by_name).is_some());
+        assert!(unsorted(&numbers, key).is_some());
     }
 
     #[test]
     fn a_feature_needs_a_row_and_a_test() {
-        let feature = Feature { path: "inc.rs".to_owned(), constant: "INC".to_owned(), name: Some("$inc".to_owned()) };
+        let feature = feature("inc.rs", "INC", "$inc");
         let table = read("static T: &[M] = &[inc::INC, x::INCREMENT];");
         assert!(feature.problems(&table, "here", "{$inc: {n: 1}}").is_empty());
         assert_eq!(feature.problems(&table, "here", "$increase").len(), 1);

@@ -19,6 +19,10 @@ const CURSORS_MAX: usize = 200_000;
 /// Bytes of documents in one reply (CS-8.3.5).
 pub const BATCH_BYTES_MAX: usize = 16 * 1024 * 1024;
 
+/// Bytes of events in one reply, beyond the first event. Smaller than a reply may be: the client has the first event
+/// sooner, and works on one batch while the cache still holds it.
+const EVENTS_BYTES_MAX: usize = 512 * 1024;
+
 /// All open cursors.
 pub struct Cursors {
     open: Mutex<HashMap<i64, Arc<Slot>>>,
@@ -119,7 +123,7 @@ impl Source {
                 Ok(batch)
             }
             Self::Changes(stream) => {
-                let batch = stream.next_batch(BatchLimits { documents: count, bytes: BATCH_BYTES_MAX })?;
+                let batch = stream.next_batch(BatchLimits { documents: count, bytes: EVENTS_BYTES_MAX })?;
                 Ok(Batch {
                     documents: batch.events,
                     post_batch_token: Some(batch.post_batch_token),

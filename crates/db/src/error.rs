@@ -20,8 +20,8 @@ pub enum Error {
     /// The collection does not exist.
     #[error("ns does not exist: {0}")]
     NoCollection(Namespace),
-    /// A collection of that name exists, with other options than asked for.
-    #[error("Collection {0} already exists.")]
+    /// A collection of that name exists.
+    #[error("Collection already exists. NS: {0}")]
     NamespaceExists(Namespace),
     /// The name cannot be one of a collection.
     #[error("{0}")]

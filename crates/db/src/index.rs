@@ -44,13 +44,35 @@ impl Index {
                 "The 'key' field is a required property of an index specification",
             )
         })?;
+        if spec.get("unique").is_some_and(|unique| unique.is_truthy())
+            && key.values().any(|kind| kind.as_str() == Some("hashed"))
+        {
+            let message = "Currently hashed indexes cannot guarantee uniqueness. Use a regular index.";
+            return Err(Error::invalid(millstream_value::Code::Location(16764), message));
+        }
         let fields = parse_key(key)?;
         let name = match spec.get("name") {
+            Some(Value::String(name)) if name == "*" => {
+                let message = "The index name '*' is not valid.";
+                return Err(Error::invalid(millstream_value::Code::BadValue, message));
+            }
             Some(Value::String(name)) if !name.is_empty() => name.into_owned(),
             Some(Value::String(_)) => return Err(Error::CannotCreateIndex("index name cannot be empty".into())),
             Some(other) => return Err(wrong_type("name", &other, "string")),
-            None => default_name(key),
+            None => {
+                return Err(Error::invalid(
+                    millstream_value::Code::FailedToParse,
+                    "The 'name' field is a required property of an index specification",
+                ));
+            }
         };
+        if let [IndexField { path, descending: true }] = fields.as_slice()
+            && path == "_id"
+        {
+            let key = millstream_value::shell::document(key);
+            let message = format!("The field 'key' for an _id index must be {{_id: 1}}, but got {key}");
+            return Err(Error::invalid(millstream_value::Code::BadValue, message));
+        }
         let flag = |option: &str| match spec.get(option) {
             None => Ok(false),
             Some(Value::Bool(value)) => Ok(value),
@@ -89,7 +111,7 @@ impl Index {
                 }
                 other => {
                     let message = format!(
-                        "Error in specification {}: The field '{other}' is not valid for an index specification.",
+                        "The field '{other}' is not valid for an index specification. Specification: {}",
                         millstream_value::shell::document(spec)
                     );
                     return Err(Error::invalid(millstream_value::Code::InvalidIndexSpecificationOption, message));
@@ -235,6 +257,9 @@ fn parse_key(key: Doc<'_>) -> Result<Vec<IndexField>> {
         }
         let value = element.value();
         let descending = match &value {
+            Value::String(kind) if matches!(&**kind, "2d" | "2dsphere" | "hashed" | "text") => {
+                return Err(Error::CannotCreateIndex(format!("indexes of the type '{kind}' are not supported")));
+            }
             Value::String(kind) => {
                 return Err(Error::CannotCreateIndex(format!("Unknown index plugin '{kind}'")));
             }
@@ -258,7 +283,7 @@ fn parse_key(key: Doc<'_>) -> Result<Vec<IndexField>> {
         fields.push(IndexField { path: path.to_owned(), descending });
     }
     if fields.is_empty() {
-        return Err(Error::CannotCreateIndex("Index keys cannot be an empty object".into()));
+        return Err(Error::CannotCreateIndex("Index keys cannot be empty.".into()));
     }
     if fields.len() > FIELDS_MAX {
         return Err(Error::CannotCreateIndex(format!("an index may have at most {FIELDS_MAX} fields")));
@@ -350,14 +375,14 @@ mod tests {
 
     #[test]
     fn arrays_spread_and_missing_is_null() {
-        let plain = index(bson::doc! {"key": {"a.b": 1}});
-        assert_eq!(plain.name, "a.b_1");
+        let plain = index(bson::doc! {"key": {"a.b": 1}, "name": "x"});
+        assert_eq!((plain.name.as_str(), default_name(plain.key()).as_str()), ("x", "a.b_1"));
         assert_eq!(keys(&plain, bson::doc! {"a": {"b": [1, 2, 2]}}), 2);
         assert_eq!(keys(&plain, bson::doc! {"a": [{"b": 1}, {"b": 2}, {"c": 1}]}), 3);
         assert_eq!(keys(&plain, bson::doc! {}), 1);
-        let sparse = index(bson::doc! {"key": {"a": 1}, "sparse": true});
+        let sparse = index(bson::doc! {"key": {"a": 1}, "name": "x", "sparse": true});
         assert_eq!(keys(&sparse, bson::doc! {}), 0);
-        let two = index(bson::doc! {"key": {"a": 1, "b": -1}});
+        let two = index(bson::doc! {"key": {"a": 1, "b": -1}, "name": "x"});
         let doc = millstream_value::from_bson_document(&bson::doc! {"a": [1], "b": [2]});
         assert!(matches!(two.keys(doc.as_doc()), Err(Error::ParallelArrays(..))));
     }
@@ -365,10 +390,10 @@ mod tests {
     #[test]
     fn refuses_what_it_cannot_index() {
         for bad in [
-            bson::doc! {"key": {}},
-            bson::doc! {"key": {"a": 0}},
-            bson::doc! {"key": {"a": "text"}},
-            bson::doc! {"key": {"a": 1}, "bogus": 1},
+            bson::doc! {"key": {}, "name": "x"},
+            bson::doc! {"key": {"a": 0}, "name": "x"},
+            bson::doc! {"key": {"a": "text"}, "name": "x"},
+            bson::doc! {"key": {"a": 1}, "name": "x", "bogus": 1},
         ] {
             assert!(Index::parse(millstream_value::from_bson_document(&bad).as_doc(), 1).is_err(), "{bad}");
         }

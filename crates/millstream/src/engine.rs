@@ -49,9 +49,10 @@ pub(crate) struct Engine {
 
 /// Opens the data and the port, and serves in a task of its own.
 ///
-/// When this returns, clients can connect. An error keeps its cause: a refused port as the
+/// `ready` is called with the address when everything is open, just before the first client is
+/// answered: whoever gets an answer finds the start lines written. When this returns, clients can connect. An error keeps its cause: a refused port as the
 /// `io::Error` that it was, so that `serve` can say it in a sentence.
-pub(crate) async fn start_engine(options: EngineOptions) -> anyhow::Result<Engine> {
+pub(crate) async fn start_engine(options: EngineOptions, ready: impl FnOnce(SocketAddr)) -> anyhow::Result<Engine> {
     let EngineOptions { data, address, oplog_bytes, oplog_age_min, replica_set, warnings } = options;
     tracing::debug!(?data, %address, oplog_bytes, ?oplog_age_min, replica_set, ?warnings, "starting the engine");
     // The port first: a port in use must not leave a new data folder behind.
@@ -79,6 +80,7 @@ pub(crate) async fn start_engine(options: EngineOptions) -> anyhow::Result<Engin
     let listening = Listening::on(port, options, Arc::new(millstream_server::Engine::new(db.clone())));
     let address = listening.address();
     let shutdown = listening.shutdown();
+    ready(address);
     let (stop, stopped) = oneshot::channel();
     let task = tokio::spawn(async move {
         let asked = async {
@@ -94,11 +96,6 @@ pub(crate) async fn start_engine(options: EngineOptions) -> anyhow::Result<Engin
 }
 
 impl Engine {
-    /// The URI for a client on this machine.
-    pub(crate) fn uri(&self, replica_set: &str) -> String {
-        uri(self.address, replica_set)
-    }
-
     /// Asks it to stop, and waits until everything is closed.
     pub(crate) async fn stop(self) -> anyhow::Result<()> {
         // The engine may have ended by itself; its task says how.
@@ -107,7 +104,8 @@ impl Engine {
     }
 }
 
-fn uri(mut address: SocketAddr, replica_set: &str) -> String {
+/// The URI for a client on this machine.
+pub(crate) fn uri(mut address: SocketAddr, replica_set: &str) -> String {
     if address.ip().is_unspecified() {
         address.set_ip(match address.ip() {
             IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),

@@ -9,7 +9,7 @@ use anyhow::{Context as _, anyhow};
 use tracing::{info, warn};
 
 use crate::config::ServeConfig;
-use crate::engine::{Data, EngineOptions, start_engine};
+use crate::engine::{self, Data, EngineOptions, start_engine};
 use crate::signals::Signals;
 use crate::{logging, parse, terminal};
 
@@ -39,19 +39,14 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
     }
     let options = engine_options(&config);
     let warning = options.warnings.first().cloned();
-    let mut engine = start_engine(options).await.map_err(|error| explain(error, &config))?;
-
-    terminal::say(&format!(
-        "millstream {} listens on {}\n{}\nconnect with {}\n",
-        env!("CARGO_PKG_VERSION"),
-        engine.address,
-        data_line(&config),
-        engine.uri(&config.replica_set)
-    ));
-    if let Some(warning) = warning {
-        terminal::say(&format!("WARNING: {warning}\n"));
-        warn!("{warning}");
-    }
+    let say_started = |address: SocketAddr| {
+        terminal::say(&start_lines(address, &config));
+        if let Some(warning) = warning {
+            terminal::say(&format!("WARNING: {warning}\n"));
+            warn!("{warning}");
+        }
+    };
+    let mut engine = start_engine(options, say_started).await.map_err(|error| explain(error, &config))?;
 
     let asked = tokio::select! {
         name = signals.next() => name,
@@ -84,6 +79,12 @@ fn public_warning(config: &ServeConfig) -> Option<String> {
             config.bind_ip, config.port
         )
     })
+}
+
+fn start_lines(address: SocketAddr, config: &ServeConfig) -> String {
+    let version = env!("CARGO_PKG_VERSION");
+    let uri = engine::uri(address, &config.replica_set);
+    format!("millstream {version} listens on {address}\n{}\nconnect with {uri}\n", data_line(config))
 }
 
 fn data_line(config: &ServeConfig) -> String {

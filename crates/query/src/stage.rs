@@ -6,6 +6,7 @@
 mod add_fields;
 mod bucket;
 mod change_stream;
+mod coll_stats;
 mod count;
 mod facet;
 mod field;
@@ -63,6 +64,7 @@ pub enum Place {
 pub struct Pipeline {
     stages: Vec<Stage>,
     change_stream: Option<DocBuf>,
+    coll_stats: Option<DocBuf>,
     splits_large_events: bool,
 }
 
@@ -134,7 +136,7 @@ impl Pipeline {
     /// The pipeline that changes nothing.
     #[must_use]
     pub const fn empty() -> Self {
-        Self { stages: Vec::new(), change_stream: None, splits_large_events: false }
+        Self { stages: Vec::new(), change_stream: None, coll_stats: None, splits_large_events: false }
     }
 
     /// Whether nothing is left to do.
@@ -147,6 +149,12 @@ impl Pipeline {
     #[must_use]
     pub fn change_stream(&self) -> Option<Doc<'_>> {
         self.change_stream.as_ref().map(DocBuf::as_doc)
+    }
+
+    /// The options of a leading `$collStats`; it is no stage that runs here: its one document is the input of the rest.
+    #[must_use]
+    pub fn coll_stats(&self) -> Option<Doc<'_>> {
+        self.coll_stats.as_ref().map(DocBuf::as_doc)
     }
 
     /// Whether it ends with `$changeStreamSplitLargeEvent`; that is no stage that runs here.
@@ -187,7 +195,12 @@ impl Pipeline {
     #[must_use]
     pub fn without_first(&self, count: usize) -> Self {
         let stages = self.stages.iter().skip(count).cloned().collect();
-        Self { stages, change_stream: self.change_stream.clone(), splits_large_events: self.splits_large_events }
+        Self {
+            stages,
+            change_stream: self.change_stream.clone(),
+            coll_stats: self.coll_stats.clone(),
+            splits_large_events: self.splits_large_events,
+        }
     }
 
     /// Runs it over a stream of documents.

@@ -74,12 +74,16 @@ mod vectors {
     /// The clock of every case, in milliseconds since the epoch.
     pub(crate) const NOW_MS: i64 = 1_700_000_000_000;
 
+    /// The UUID that the recording spells in hexadecimal.
+    const LAST_BIT: &str = r#"{"base64": "AAAAAAAAAAAAAAAAAAAAAQ==", "subType": "04"}"#;
+
     /// Replaces what differs from run to run: today's date by the clock's, ids and cluster times by plain text.
     fn without_placeholders(text: &str) -> String {
         let date = format!(r#"{{"$$date": {{"$$numberLong": "{NOW_MS}"}}}}"#);
         let rules = [
             (r#"\{\s*"\$date":\s*"<now>"\s*\}"#, date.as_str()),
             (r#"\{\s*"\$oid":\s*("<oid#\d+>")\s*\}"#, "$1"),
+            (r#"\{\s*"literal":\s*"0{31}1",\s*"subType":\s*4\s*\}"#, LAST_BIT),
             (r#"\{\s*"\$timestamp":\s*\{\s*"t":\s*"<rank>",\s*"i":\s*\d+\s*\}\s*\}"#, r#""<time>""#),
         ];
         rules.iter().fold(text.to_owned(), |text, (pattern, with)| {

@@ -61,9 +61,8 @@ impl Connection {
     /// Keeps what the driver says about itself, which it may say once (CS-11.3.5).
     pub(crate) fn set_metadata(&self, metadata: Doc<'_>) -> Result<()> {
         self.metadata.set(metadata.to_buf()).map_err(|_| {
-            // ClientMetadataCannotBeMutated.
             let message = "The client metadata document may only be sent in the first hello";
-            Failure::new(Code::from_number(186), message)
+            Failure::new(Code::ClientMetadataCannotBeMutated, message)
         })
     }
 }

@@ -101,6 +101,10 @@ fn prepare<'a>(
     let arguments = Arguments::new(command.name, body);
     let session = arguments.document("lsid")?.map(|lsid| session_id("lsid", lsid)).transpose()?;
     let transaction_number = transaction_number(&arguments, command)?;
+    if transaction_number.is_some() && session.is_none() {
+        let message = "Transaction number requires a session ID to also be specified";
+        return Err(Failure::new(Code::InvalidOptions, message));
+    }
     if let Some(session) = session {
         server.engine.session_used(session);
     }
@@ -199,7 +203,7 @@ fn transaction_number(arguments: &Arguments<'_>, command: &Command) -> Result<Op
         (Some(true), _) => Err(Failure::new(Code::InvalidOptions, "Specifying autocommit=true is not allowed.")),
         (Some(false), _) => Err(commands::no_transactions()),
         (None, Some(_)) if !command.retryable => Err(Failure::new(
-            Code::from_number(50768), // NotARetryableWriteCommand
+            Code::NotARetryableWriteCommand,
             format!(
                 "txnNumber may only be provided for multi-document transactions and retryable \
                  write commands. autocommit:false was not provided, and {} is not a retryable \

@@ -37,7 +37,7 @@ fn code(error: &Error) -> Code {
         Error::DollarField(_) => Code::DollarPrefixedFieldName,
         Error::TooLarge(_) => Code::BSONObjectTooLarge,
         Error::DuplicateKey { .. } => Code::DuplicateKey,
-        Error::ParallelArrays(..) => Code::from_number(171), // CannotIndexParallelArrays
+        Error::ParallelArrays(..) => Code::CannotIndexParallelArrays,
         Error::IndexNotFound(_) => Code::IndexNotFound,
         Error::CannotCreateIndex(_) => Code::CannotCreateIndex,
         Error::IndexConflict(_) => Code::IndexKeySpecsConflict,

@@ -8,7 +8,13 @@ use crate::support::server::{free_port, millstream};
 #[test]
 fn it_says_where_it_listens_where_the_data_is_and_the_uri() {
     let server = Server::durable();
+    // It listens first and then says so.
+    let began = Instant::now();
+    while server.log().lines().count() < 3 && began.elapsed() < Duration::from_secs(5) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
     let log = server.log();
+    assert_eq!(log.lines().count(), 3, "three lines and no more: {log}");
     assert!(log.contains(&server.address()), "{log}");
     assert!(log.contains(&server.data().display().to_string()), "{log}");
     assert!(log.contains(&server.uri()), "{log}");

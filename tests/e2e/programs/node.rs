@@ -8,7 +8,7 @@ use crate::support::{Server, programs};
 fn orders_come_with_their_priority() {
     let server = Server::memory();
     let mut watcher = programs::node(&server.uri(), "node-orders/watch.js", &["--until", "shipped"]);
-    // 'init' comes when the stream is open.
+    // It says so when the stream is open.
     watcher.wait_for_error_line("watching");
     programs::node(&server.uri(), "node-orders/write.js", &[]).succeed();
     let events: Vec<Value> =

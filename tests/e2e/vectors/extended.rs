@@ -98,6 +98,10 @@ fn binary(inner: &Document) -> Option<Bson> {
     if let Ok(text) = inner.get_str("uuid") {
         return number_in(text).map(uuid);
     }
+    if let Ok(hex) = inner.get_str("literal") {
+        let bytes = (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(hex.get(at..at + 2)?, 16).ok());
+        return Some(Bson::Binary(Binary { subtype: BinarySubtype::Uuid, bytes: bytes.collect::<Option<_>>()? }));
+    }
     let subtype = u8::from_str_radix(inner.get_str("subType").ok()?, 16).ok()?;
     let subtype = BinarySubtype::from(subtype);
     Some(Bson::Binary(Binary::from_base64(inner.get_str("base64").ok()?, subtype).ok()?))

@@ -1,3 +1,5 @@
+//! Events as they are assembled from entries of the log.
+
 use bson::doc;
 use millstream_storage::LogEntry;
 

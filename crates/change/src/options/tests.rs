@@ -1,3 +1,5 @@
+//! The options of `$changeStream`: what is read, and what is refused with which error.
+
 use bson::doc;
 use millstream_value::{from_bson, from_bson_document};
 

@@ -1,3 +1,5 @@
+//! The tail: what it keeps, who is woken, and who is not.
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Wake, Waker};

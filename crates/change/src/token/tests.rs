@@ -1,3 +1,5 @@
+//! Resume tokens: their layout, byte by byte, and what is refused.
+
 use millstream_value::{Doc, DocBuf};
 
 use super::*;

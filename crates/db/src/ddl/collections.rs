@@ -49,13 +49,12 @@ impl Db {
     /// Creates a collection with options as they are to be stored.
     ///
     /// # Errors
-    /// [`Error::NamespaceExists`] if it exists with other options; the same options are no error.
+    /// [`Error::NamespaceExists`] if it exists.
     pub fn create(&self, namespace: &Namespace, options: DocBuf) -> Result<()> {
         let namespace = namespace.clone();
         in_loop(self, move |commit, catalog| {
-            if let Some(existing) = catalog.get(&namespace) {
-                let same = existing.options == options;
-                return if same { Ok(()) } else { Err(Error::NamespaceExists(namespace.clone())) };
+            if catalog.get(&namespace).is_some() {
+                return Err(Error::NamespaceExists(namespace.clone()));
             }
             create_in_loop(commit, catalog, &namespace, options.clone()).map(drop)
         })

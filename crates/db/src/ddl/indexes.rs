@@ -194,7 +194,7 @@ fn begin(
     let created_collection = existing.is_none();
     // Specifications are checked before anything is created.
     for spec in specs {
-        Index::parse(spec.as_doc(), 0)?;
+        parse(spec.as_doc(), 0)?;
     }
     let collection = match existing {
         Some(collection) => collection,
@@ -208,7 +208,7 @@ fn begin(
         if default_name(key) == "_id_1" {
             continue;
         }
-        let mut index = Index::parse(spec.as_doc(), catalog.next_number())?;
+        let mut index = parse(spec.as_doc(), catalog.next_number())?;
         if has_already(&changed, &index)? {
             continue;
         }
@@ -231,6 +231,23 @@ fn begin(
     let before = collection.indexes.len() + 1;
     catalog.put(changed, commit);
     Ok((IndexesCreated { before, after, created_collection }, building))
+}
+
+/// Reads a specification; what is wrong with it is said as MongoDB does.
+fn parse(spec: Doc<'_>, number: u32) -> Result<Index> {
+    use millstream_value::Code;
+    let within = |message: String| {
+        let spec = millstream_value::shell::document(spec);
+        format!("Error in specification {spec} :: caused by :: {message}")
+    };
+    Index::parse(spec, number).map_err(|error| match error {
+        Error::CannotCreateIndex(message) => Error::CannotCreateIndex(within(message)),
+        Error::Invalid {
+            code: code @ (Code::FailedToParse | Code::TypeMismatch | Code::InvalidIndexSpecificationOption),
+            message,
+        } => Error::invalid(code, within(message)),
+        other => other,
+    })
 }
 
 /// Whether the same index exists; clashes are errors.

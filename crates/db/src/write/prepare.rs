@@ -99,7 +99,7 @@ pub fn check_collection_name(namespace: &Namespace) -> Result<()> {
     if namespace.is_system()
         && !matches!(coll, "system.js" | "system.users" | "system.version" | "system.roles" | "system.sessions")
     {
-        return invalid(format!("cannot write to '{namespace}'"));
+        return invalid(format!("Invalid system namespace: {namespace}"));
     }
     if namespace.db == "local" && coll.starts_with("oplog.") {
         return Err(Error::invalid(Code::InvalidNamespace, format!("cannot write to '{namespace}'")));

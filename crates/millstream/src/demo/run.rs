@@ -12,7 +12,7 @@ use mongodb::Database;
 use super::Arguments;
 use super::application::{Write, write};
 use super::view::{Seen, View, milliseconds};
-use crate::engine::{Data, EngineOptions, start_engine};
+use crate::engine::{Data, EngineOptions, start_engine, uri};
 use crate::signals::Signals;
 use crate::{exit, terminal};
 
@@ -30,17 +30,16 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<exit::Code> {
     let folder =
         tempfile::Builder::new().prefix("millstream-demo-").tempdir().context("could not create a temporary folder")?;
     let began = Instant::now();
-    let engine = start_engine(EngineOptions {
+    let options = EngineOptions {
         data: Data::Folder(folder.path().to_owned()),
         address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
         oplog_bytes: OPLOG_BYTES,
         oplog_age_min: Duration::ZERO,
         replica_set: "rs0".to_owned(),
         warnings: Vec::new(),
-    })
-    .await
-    .context("could not start the engine of the demo")?;
-    let uri = engine.uri("rs0");
+    };
+    let engine = start_engine(options, |_| {}).await.context("could not start the engine of the demo")?;
+    let uri = uri(engine.address, "rs0");
     let ready = milliseconds(began.elapsed());
     terminal::say(&format!("engine ready in {ready} on {}, data in {}\n\n", engine.address, folder.path().display()));
 

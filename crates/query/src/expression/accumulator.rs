@@ -131,7 +131,7 @@ pub(super) struct Row {
 }
 
 /// Every accumulator, by the name that is written.
-// tidy: sorted
+// tidy: sorted by name
 static ACCUMULATORS: &[&Row] = &[
     &collect::ADD_TO_SET,
     &summary::AVG,

@@ -59,7 +59,7 @@ fn convert<'v>(args: &mut Args<'_, 'v>) -> Result<Option<Value<'v>>> {
         None => Err(unsupported(&input, type_name(args.get(1)))),
     };
     match result {
-        Err(error) if error.code.number() == CONVERSION_FAILURE && args.given(2) => Ok(args.take(2)),
+        Err(error) if error.code == Code::ConversionFailure && args.given(2) => Ok(args.take(2)),
         result => result.map(Some),
     }
 }
@@ -99,11 +99,9 @@ fn target(value: Option<&Value<'_>>) -> Result<Option<u8>> {
     }
 }
 
-const CONVERSION_FAILURE: i32 = 241;
-
 /// `ConversionFailure`.
 pub(super) fn failure(message: impl Into<String>) -> Error {
-    Error::new(Code::from_number(CONVERSION_FAILURE), message)
+    Error::new(Code::ConversionFailure, message)
 }
 
 fn unsupported(value: &Value<'_>, target: &str) -> Error {

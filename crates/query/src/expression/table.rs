@@ -8,7 +8,7 @@ use super::{
 };
 
 /// Every operator, by the name that is written.
-// tidy: sorted
+// tidy: sorted by name
 pub(super) static OPERATORS: &[&Operator] = &[
     &math::ABS,
     &trigonometry::ACOS,

@@ -154,7 +154,7 @@ fn collect_equalities(node: &Node, found: &mut BTreeMap<String, Value<'static>>)
         }
         other if has_expression(other) => {
             return Err(Error::new(
-                Code::from_number(224),
+                Code::QueryFeatureNotAllowed,
                 "$expr is not allowed in the query predicate for an upsert",
             ));
         }

@@ -44,6 +44,7 @@ pub(super) struct Context<'a> {
 }
 
 /// Every operator under a field's name.
+// tidy: sorted by name
 pub(crate) static OPERATORS: &[Operator] = &[
     array::ALL,
     bits::ALL_CLEAR,
@@ -74,6 +75,7 @@ pub(crate) static OPERATORS: &[Operator] = &[
 ];
 
 /// Every operator in a field's place.
+// tidy: sorted by name
 pub(crate) static TOP_OPERATORS: &[TopOperator] = &[
     logical::ALWAYS_FALSE,
     logical::ALWAYS_TRUE,

@@ -22,7 +22,7 @@ fn geographic(clause: &Clause<'_>) -> Result<Node> {
 }
 
 fn near(_: &Clause<'_>) -> Result<Node> {
-    Err(Error::new(Code::from_number(291), "unable to find index for $geoNear query"))
+    Err(Error::new(Code::NoQueryExecutionPlans, "unable to find index for $geoNear query"))
 }
 
 fn text(argument: Element<'_>, _: Context<'_>) -> Result<Node> {

@@ -149,6 +149,12 @@ impl<'s> Parser<'s> {
             name if single && !expression::is_operator(name) => {
                 return Err(Error::location(31325, format!("Unknown expression {name}")));
             }
+            _ if !single => {
+                return Err(Error::location(
+                    16410,
+                    "FieldPath field names may not start with '$'. Consider using $getField or $setField.",
+                ));
+            }
             _ => {}
         }
         self.compute(path, value)

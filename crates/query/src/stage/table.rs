@@ -4,8 +4,8 @@ use millstream_value::Element;
 
 use super::Parsing;
 use super::{
-    add_fields, bucket, change_stream, count, facet, group, later, limit, matching, project, redact, replace_root,
-    sample, skip, sort, sort_by_count, split, unset, unwind,
+    add_fields, bucket, change_stream, coll_stats, count, facet, group, later, limit, matching, project, redact,
+    replace_root, sample, skip, sort, sort_by_count, split, unset, unwind,
 };
 use crate::Result;
 
@@ -75,7 +75,7 @@ pub static STAGES: &[Row] = &[
     later::stage("$bucketAuto"),
     change_stream::CHANGE_STREAM,
     split::CHANGE_STREAM_SPLIT_LARGE_EVENT,
-    later::stage("$collStats").first_only(),
+    coll_stats::COLL_STATS,
     count::COUNT,
     later::stage("$currentOp").first_only(),
     later::stage("$densify"),

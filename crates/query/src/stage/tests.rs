@@ -1,3 +1,5 @@
+//! Pipelines: parsing, running, and the places where a stage may stand.
+
 use bson::{Document, doc};
 use millstream_value::{from_bson_document, to_bson_document};
 

@@ -1,3 +1,5 @@
+//! Updates: their results, and the deltas that describe them.
+
 use bson::{Bson, Document, doc};
 use millstream_value::{from_bson, from_bson_document, to_bson, to_bson_document};
 

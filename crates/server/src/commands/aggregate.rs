@@ -9,6 +9,7 @@ use millstream_query::stage::{Pipeline, Place};
 use millstream_value::{Code, Doc, DocBuf, Namespace, Value};
 
 use super::crud::check_collation;
+use super::cursor::Layout;
 use super::{Command, Handler, Operation};
 use crate::arguments::Arguments;
 use crate::context::Context;
@@ -54,7 +55,10 @@ fn aggregate(context: &Context<'_>) -> Result<Reply> {
         return watch(context, &arguments, coll, &options.value(), stages.get(1..).unwrap_or_default(), explain);
     }
     let Some(coll) = coll else {
-        let message = "{aggregate: 1} is not valid for '<stage>'; a collection is required.";
+        let scope = super::find::scope(context)?;
+        Pipeline::parse(&stages, &scope, Place::Aggregate).map_err(errors::query)?;
+        let stage = first.map_or("an empty pipeline", |stage| stage.key());
+        let message = format!("{{aggregate: 1}} is not valid for '{stage}'; a collection is required.");
         return Err(Failure::new(Code::InvalidNamespace, message));
     };
     check_collation(&arguments)?;
@@ -65,9 +69,16 @@ fn aggregate(context: &Context<'_>) -> Result<Reply> {
     let scope = super::find::scope(context)?;
     let pipeline = Pipeline::parse(&stages, &scope, Place::Aggregate).map_err(errors::query)?;
     let hint = arguments.element("hint").map(|e| e.value());
-    let rows = context.server.engine.db().aggregate(&namespace, &pipeline, hint.as_ref()).map_err(errors::failure)?;
+    let rows = match pipeline.coll_stats() {
+        Some(options) => {
+            let stats = super::stats::stage(context, &namespace, options)?;
+            let rows = pipeline.run(std::iter::once(Ok(stats)));
+            Box::new(rows.map(|row| Ok(row?.into_bytes().into())))
+        }
+        None => context.server.engine.db().aggregate(&namespace, &pipeline, hint.as_ref()).map_err(errors::failure)?,
+    };
     let mut document = DocBuf::with_capacity(512);
-    super::find::open_cursor(context, Source::documents(rows), namespace.to_string(), &mut document)?;
+    super::find::open_cursor(context, Source::documents(rows), namespace.to_string(), Layout::First, &mut document)?;
     Ok(document.into())
 }
 
@@ -129,7 +140,7 @@ fn watch(
         None => format!("{}.$cmd.aggregate", context.database),
     };
     let mut document = DocBuf::with_capacity(512);
-    super::find::open_cursor(context, Source::Changes(Box::new(stream)), namespace, &mut document)?;
+    super::find::open_cursor(context, Source::Changes(Box::new(stream)), namespace, Layout::First, &mut document)?;
     Ok(document.into())
 }
 

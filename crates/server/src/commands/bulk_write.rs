@@ -12,6 +12,7 @@ use millstream_db::{Action, Image, Outcome, Source, Statement, WriteCommand, che
 use millstream_value::{Code, Doc, DocBuf, Namespace};
 
 use super::crud::{self, UpdateParts};
+use super::cursor::Layout;
 use super::{Command, Database, Fields, Handler};
 use crate::arguments::Arguments;
 use crate::context::Context;
@@ -82,7 +83,7 @@ async fn bulk_write(context: &Context<'_>) -> Result<Reply> {
     let mut document = DocBuf::new();
     let rows = rows(&reply.outcomes, &verbs, errors_only);
     let source = Source::documents(Box::new(rows.into_iter().map(Ok)));
-    super::find::open_cursor(context, source, "admin.$cmd.bulkWrite".to_owned(), &mut document)?;
+    super::find::open_cursor(context, source, "admin.$cmd.bulkWrite".to_owned(), Layout::Bulk, &mut document)?;
     let total = |of: Verb, count: fn(&Outcome) -> u64| {
         crud::int(reply.outcomes.iter().zip(&verbs).filter(|(_, verb)| **verb == of).map(|(o, _)| count(o)).sum())
     };

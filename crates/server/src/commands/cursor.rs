@@ -39,12 +39,34 @@ pub(super) const KILL_CURSORS: Command = Command {
     ..Command::DEFAULT
 };
 
-/// Writes `cursor: {<batch>, postBatchResumeToken, invalidated, id, ns}` in the order of CS-8.2.1.
-pub(super) fn write(document: &mut DocBuf, field: &str, batch: &Batch, id: i64, namespace: &str) {
+/// The order of fields in a reply's `cursor`, which differs by command.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Layout {
+    /// `firstBatch, [postBatchResumeToken], [invalidated], id, ns` of queries and streams (CS-8.2.1).
+    First,
+    /// The same with `nextBatch`.
+    Next,
+    /// `id, firstBatch, ns` of `bulkWrite`.
+    Bulk,
+    /// `id, ns, firstBatch` of `listCollections` and `listIndexes`.
+    Listing,
+}
+
+/// Writes `cursor: {..}`.
+pub(super) fn write(document: &mut DocBuf, layout: Layout, batch: &Batch, id: i64, namespace: &str) {
     let size: usize = batch.documents.iter().map(|d| d.len() + 12).sum();
     document.reserve(size + 512);
     document.nest("cursor", |cursor| {
-        cursor.array(field, |list| {
+        match layout {
+            Layout::First | Layout::Next => {}
+            Layout::Bulk => {
+                cursor.push("id", id);
+            }
+            Layout::Listing => {
+                cursor.push("id", id).push("ns", namespace);
+            }
+        }
+        cursor.array(if layout == Layout::Next { "nextBatch" } else { "firstBatch" }, |list| {
             for doc in &batch.documents {
                 list.push_document(doc);
             }
@@ -55,7 +77,15 @@ pub(super) fn write(document: &mut DocBuf, field: &str, batch: &Batch, id: i64, 
         if batch.invalidated {
             cursor.push("invalidated", true);
         }
-        cursor.push("id", id).push("ns", namespace);
+        match layout {
+            Layout::First | Layout::Next => {
+                cursor.push("id", id).push("ns", namespace);
+            }
+            Layout::Bulk => {
+                cursor.push("ns", namespace);
+            }
+            Layout::Listing => {}
+        }
     });
 }
 
@@ -107,7 +137,7 @@ async fn get_more(context: &Context<'_>) -> Result<Reply> {
     };
     let mut document = DocBuf::with_capacity(256);
     let id = if batch.exhausted { 0 } else { id };
-    write(&mut document, "nextBatch", &batch, id, &namespace);
+    write(&mut document, Layout::Next, &batch, id, &namespace);
     if !batch.exhausted {
         lease.give_back();
     }

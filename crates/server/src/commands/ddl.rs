@@ -4,10 +4,12 @@
 //!         `{ collMod: <coll>, .. }`, `{ createIndexes: <coll>, indexes: [..] }`, `{ dropIndexes: <coll>, index }`
 
 use bytes::Bytes;
-use millstream_db::{Source, check_collection_name, parse_images};
+use millstream_db::{OPLOG, Source, check_collection_name, parse_images};
 use millstream_value::{Code, DocBuf, Namespace, Value, kind};
 
+use super::cursor::Layout;
 use super::{Command, Database, Fields, Handler};
+use crate::arguments::Arguments;
 use crate::context::Context;
 use crate::errors;
 use crate::failure::{Failure, Result};
@@ -17,10 +19,26 @@ use crate::write_concern;
 pub(super) const COLL_MOD: Command = Command {
     name: "collMod",
     help: "changes a collection's options",
-    fields: Fields::Only(&["changeStreamPreAndPostImages"]),
+    fields: Fields::Only(&[
+        "cappedMax",
+        "cappedSize",
+        "changeStreamPreAndPostImages",
+        "expireAfterSeconds",
+        "index",
+        "pipeline",
+        "timeseries",
+        "validationAction",
+        "validationLevel",
+        "validator",
+        "viewOn",
+    ]),
     handler: Handler::Blocking(coll_mod),
     ..Command::DEFAULT
 };
+
+/// What `collMod` can change in MongoDB and not here.
+const COLL_MOD_REFUSED: &[&str] =
+    &["cappedMax", "cappedSize", "expireAfterSeconds", "index", "pipeline", "timeseries", "validator", "viewOn"];
 
 pub(super) const CREATE: Command = Command {
     name: "create",
@@ -133,24 +151,25 @@ fn done(context: &Context<'_>, mut document: DocBuf) -> Result<Reply> {
 fn create(context: &Context<'_>) -> Result<Reply> {
     let arguments = context.arguments();
     let namespace = target(context)?;
-    for refused in
-        ["capped", "clusteredIndex", "encryptedFields", "expireAfterSeconds", "timeseries", "validator", "viewOn"]
-    {
-        if arguments.element(refused).is_some_and(|e| e.value().is_truthy()) {
-            if refused == "capped" && arguments.element("size").is_none() {
-                return Err(Failure::new(Code::InvalidOptions, "the 'size' field is required when 'capped' is true"));
-            }
-            return Err(Failure::new(
-                Code::NotImplemented,
-                format!("the collection option '{refused}' is not supported"),
-            ));
+    let given = |option: &str| arguments.element(option).is_some();
+    match arguments.flag("capped")?.unwrap_or(false) {
+        true if !given("size") => {
+            return Err(Failure::new(Code::InvalidOptions, "the 'size' field is required when 'capped' is true"));
         }
+        false if given("size") || given("max") => {
+            let message = "the 'capped' field needs to be true when either the 'size' or 'max' fields are present";
+            return Err(Failure::new(Code::InvalidOptions, message));
+        }
+        _ => {}
     }
+    if context.server.engine.db().collection_uuid(&namespace).is_some() {
+        return Err(errors::failure(millstream_db::Error::NamespaceExists(namespace)));
+    }
+    refuse_options(
+        &arguments,
+        &["capped", "clusteredIndex", "encryptedFields", "expireAfterSeconds", "timeseries", "validator", "viewOn"],
+    )?;
     super::crud::check_collation(&arguments)?;
-    if arguments.element("size").is_some() || arguments.element("max").is_some() {
-        let message = "the 'capped' field needs to be true when either the 'size' or 'max' fields are present";
-        return Err(Failure::new(Code::InvalidOptions, message));
-    }
     let mut options = DocBuf::new();
     if let Some(images) = arguments.element("changeStreamPreAndPostImages") {
         let enabled = parse_images("create", &images.value()).map_err(errors::failure)?;
@@ -168,12 +187,24 @@ fn create(context: &Context<'_>) -> Result<Reply> {
     done(context, DocBuf::new())
 }
 
+/// Fails if one of these options is asked for.
+fn refuse_options(arguments: &Arguments<'_>, refused: &[&str]) -> Result<()> {
+    match refused.iter().find(|option| arguments.element(option).is_some_and(|e| e.value().is_truthy())) {
+        None => Ok(()),
+        Some(option) => {
+            let message = format!("the collection option '{option}' is not supported");
+            Err(Failure::new(Code::NotImplemented, message))
+        }
+    }
+}
+
 fn coll_mod(context: &Context<'_>) -> Result<Reply> {
     let namespace = target(context)?;
     let db = context.server.engine.db();
     if db.collection_uuid(&namespace).is_none() {
         return Err(errors::failure(millstream_db::Error::NoCollection(namespace)));
     }
+    refuse_options(&context.arguments(), COLL_MOD_REFUSED)?;
     if let Some(images) = context.arguments().element("changeStreamPreAndPostImages") {
         let enabled = parse_images("collMod", &images.value()).map_err(errors::failure)?;
         db.set_images(&namespace, enabled).map_err(errors::failure)?;
@@ -182,7 +213,16 @@ fn coll_mod(context: &Context<'_>) -> Result<Reply> {
 }
 
 fn drop_collection(context: &Context<'_>) -> Result<Reply> {
-    let namespace = super::find::named(context.database, &super::find::namespace(context)?.coll)?;
+    let coll = super::find::collection_name(context)?;
+    if coll.is_empty() {
+        let message = format!("Invalid namespace specified '{}.'", context.database);
+        return Err(Failure::new(Code::InvalidNamespace, message));
+    }
+    // Any other name is fine: what cannot exist is not there.
+    let namespace = Namespace::new(context.database, coll);
+    if namespace.to_string() == OPLOG {
+        return Err(Failure::new(Code::IllegalOperation, "can't drop live oplog while replicating"));
+    }
     let mut document = DocBuf::new();
     if let Some(indexes) = context.server.engine.db().drop_collection(&namespace).map_err(errors::failure)? {
         document.push("nIndexesWas", i32::try_from(indexes).unwrap_or(i32::MAX)).push("ns", namespace.to_string());
@@ -195,11 +235,8 @@ fn drop_database(context: &Context<'_>) -> Result<Reply> {
         let message = format!("Cannot drop '{}' database while replication is active", context.database);
         return Err(Failure::new(Code::IllegalOperation, message));
     }
-    let mut document = DocBuf::new();
-    if context.server.engine.db().drop_database(context.database).map_err(errors::failure)? {
-        document.push("dropped", context.database);
-    }
-    done(context, document)
+    context.server.engine.db().drop_database(context.database).map_err(errors::failure)?;
+    done(context, DocBuf::new())
 }
 
 fn rename(context: &Context<'_>) -> Result<Reply> {
@@ -238,10 +275,10 @@ fn create_indexes(context: &Context<'_>) -> Result<Reply> {
     let count = |n: usize| i32::try_from(n).unwrap_or(i32::MAX);
     let mut document = DocBuf::new();
     document.push("numIndexesBefore", count(created.before)).push("numIndexesAfter", count(created.after));
-    document.push("createdCollectionAutomatically", created.created_collection);
     if created.before == created.after {
         document.push("note", "all indexes already exist");
     } else {
+        document.push("createdCollectionAutomatically", created.created_collection);
         document.push("commitQuorum", "votingMembers");
     }
     done(context, document)
@@ -251,9 +288,13 @@ fn drop_indexes(context: &Context<'_>) -> Result<Reply> {
     let arguments = context.arguments();
     let namespace = target(context)?;
     let which = arguments.required("index", arguments.element("index"))?.value().into_owned();
+    let all = which.as_str() == Some("*");
     let before = context.server.engine.db().drop_indexes(&namespace, which).map_err(errors::failure)?;
     let mut document = DocBuf::new();
     document.push("nIndexesWas", i32::try_from(before).unwrap_or(i32::MAX));
+    if all {
+        document.push("msg", "non-_id indexes dropped for collection");
+    }
     done(context, document)
 }
 
@@ -280,7 +321,7 @@ fn list_collections(context: &Context<'_>) -> Result<Reply> {
     let mut document = DocBuf::new();
     let source = Source::documents(Box::new(rows.into_iter().map(Ok)));
     let namespace = format!("{}.$cmd.listCollections", context.database);
-    super::find::open_cursor(context, source, namespace, &mut document)?;
+    super::find::open_cursor(context, source, namespace, Layout::Listing, &mut document)?;
     Ok(document.into())
 }
 
@@ -330,6 +371,6 @@ fn list_indexes(context: &Context<'_>) -> Result<Reply> {
     let indexes = context.server.engine.db().list_indexes(&namespace).map_err(errors::failure)?;
     let rows = indexes.into_iter().map(|spec| Ok(Bytes::from(spec.into_bytes())));
     let mut document = DocBuf::new();
-    super::find::open_cursor(context, Source::documents(Box::new(rows)), namespace.to_string(), &mut document)?;
+    super::find::open_cursor(context, Source::documents(Box::new(rows)), namespace.to_string(), Layout::Listing, &mut document)?;
     Ok(document.into())
 }

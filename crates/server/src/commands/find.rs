@@ -13,6 +13,7 @@ use millstream_query::sort::{Direction, Sort};
 use millstream_value::{Code, Doc, DocBuf, Namespace, Value, kind};
 
 use super::crud::check_collation;
+use super::cursor::Layout;
 use super::{Command, Handler, Operation};
 use crate::arguments::Arguments;
 use crate::context::Context;
@@ -56,16 +57,20 @@ pub(super) const FIND: Command = Command {
 
 /// The collection that the command's first field names.
 pub(super) fn namespace(context: &Context<'_>) -> Result<Namespace> {
+    named(context.database, collection_name(context)?)
+}
+
+/// The text of the command's first field, whatever it is.
+pub(super) fn collection_name<'a>(context: &Context<'a>) -> Result<&'a str> {
     let first = context.body().elements().next();
-    let coll = match first.map(|e| (e.kind(), e.as_str())) {
-        Some((_, Some(coll))) => coll,
+    match first.map(|e| (e.kind(), e.as_str())) {
+        Some((_, Some(coll))) => Ok(coll),
         Some((found, None)) => {
             let message = format!("collection name has invalid type {}", millstream_value::type_name(found));
-            return Err(Failure::new(Code::BadValue, message));
+            Err(Failure::new(Code::BadValue, message))
         }
-        None => "",
-    };
-    named(context.database, coll)
+        None => Ok(""),
+    }
 }
 
 /// A collection's name, checked as far as reading asks for.
@@ -132,7 +137,7 @@ fn run_find(context: &Context<'_>) -> Result<Reply> {
     };
     let first = if request.single_batch { Batching::Single(request.batch) } else { Batching::First(request.batch) };
     let mut document = DocBuf::with_capacity(512);
-    open_batched(context, source, namespace.to_string(), first, request.no_timeout, &mut document)?;
+    open_batched(context, source, namespace.to_string(), first, request.no_timeout, Layout::First, &mut document)?;
     Ok(document.into())
 }
 
@@ -193,6 +198,10 @@ impl FindRequest {
         }
         if tailable && (single_batch || (sort.is_some() && natural.is_none())) {
             let message = "cannot use tailable option with a sort other than {$natural: 1} or with singleBatch";
+            return Err(Failure::new(Code::BadValue, message));
+        }
+        if let Some(time) = arguments.i64("maxTimeMS")?.filter(|time| i32::try_from(*time).map_or(true, |t| t < 0)) {
+            let message = format!("{time} value for maxTimeMS is out of range [0, {}]", i32::MAX);
             return Err(Failure::new(Code::BadValue, message));
         }
         let limit = u64::try_from(limit).ok().filter(|l| *l > 0);
@@ -322,6 +331,7 @@ pub(super) fn open_cursor(
     context: &Context<'_>,
     source: Source,
     namespace: String,
+    layout: Layout,
     document: &mut DocBuf,
 ) -> Result<()> {
     let arguments = context.arguments();
@@ -331,7 +341,7 @@ pub(super) fn open_cursor(
         Some(size) => usize::try_from(size)
             .map_err(|_| Failure::new(Code::BadValue, format!("cursor.batchSize must not be negative, got {size}")))?,
     };
-    open_batched(context, source, namespace, Batching::First(batch), false, document)
+    open_batched(context, source, namespace, Batching::First(batch), false, layout, document)
 }
 
 pub(super) fn open_batched(
@@ -340,6 +350,7 @@ pub(super) fn open_batched(
     namespace: String,
     batching: Batching,
     no_timeout: bool,
+    layout: Layout,
     document: &mut DocBuf,
 ) -> Result<()> {
     let (count, keep) = match batching {
@@ -354,7 +365,7 @@ pub(super) fn open_batched(
         let cursors = context.server.engine.db().cursors();
         cursors.keep(source, namespace.clone(), session, no_timeout).map_err(errors::failure)?
     };
-    super::cursor::write(document, "firstBatch", &batch, id, &namespace);
+    super::cursor::write(document, layout, &batch, id, &namespace);
     Ok(())
 }
 
@@ -371,7 +382,7 @@ pub(super) fn during(error: millstream_db::Error, what: &str) -> Failure {
 fn empty_cursor(namespace: &Namespace) -> DocBuf {
     let mut document = DocBuf::new();
     let batch = millstream_db::Batch::default();
-    super::cursor::write(&mut document, "firstBatch", &batch, 0, &namespace.to_string());
+    super::cursor::write(&mut document, Layout::First, &batch, 0, &namespace.to_string());
     document
 }
 

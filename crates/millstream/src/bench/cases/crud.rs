@@ -9,6 +9,7 @@ use bson::{Document, doc};
 use futures::TryStreamExt as _;
 use futures::future::BoxFuture;
 use mongodb::Collection;
+use tokio::task::JoinSet;
 
 use super::BATCH;
 use crate::bench::arguments::Plan;
@@ -100,10 +101,10 @@ async fn measure(
     let collection = connection.client().database(&seed.namespace().db).collection::<Document>(seed.name());
     let stop = Arc::new(AtomicBool::new(false));
     let turns = Arc::new(AtomicU64::new(0));
-    let mut tasks = Vec::new();
+    let mut tasks = JoinSet::new();
     for _ in 0..connections {
         let (collection, stop, turns) = (collection.clone(), Arc::clone(&stop), Arc::clone(&turns));
-        tasks.push(tokio::spawn(async move {
+        tasks.spawn(async move {
             while !stop.load(Ordering::Relaxed) {
                 let turn = turns.fetch_add(1, Ordering::Relaxed);
                 if deletes && turn >= extra {
@@ -112,16 +113,21 @@ async fn measure(
                 (operation.run)(&collection, turn).await?;
             }
             mongodb::error::Result::Ok(())
-        }));
+        });
     }
     let began = Instant::now();
-    while began.elapsed() < time && !tasks.iter().all(tokio::task::JoinHandle::is_finished) {
-        tokio::time::sleep(time.saturating_sub(began.elapsed()).min(Duration::from_millis(20))).await;
+    // Deleting may be done before the time is up.
+    let mut ended = Vec::new();
+    while let Ok(Some(task)) = tokio::time::timeout(time.saturating_sub(began.elapsed()), tasks.join_next()).await {
+        ended.push(task);
     }
     stop.store(true, Ordering::Relaxed);
     let took = began.elapsed();
-    for task in tasks {
-        task.await.context("a connection failed")?.map_err(|error| target.explain(error))?;
+    while let Some(task) = tasks.join_next().await {
+        ended.push(task);
+    }
+    for task in ended {
+        task.context("a connection failed")?.map_err(|error| target.explain(error))?;
     }
     connection.client().clone().shutdown().immediate(true).await;
     let mut done = turns.load(Ordering::Relaxed);

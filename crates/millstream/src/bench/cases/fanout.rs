@@ -9,7 +9,7 @@ use bson::{Document, doc};
 use futures::{StreamExt as _, TryStreamExt as _};
 use millstream_watch::Connection;
 use mongodb::Collection;
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 
 use super::Stream;
 use crate::bench::arguments::{Mode, Plan};
@@ -114,11 +114,11 @@ async fn write_for(
 ) -> anyhow::Result<Written> {
     let stop = Arc::new(AtomicBool::new(false));
     let turns = Arc::new(AtomicU64::new(0));
-    let mut tasks = Vec::new();
+    let mut tasks = JoinSet::new();
     let began = Instant::now();
     for _ in 0..WRITERS {
         let (collection, stop, turns) = (collection.clone(), Arc::clone(&stop), Arc::clone(&turns));
-        tasks.push(tokio::spawn(async move {
+        tasks.spawn(async move {
             while !stop.load(Ordering::Relaxed) {
                 let turn = turns.fetch_add(1, Ordering::Relaxed);
                 let mut document = order(turn);
@@ -126,13 +126,13 @@ async fn write_for(
                 collection.insert_one(document).await?;
             }
             mongodb::error::Result::Ok(())
-        }));
+        });
     }
     tokio::time::sleep(time).await;
     stop.store(true, Ordering::Relaxed);
     let seconds = began.elapsed().as_secs_f64();
-    for task in tasks {
-        task.await.context("a writer failed")?.map_err(|error| target.explain(error))?;
+    while let Some(task) = tasks.join_next().await {
+        task.context("a writer failed")?.map_err(|error| target.explain(error))?;
     }
     Ok(Written { writes: turns.load(Ordering::Relaxed), seconds })
 }
@@ -140,7 +140,7 @@ async fn write_for(
 /// Many watchers, with clients of their own.
 struct Crowd {
     connections: Vec<Connection>,
-    tasks: Vec<JoinHandle<()>>,
+    tasks: JoinSet<()>,
     seen: Arc<AtomicU64>,
 }
 
@@ -164,7 +164,7 @@ impl Crowd {
             async move { open_one(&connection, name, mode, number).await.map_err(|error| target.explain(error)) }
         });
         let streams: Vec<Stream> = futures::stream::iter(openings).buffer_unordered(OPENING).try_collect().await?;
-        let tasks = streams.into_iter().map(|stream| tokio::spawn(drain(stream, Arc::clone(&seen)))).collect();
+        let tasks = streams.into_iter().map(|stream| drain(stream, Arc::clone(&seen))).collect();
         Ok(Self { connections, tasks, seen })
     }
 
@@ -174,10 +174,8 @@ impl Crowd {
 
     /// Ends all watchers by closing their connections: thousands of `killCursors` would only get
     /// in the way of the next measurement.
-    async fn close(self) {
-        for task in &self.tasks {
-            task.abort();
-        }
+    async fn close(mut self) {
+        self.tasks.abort_all();
         for connection in self.connections {
             connection.client().clone().shutdown().immediate(true).await;
         }
