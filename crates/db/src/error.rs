@@ -36,17 +36,8 @@ pub enum Error {
     #[error("{0}")]
     TooLarge(String),
     /// A unique index has the key already.
-    #[error("E11000 duplicate key error collection: {namespace} index: {index} dup key: {}", millstream_value::shell::document(.key_value.as_doc()))]
-    DuplicateKey {
-        /// The collection.
-        namespace: Namespace,
-        /// The index's name.
-        index: String,
-        /// The index's fields.
-        key_pattern: DocBuf,
-        /// The values that are there already.
-        key_value: DocBuf,
-    },
+    #[error("{0}")]
+    DuplicateKey(Box<DuplicateKey>),
     /// Two arrays under one compound index.
     #[error("cannot index parallel arrays [{0}] [{1}]")]
     ParallelArrays(String, String),
@@ -118,6 +109,20 @@ pub enum Error {
         /// What is wrong.
         message: String,
     },
+}
+
+/// The key that a unique index has already.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("E11000 duplicate key error collection: {namespace} index: {index} dup key: {}", millstream_value::shell::document(.key_value.as_doc()))]
+pub struct DuplicateKey {
+    /// The collection.
+    pub namespace: Namespace,
+    /// The index's name.
+    pub index: String,
+    /// The index's fields.
+    pub key_pattern: DocBuf,
+    /// The values that are there already.
+    pub key_value: DocBuf,
 }
 
 impl Error {

@@ -4,6 +4,7 @@ use std::sync::atomic::AtomicBool;
 
 use millstream_value::{Doc, DocBuf, Namespace, Value, key, kind};
 
+use crate::error::DuplicateKey;
 use crate::{Error, Result};
 
 /// Fields that one index may have: MongoDB's limit.
@@ -213,12 +214,12 @@ impl Index {
     }
 
     pub(crate) fn duplicate(&self, namespace: &Namespace, doc: Doc<'_>, clashing: &[u8]) -> Error {
-        Error::DuplicateKey {
+        Error::DuplicateKey(Box::new(DuplicateKey {
             namespace: namespace.clone(),
             index: self.name.clone(),
             key_pattern: self.key().to_buf(),
             key_value: self.key_value(doc, clashing),
-        }
+        }))
     }
 
     /// The row's key for one of a document's keys: a unique index has one row per key, others one per document.

@@ -27,7 +27,7 @@ mod write;
 pub use cursor::{BATCH_BYTES_MAX, Batch, Cursors, Lease, Source};
 pub use db::{Db, Options};
 pub use ddl::{IndexesCreated, Renamed, parse_images};
-pub use error::{Error, Result};
+pub use error::{DuplicateKey, Error, Result};
 pub use listing::{CollectionInfo, DatabaseInfo};
 pub use oplog::{OPLOG, OplogTail};
 pub use pending::Pending;

@@ -194,19 +194,19 @@ fn a_clash_in_a_unique_index_leaves_nothing_behind() {
     let before = log_length(&db);
     let batch = vec![insert(doc! {"_id": 2, "a": 7, "u": 1}), insert(doc! {"_id": 3, "a": 7, "u": 3})];
     let reply = db.write(command(batch, false, None)).block().unwrap();
-    assert!(matches!(&reply.outcomes[0].error, Some(Error::DuplicateKey { index, .. }) if index == "u"));
+    assert!(matches!(&reply.outcomes[0].error, Some(Error::DuplicateKey(clash)) if clash.index == "u"));
     assert!(reply.outcomes[1].error.is_none());
     assert_eq!(read(&db, query(doc! {"a": 7})), [doc! {"_id": 3, "a": 7, "u": 3}]);
     assert_eq!(log_length(&db), before + 1, "a refused write is not in the log");
     let clash = update(doc! {"_id": 3}, doc! {"$set": {"a": 8, "u": 1}}, false, false);
     let reply = db.write(command(vec![clash], true, None)).block().unwrap();
-    assert!(matches!(reply.outcomes[0].error, Some(Error::DuplicateKey { .. })));
+    assert!(matches!(reply.outcomes[0].error, Some(Error::DuplicateKey(_))));
     assert_eq!(read(&db, query(doc! {"a": 8})), Vec::<bson::Document>::new());
     // A unique index cannot be built over what clashes, and the attempt leaves no trace.
     write(&db, vec![insert(doc! {"_id": 9, "a": 7, "u": 9})]);
     assert!(matches!(
         index(&db, doc! {"key": {"a": 1, "b": 1}, "name": "ab", "unique": true}),
-        Err(Error::DuplicateKey { .. })
+        Err(Error::DuplicateKey(_))
     ));
     assert_eq!(db.list_indexes(&ns()).unwrap().len(), 3);
     write(&db, vec![insert(doc! {"_id": 10, "a": 7, "u": 10})]);

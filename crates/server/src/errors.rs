@@ -9,9 +9,9 @@ use crate::failure::Failure;
 pub(crate) fn failure(error: Error) -> Failure {
     let mut failure = Failure::new(code(&error), error.to_string());
     match &error {
-        Error::DuplicateKey { key_pattern, key_value, .. } => {
+        Error::DuplicateKey(clash) => {
             let mut details = DocBuf::new();
-            details.push("keyPattern", key_pattern).push("keyValue", key_value);
+            details.push("keyPattern", &clash.key_pattern).push("keyValue", &clash.key_value);
             failure.details = Some(details);
         }
         Error::Change(change) => failure.labels = change.label().into_iter().collect(),
@@ -36,7 +36,7 @@ fn code(error: &Error) -> Code {
         Error::InvalidId(_) => Code::InvalidIdField,
         Error::DollarField(_) => Code::DollarPrefixedFieldName,
         Error::TooLarge(_) => Code::BSONObjectTooLarge,
-        Error::DuplicateKey { .. } => Code::DuplicateKey,
+        Error::DuplicateKey(_) => Code::DuplicateKey,
         Error::ParallelArrays(..) => Code::CannotIndexParallelArrays,
         Error::IndexNotFound(_) => Code::IndexNotFound,
         Error::CannotCreateIndex(_) => Code::CannotCreateIndex,

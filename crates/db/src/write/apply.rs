@@ -12,6 +12,7 @@ use super::prepare::{DOCUMENT_BYTES_MAX, too_large};
 use super::{Action, Change, Image, Insert, Outcome, Removal};
 use crate::catalog::{Catalog, Collection, id_key};
 use crate::ddl;
+use crate::error::DuplicateKey;
 use crate::index::Keys;
 use crate::{Error, Result};
 
@@ -288,10 +289,10 @@ pub(super) fn duplicate_id(collection: &Collection, doc: Doc<'_>) -> Error {
     pattern.push("_id", 1);
     let mut value = DocBuf::new();
     value.push("_id", doc.get("_id").unwrap_or(Value::Null));
-    Error::DuplicateKey {
+    Error::DuplicateKey(Box::new(DuplicateKey {
         namespace: collection.namespace.clone(),
         index: "_id_".to_owned(),
         key_pattern: pattern,
         key_value: value,
-    }
+    }))
 }

@@ -138,13 +138,13 @@ pub(super) fn logged(retry: Retry) -> millstream_change::entry::Retry {
 pub(crate) fn forget_old(store: &Store, now_ms: i64) {
     store.submit(Box::new(Forget {
         before_ms: now_ms.saturating_sub(SESSION_LIFE_MS),
-        store: Arc::new(store.snapshot()),
+        seen: store.snapshot(),
     }));
 }
 
 struct Forget {
     before_ms: i64,
-    store: Arc<Arc<millstream_storage::Snapshot>>,
+    seen: Arc<millstream_storage::Snapshot>,
 }
 
 /// Rows removed in one write, so that others get in between.
@@ -153,7 +153,7 @@ const FORGET_ROWS_MAX: usize = 1_000;
 impl Write for Forget {
     fn apply(&mut self, commit: &mut Commit<'_>) -> millstream_storage::Result<()> {
         let mut removed = 0;
-        for row in self.store.range(Space::Sessions, Bound::Unbounded, Bound::Unbounded) {
+        for row in self.seen.range(Space::Sessions, Bound::Unbounded, Bound::Unbounded) {
             let (key, _) = row?;
             // The row may have been written again since the snapshot.
             let Some(current) = commit.get(Space::Sessions, &key)? else { continue };

@@ -1,5 +1,7 @@
 //! The rules that all operators share, and those that the recorded cases do not reach.
 
+mod families;
+
 use bson::{Bson, bson, doc};
 use millstream_value::{Value, from_bson, from_bson_document, to_bson};
 
