@@ -30,4 +30,6 @@ for (const type of ['update', 'delete']) {
 }
 stream.close();
 print('collections', EJSON.stringify(shop.getCollectionNames()));
+print('stats', shop.orders.stats().count, 'documents');
+print('log', db.getReplicationInfo().configuredLogSizeMB, 'MB');
 print('databases', db.adminCommand({ listDatabases: 1 }).databases.some((d) => d.name === 'shop'));

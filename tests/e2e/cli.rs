@@ -1,5 +1,6 @@
 //! The binary's own commands.
 
+mod bench;
 mod demo;
 mod serve;
 mod watch;

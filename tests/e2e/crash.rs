@@ -16,6 +16,10 @@ const COLLECTION: &str = "steps";
 const KILLS: usize = 50;
 /// How long it runs before each kill, in milliseconds.
 const LIFE_MS: std::ops::Range<u64> = 20..300;
+/// How often a start is followed by a kill in the middle of it, and after how many milliseconds.
+const KILLED_WHILE_STARTING: (f64, std::ops::Range<u64>) = (0.25, 0..80);
+/// How many write at the same time, so that commits have more than one write in them.
+const WRITERS: i64 = 4;
 /// How long the watcher may need for the rest once the writing is over.
 const CATCH_UP_MAX: Duration = Duration::from_secs(30);
 
@@ -36,19 +40,26 @@ fn killed_fifty_times_nothing_is_lost_or_repeated() {
         let (address, stop, history) = (address.clone(), stop.clone(), history.clone());
         move || watch(&address, start, &stop, &history)
     });
-    let writer = std::thread::spawn({
-        let (address, stop, acknowledged) = (address.clone(), stop.clone(), acknowledged.clone());
-        move || write(&address, &stop, &acknowledged)
-    });
+    let writers: Vec<_> = (0..WRITERS)
+        .map(|first| {
+            let (address, stop, acknowledged) = (address.clone(), stop.clone(), acknowledged.clone());
+            std::thread::spawn(move || write(first, &address, &stop, &acknowledged))
+        })
+        .collect();
 
     for _ in 0..KILLS {
         std::thread::sleep(Duration::from_millis(random.random_range(LIFE_MS)));
         server.kill();
+        if random.random_bool(KILLED_WHILE_STARTING.0) {
+            server.start_and_kill(Duration::from_millis(random.random_range(KILLED_WHILE_STARTING.1)));
+        }
         server.start_again();
     }
     std::thread::sleep(Duration::from_millis(200));
     stop.store(true, Ordering::SeqCst);
-    writer.join().expect("the writer");
+    for writer in writers {
+        writer.join().expect("a writer");
+    }
 
     let mut connection = server.connect();
     let stored = ids_of_collection(&mut connection);
@@ -70,26 +81,31 @@ fn killed_fifty_times_nothing_is_lost_or_repeated() {
     assert!(acknowledged.len() > KILLS, "seed {seed}: too few writes to mean anything");
     let missing: Vec<_> = acknowledged.iter().filter(|id| stored.binary_search(id).is_err()).collect();
     assert!(missing.is_empty(), "seed {seed}: acknowledged and lost: {missing:?}");
-    assert_eq!(logged, stored, "seed {seed}: the log and the collection");
-    assert_eq!(seen, logged, "seed {seed}: the watcher's history and the log");
+    let mut sorted = logged.clone();
+    sorted.sort_unstable();
+    assert!(sorted == stored, "seed {seed}: the log and the collection: {}", difference(&sorted, &stored));
+    assert!(seen == logged, "seed {seed}: the watcher's history and the log: {}", difference(&seen, &logged));
     let increasing = history.windows(2).all(|pair| pair[0].0 < pair[1].0);
     assert!(increasing, "seed {seed}: tokens go up");
 }
 
-/// Inserts 0, 1, 2, …; a number whose acknowledgement was lost is not used again.
-fn write(address: &str, stop: &AtomicBool, acknowledged: &Mutex<Vec<i64>>) {
-    let mut next = 0_i64;
+/// Inserts every `WRITERS`th number from `first` on, now one, now three at once; a number whose acknowledgement was
+/// lost is not used again.
+fn write(first: i64, address: &str, stop: &AtomicBool, acknowledged: &Mutex<Vec<i64>>) {
+    let mut ids = (first..).step_by(usize::try_from(WRITERS).expect("a count"));
+    let mut count = 1;
     while !stop.load(Ordering::SeqCst) {
         let Ok(mut connection) = Connection::open(address) else {
             std::thread::sleep(Duration::from_millis(2));
             continue;
         };
         while !stop.load(Ordering::SeqCst) {
-            let id = next;
-            next += 1;
-            let insert = doc! {"insert": COLLECTION, "documents": [{"_id": id, "pad": "x".repeat(100)}]};
-            match connection.command(DB, insert) {
-                Ok(reply) if reply.get_i32("n").ok() == Some(1) => acknowledged.lock().unwrap().push(id),
+            let group: Vec<i64> = ids.by_ref().take(count).collect();
+            let documents: Vec<Document> = group.iter().map(|id| doc! {"_id": id, "pad": "x".repeat(100)}).collect();
+            let n = i32::try_from(count).ok();
+            count = 4 - count;
+            match connection.command(DB, doc! {"insert": COLLECTION, "documents": documents}) {
+                Ok(reply) if reply.get_i32("n").ok() == n => acknowledged.lock().unwrap().extend(group),
                 Ok(reply) => assert!(is_shutdown(&reply), "insert: {reply}"),
                 Err(_) => break,
             }
@@ -167,6 +183,25 @@ fn open_stream(connection: &mut Connection, token: Option<&Bson>) -> std::io::Re
     let cursor = reply.get_document("cursor").unwrap_or_else(|_| panic!("aggregate: {reply}"));
     let token = cursor.get("postBatchResumeToken").expect("a token").clone();
     Ok((Cursor(reply), token))
+}
+
+/// Where two long lists begin to differ, and what only one of them has.
+fn difference(left: &[i64], right: &[i64]) -> String {
+    let at = left.iter().zip(right).take_while(|(left, right)| left == right).count();
+    let around = |list: &[i64]| list[at.saturating_sub(4)..list.len().min(at + 8)].to_vec();
+    let only = |list: &[i64], other: &[i64]| {
+        let other: std::collections::HashSet<i64> = other.iter().copied().collect();
+        list.iter().copied().filter(|id| !other.contains(id)).take(20).collect::<Vec<_>>()
+    };
+    format!(
+        "at {at} of {} and {}: {:?} and {:?}; only left {:?}, only right {:?}",
+        left.len(),
+        right.len(),
+        around(left),
+        around(right),
+        only(left, right),
+        only(right, left)
+    )
 }
 
 fn is_shutdown(reply: &Document) -> bool {

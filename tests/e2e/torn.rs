@@ -11,7 +11,9 @@ use rand::{Rng, RngCore, SeedableRng};
 use crate::crash::read_all;
 use crate::support::Server;
 
+/// Inserts before the damage, and documents in each: one commit that is there as a whole or not at all.
 const WRITES: i32 = 60;
+const DOCUMENTS: i32 = 3;
 /// A fixed seed: each run tears at the same places of the last commits.
 const SEED: u64 = 7;
 
@@ -41,10 +43,11 @@ fn a_torn_journal_recovers_to_the_last_whole_commit() {
 fn tear_once(damage: &Damage, random: &mut StdRng) {
     let mut server = Server::durable();
     let mut connection = server.connect();
-    for id in 0..WRITES {
-        let insert = doc! {"insert": "c", "documents": [{"_id": id, "pad": "x".repeat(150)}]};
-        let reply = connection.command("torn", insert).expect("a reply");
-        assert_eq!(reply.get_i32("n").ok(), Some(1), "{reply}");
+    for write in 0..WRITES {
+        let ids = write * DOCUMENTS..(write + 1) * DOCUMENTS;
+        let documents: Vec<_> = ids.map(|id| doc! {"_id": id, "pad": "x".repeat(50)}).collect();
+        let reply = connection.command("torn", doc! {"insert": "c", "documents": documents}).expect("a reply");
+        assert_eq!(reply.get_i32("n").ok(), Some(DOCUMENTS), "{reply}");
     }
     drop(connection);
     server.kill();
@@ -60,9 +63,12 @@ fn tear_once(damage: &Damage, random: &mut StdRng) {
     let whole = i32::try_from(stored.len()).expect("a count");
     assert_eq!(stored, (0..whole).collect::<Vec<_>>(), "{what}: a prefix of the writes");
     assert_eq!(logged, stored, "{what}: the log and the documents end together");
-    if matches!(damage, Damage::Appended(_)) {
-        assert_eq!(whole, WRITES, "{what}: no commit was touched");
+    assert_eq!(whole % DOCUMENTS, 0, "{what}: a commit is there as a whole or not at all");
+    match damage {
+        Damage::Appended(_) => assert_eq!(whole, WRITES * DOCUMENTS, "{what}: no commit was touched"),
+        Damage::Cut(_) | Damage::Garbage(_) => assert!(whole < WRITES * DOCUMENTS, "{what}: the last commit is gone"),
     }
+    assert!(whole > 0, "{what}: the first commits are far from the damage");
     // It goes on from there.
     let insert = doc! {"insert": "c", "documents": [{"_id": 1000}]};
     let reply = connection.command("torn", insert).expect("a reply");

@@ -158,11 +158,7 @@ impl Family {
                 .zip(cases)
                 .map(|(name, case)| {
                     let case = case.as_document().expect("a case");
-                    Case {
-                        name,
-                        input: part(case, "input"),
-                        expect: part(case, "expect"),
-                    }
+                    Case { name, input: part(case, "input"), expect: part(case, "expect") }
                 })
                 .collect(),
         }

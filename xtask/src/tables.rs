@@ -179,7 +179,7 @@ impl Feature {
                 features.push(Self {
                     path: path.display().to_string(),
                     constant: constant.to_owned(),
-                    name: value.and_then(|value| value.split('"').nth(1)).map(str::to_owned),
+                    name: value.and_then(|value| name_in(value, code)).map(str::to_owned),
                 });
             }
         }
@@ -203,6 +203,12 @@ impl Feature {
     }
 }
 
+/// The first string in a constant's value, or that of the constant `NAME` where the value refers to it.
+fn name_in<'a>(value: &'a str, code: &'a str) -> Option<&'a str> {
+    let named = code.split_once("const NAME: &str =").filter(|_| value.contains("name: NAME"));
+    named.map_or(value, |(_, after)| after).split('"').nth(1)
+}
+
 fn is_tested(name: &str, tests: &str) -> bool {
     tests.match_indices(name).any(|(at, _)| {
         let before = tests.get(..at).and_then(|text| text.chars().next_back());
@@ -222,9 +228,11 @@ fn tests(root: &Path, files: &[PathBuf]) -> String {
         all.push_str(from.and_then(|from| text.get(from..)).unwrap_or_default());
         all.push('\n');
     }
-    for folder in ["conformance", "conformance/vectors"] {
-        for file in fs::read_dir(root.join(folder)).into_iter().flatten().flatten() {
-            all.push_str(&fs::read_to_string(file.path()).unwrap_or_default());
+    // The text files beside the recorded cases name what is *not* tested.
+    for (folder, extension) in [("conformance", "txt"), ("conformance/vectors", "json")] {
+        let entries = fs::read_dir(root.join(folder)).into_iter().flatten().flatten().map(|entry| entry.path());
+        for file in entries.filter(|path| path.extension().is_some_and(|found| found == extension)) {
+            all.push_str(&fs::read_to_string(file).unwrap_or_default());
             all.push('\n');
         }
     }

@@ -118,6 +118,12 @@ impl ChangeStream {
         self.source.subscription()
     }
 
+    /// Whether the next batch is read from disk: it may take long, where others come from memory.
+    #[must_use]
+    pub fn reads_disk(&self) -> bool {
+        self.source.reads_disk()
+    }
+
     /// Where to resume after everything that was returned so far.
     #[must_use]
     pub fn post_batch_token(&self) -> DocBuf {

@@ -90,6 +90,11 @@ impl Tail {
         (Registration { tail: Arc::clone(self), id, interest, subscription }, end)
     }
 
+    /// Whether every entry from a time on is in memory.
+    pub(crate) fn reaches(&self, from: ClusterTime) -> bool {
+        from >= self.ring.read().floor
+    }
+
     /// Copies up to `count` entries from a time on. False if the tail does not go back that far.
     pub(crate) fn read(&self, from: ClusterTime, count: usize, into: &mut VecDeque<Entry>) -> bool {
         let ring = self.ring.read();

@@ -92,6 +92,15 @@ impl Source {
         }
     }
 
+    /// Whether the next batch may take long: it computes, or reads from disk.
+    #[must_use]
+    pub fn may_take_long(&self) -> bool {
+        match self {
+            Self::Documents { .. } | Self::Oplog(_) => true,
+            Self::Changes(stream) => stream.reads_disk(),
+        }
+    }
+
     /// The next documents: at most `count` of them and 16 MiB, but at least one if there is one. Never waits.
     ///
     /// # Errors

@@ -12,10 +12,10 @@ pub enum Error {
     #[error("{0}")]
     Query(#[from] millstream_query::Error),
     /// A change stream: its options, its token, its history.
-    #[error("{0}")]
+    #[error(transparent)]
     Change(std::sync::Arc<millstream_change::Error>),
     /// The disk, the queue, or a store that is closed.
-    #[error("{0}")]
+    #[error(transparent)]
     Storage(std::sync::Arc<millstream_storage::Error>),
     /// The collection does not exist.
     #[error("ns does not exist: {0}")]

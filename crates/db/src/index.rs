@@ -18,6 +18,8 @@ pub(crate) struct Index {
     pub(crate) fields: Vec<IndexField>,
     pub(crate) unique: bool,
     pub(crate) sparse: bool,
+    /// Maintained, and not read by plans: to see what dropping it would do.
+    pub(crate) hidden: bool,
     /// The specification as stored and listed.
     pub(crate) spec: DocBuf,
     /// Its documents are still being added: maintained by writes, not read by plans.
@@ -80,7 +82,7 @@ impl Index {
             Some(number) if number.is_number() => Ok(number.is_truthy()),
             Some(other) => Err(wrong_type(option, &other, "bool")),
         };
-        let (unique, sparse) = (flag("unique")?, flag("sparse")?);
+        let (unique, sparse, hidden) = (flag("unique")?, flag("sparse")?, flag("hidden")?);
         let mut stored = DocBuf::new();
         stored.push("v", 2).push("key", key).push("name", &name);
         for element in spec.elements() {
@@ -125,6 +127,7 @@ impl Index {
             fields,
             unique,
             sparse,
+            hidden,
             spec: stored,
             building: false,
             multikey: AtomicBool::new(false),
@@ -139,10 +142,16 @@ impl Index {
             fields: self.fields.clone(),
             unique: self.unique,
             sparse: self.sparse,
+            hidden: self.hidden,
             spec: self.spec.clone(),
             building: false,
             multikey: AtomicBool::new(self.multikey.load(std::sync::atomic::Ordering::Acquire)),
         }
+    }
+
+    /// Whether plans may read it.
+    pub(crate) fn readable(&self) -> bool {
+        !self.building && !self.hidden
     }
 
     /// The key pattern.

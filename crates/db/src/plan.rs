@@ -71,7 +71,7 @@ pub(crate) fn choose(
             offer(sorted_score, Plan { access: Access::Scan { reverse }, sorted });
         }
     }
-    for index in collection.indexes.iter().filter(|i| !i.building) {
+    for index in collection.indexes.iter().filter(|i| i.readable()) {
         match &hinted {
             None => {}
             Some(Hint::Index(wanted)) if wanted.number == index.number => {}
@@ -115,7 +115,7 @@ fn find_hint(collection: &Collection, hint: &Value<'_>) -> Result<Hint> {
     match hint {
         Value::String(name) if name == "_id_" => Ok(Hint::Id),
         Value::String(name) => {
-            let found = collection.indexes.iter().find(|i| i.name == *name);
+            let found = collection.indexes.iter().find(|i| i.readable() && i.name == *name);
             found.map(|i| Hint::Index(Arc::clone(i))).ok_or(Error::BadHint)
         }
         Value::Document(pattern) => {
@@ -127,7 +127,7 @@ fn find_hint(collection: &Collection, hint: &Value<'_>) -> Result<Hint> {
                 return Ok(Hint::Id);
             }
             let same = |index: &Arc<Index>| millstream_value::compare_docs(index.key(), pattern).is_eq();
-            let found = collection.indexes.iter().find(|i| same(i));
+            let found = collection.indexes.iter().find(|i| i.readable() && same(i));
             found.map(|i| Hint::Index(Arc::clone(i))).ok_or(Error::BadHint)
         }
         _ => Err(Error::invalid(millstream_value::Code::FailedToParse, "hint must be a string or an object")),

@@ -5,7 +5,7 @@ use millstream_storage::{Commit, Write};
 use crate::Db;
 use crate::write::forget_old;
 
-/// How often [`Db::upkeep`] wants to be called.
+/// How often [`Db::periodic_noop`] and [`Db::sweep`] want to be called.
 pub struct Upkeep;
 
 impl Upkeep {

@@ -109,6 +109,12 @@ fn make_folder(folder: &Path) -> anyhow::Result<()> {
 /// The usual reasons why a start fails, said with what to do.
 fn explain(error: anyhow::Error, config: &ServeConfig) -> anyhow::Error {
     let address = SocketAddr::new(config.bind_ip, config.port);
+    if is_locked(&error) {
+        let folder = config.data.display();
+        return anyhow!(
+            "the data folder {folder} is in use by another process: stop that one, or choose another --data"
+        );
+    }
     let io = error.chain().find_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind);
     match io {
         Some(ErrorKind::AddrInUse) => {
@@ -132,6 +138,13 @@ fn explain(error: anyhow::Error, config: &ServeConfig) -> anyhow::Error {
         }
         _ if config.memory => error.context("could not start"),
         _ => error.context(format!("could not start on the data folder {}", config.data.display())),
+    }
+}
+
+fn is_locked(error: &anyhow::Error) -> bool {
+    match error.downcast_ref() {
+        Some(millstream_db::Error::Storage(cause)) => matches!(**cause, millstream_storage::Error::Locked { .. }),
+        _ => false,
     }
 }
 

@@ -284,6 +284,46 @@ async fn transactions_are_refused_clearly() {
     assert_eq!(client.run(command).await.get_i32("code").unwrap(), 50768);
 }
 
+/// There are no users to log in as.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_is_refused_clearly() {
+    let server = Running::start().await;
+    let mut client = server.connect().await;
+    let login = doc! { "saslStart": 1, "mechanism": "SCRAM-SHA-256", "payload": "n,,n=user,r=abc", "$db": "admin" };
+    is_error(&client.run(login).await, 18, "AuthenticationFailed");
+    is_ok(&client.run(doc! { "ping": 1, "$db": "admin" }).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sizes_are_counted() {
+    let server = Running::start().await;
+    let mut client = server.connect().await;
+    let documents = vec![doc! { "_id": 1 }, doc! { "_id": 2, "a": "x" }];
+    is_ok(&client.run(doc! { "insert": "c", "documents": documents, "$db": "test" }).await);
+
+    let collection = client.run(doc! { "collStats": "c", "$db": "test" }).await;
+    is_ok(&collection);
+    let database = client.run(doc! { "dbStats": 1, "$db": "test" }).await;
+    is_ok(&database);
+    let stages = vec![doc! { "$collStats": { "count": {} } }];
+    let stage = client.run(doc! { "aggregate": "c", "pipeline": stages, "cursor": {}, "$db": "test" }).await;
+    is_ok(&stage);
+
+    let number = |reply: &Document, field: &str| match reply.get(field) {
+        Some(Bson::Int32(number)) => i64::from(*number),
+        Some(Bson::Int64(number)) => *number,
+        Some(Bson::Double(number)) if number.fract() == 0.0 => format!("{number}").parse().unwrap(),
+        other => panic!("{field}: {other:?}"),
+    };
+    assert_eq!(number(&collection, "count"), 2);
+    // `{_id: 1}` takes 14 bytes, and `a: "x"` 9 more.
+    assert_eq!(number(&collection, "size"), 14 + 23);
+    assert_eq!(number(&database, "objects"), 2);
+    assert_eq!(number(&database, "collections"), 1);
+    let rows = stage.get_document("cursor").unwrap().get_array("firstBatch").unwrap();
+    assert_eq!(number(rows.first().unwrap().as_document().unwrap(), "count"), 2);
+}
+
 fn uuid(byte: u8) -> bson::Binary {
     bson::Binary { subtype: BinarySubtype::Uuid, bytes: vec![byte; 16] }
 }

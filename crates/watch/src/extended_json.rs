@@ -197,7 +197,7 @@ impl Writer {
     fn date(&mut self, date: DateTime) {
         let millis = date.timestamp_millis();
         let text = (self.mode == JsonMode::Relaxed && (0..=YEAR_9999_END_MS).contains(&millis))
-            .then(|| date.try_to_rfc3339_string().ok())
+            .then(|| relaxed_date(millis))
             .flatten();
         match text {
             Some(text) => self.wrapped("$date", &text),
@@ -299,6 +299,16 @@ fn base64(bytes: &[u8]) -> String {
     text
 }
 
+/// The date as text: three digits of a second, or none where it is a whole one.
+fn relaxed_date(millis: i64) -> Option<String> {
+    let (seconds, rest) = (millis.div_euclid(1000), millis.rem_euclid(1000));
+    let whole = DateTime::from_millis(seconds * 1000).try_to_rfc3339_string().ok()?;
+    if rest == 0 {
+        return Some(whole);
+    }
+    Some(format!("{}.{rest:03}Z", whole.strip_suffix('Z')?))
+}
+
 #[cfg(test)]
 mod tests {
     use bson::spec::BinarySubtype;
@@ -338,6 +348,15 @@ mod tests {
         let raw = RawDocumentBuf::try_from(&document).unwrap();
         let ours: serde_json::Value = serde_json::from_str(&to_json(&raw, JsonMode::Relaxed)).unwrap();
         assert_eq!(ours, Bson::Document(document).into_relaxed_extjson());
+    }
+
+    #[test]
+    fn milliseconds_have_three_digits() {
+        for (millis, text) in [(130, ".130Z"), (5, ".005Z"), (0, ":20Z")] {
+            let raw = rawdoc! {"at": DateTime::from_millis(1_755_427_520_000 + millis)};
+            let json = to_json(&raw, JsonMode::Relaxed);
+            assert!(json.ends_with(&format!("{text}\"}}}}")), "{json}");
+        }
     }
 
     #[test]

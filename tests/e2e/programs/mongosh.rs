@@ -26,6 +26,8 @@ fn a_session_finds_a_healthy_primary_and_works() {
             r#"change update {"_id":1}"#,
             r#"change delete {"_id":2}"#,
             r#"collections ["orders"]"#,
+            "stats 2 documents",
+            "log 1024 MB",
             "databases true",
         ]
     );

@@ -53,6 +53,13 @@ impl Server {
         }
     }
 
+    /// Starts again, and ends it as [`Server::kill`] does after a while, ready or not.
+    pub(crate) fn start_and_kill(&mut self, after: Duration) {
+        self.child = start(self.port, self.folder.path(), &self.arguments);
+        std::thread::sleep(after);
+        self.kill();
+    }
+
     /// Ends the process at once, as a crash would (SIGKILL).
     pub(crate) fn kill(&mut self) {
         self.child.kill().expect("kill the server");

@@ -72,6 +72,11 @@ impl Source {
         self.scanned
     }
 
+    /// Whether the next look goes to the log on disk.
+    pub(super) fn reads_disk(&self) -> bool {
+        self.next <= self.due && !self.registration.tail().reaches(self.next)
+    }
+
     /// Whether there is nothing left to look at.
     pub(super) fn at_end(&self) -> bool {
         self.current.is_none() && self.ahead.is_empty() && self.next > self.due

@@ -61,7 +61,7 @@ impl WriteRun {
     /// Runs the whole command, blocking this thread while it waits.
     ///
     /// # Errors
-    /// As [`WriteRun::step`].
+    /// What concerns the whole command: a retry that is too old, a disk that fails.
     pub fn block(mut self) -> Result<WriteReply> {
         loop {
             match self.step()? {
@@ -74,7 +74,7 @@ impl WriteRun {
     /// Runs the whole command as a future of any runtime.
     ///
     /// # Errors
-    /// As [`WriteRun::step`].
+    /// What concerns the whole command: a retry that is too old, a disk that fails.
     pub async fn complete(mut self) -> Result<WriteReply> {
         loop {
             match self.step()? {

@@ -136,10 +136,7 @@ pub(super) fn logged(retry: Retry) -> millstream_change::entry::Retry {
 
 /// Removes the rows of sessions that have not written for longer than a session lives.
 pub(crate) fn forget_old(store: &Store, now_ms: i64) {
-    store.submit(Box::new(Forget {
-        before_ms: now_ms.saturating_sub(SESSION_LIFE_MS),
-        seen: store.snapshot(),
-    }));
+    store.submit(Box::new(Forget { before_ms: now_ms.saturating_sub(SESSION_LIFE_MS), seen: store.snapshot() }));
 }
 
 struct Forget {

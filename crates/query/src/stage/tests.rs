@@ -118,3 +118,12 @@ fn single_documents_go_through() {
     assert_eq!(one(doc! {"_id": 1, "a": 1}), Some(doc! {"_id": 1, "b": 2}));
     assert_eq!(one(doc! {"_id": 1, "a": 2}), None);
 }
+
+#[test]
+fn statistics_come_first_and_take_a_document() {
+    let stage = doc! {"$collStats": {"count": {}}};
+    let pipeline = parse(std::slice::from_ref(&stage), Place::Aggregate).unwrap();
+    assert!(pipeline.coll_stats.is_some());
+    assert_eq!(code(&[doc! {"$match": {}}, stage], Place::Aggregate), 40602);
+    assert_eq!(code(&[doc! {"$collStats": 1}], Place::Aggregate), 5_447_000);
+}

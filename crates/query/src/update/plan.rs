@@ -8,7 +8,7 @@ use super::filter::Filters;
 use super::modifier::Change;
 use super::path::Part;
 use super::target::Target;
-use super::tree::{Document, array_index, shown};
+use super::tree::{Document, array_index};
 use crate::{Error, Result};
 
 /// What to do below one path.
@@ -181,8 +181,9 @@ fn run_elements(
         }
         Some(Value::Array(bytes)) => matching(groups, Doc::new(&bytes), with.filters)?,
         Some(other) => {
-            let element = shown(path.last().map_or("", |name| name), &other);
-            return Err(Error::bad_value(format!("Cannot apply array updates to non-array element {element}")));
+            let (name, value) = (path.last().map_or("", |name| name), millstream_value::shell::value(&other));
+            let message = format!("Cannot apply array updates to non-array element {name}: {value}");
+            return Err(Error::bad_value(message));
         }
     };
     let alone = matched.len() == 1;

@@ -50,6 +50,7 @@ fn aggregate(context: &Context<'_>) -> Result<Reply> {
         return Err(Failure::new(Code::FailedToParse, message));
     }
     super::find::check_read_concern(&arguments)?;
+    super::find::check_time_limit(&arguments)?;
     let first = stages.first().and_then(|s| s.as_doc()).and_then(|s| s.elements().next());
     if let Some(options) = first.filter(|e| e.key() == "$changeStream") {
         return watch(context, &arguments, coll, &options.value(), stages.get(1..).unwrap_or_default(), explain);

@@ -330,6 +330,11 @@ pub(super) fn check_collation(arguments: &Arguments<'_>) -> Result<()> {
     if collation.is_empty() || collation.str("locale") == Some("simple") {
         return Ok(());
     }
+    if let Some(strength) = collation.get("strength").and_then(|s| s.as_integer()).filter(|s| !(1..=5).contains(s)) {
+        let (bound, limit) = if strength < 1 { (">=", 1) } else { ("<=", 5) };
+        let message = format!("BSON field 'strength' value must be {bound} {limit}, actual value '{strength}'");
+        return Err(Failure::new(Code::Location(51024), message));
+    }
     Err(Failure::new(Code::NotImplemented, "only the simple collation is supported"))
 }
 

@@ -117,9 +117,9 @@ async fn get_more(context: &Context<'_>) -> Result<Reply> {
     let mut deadline = None;
     let batch = loop {
         let source = lease.source().map_err(errors::failure)?;
+        let long = source.may_take_long();
         let mut read = || source.batch(count);
-        // A query may compute for long; the log's tail is in memory.
-        let batch = if awaits { read() } else { crate::dispatch::blocking(read) };
+        let batch = if long { crate::dispatch::blocking(read) } else { read() };
         let batch = batch.map_err(|e| super::find::during(e, "Executor error during getMore"))?;
         if !awaits || batch.exhausted || !batch.documents.is_empty() || wait.is_zero() {
             break batch;

@@ -371,6 +371,12 @@ fn list_indexes(context: &Context<'_>) -> Result<Reply> {
     let indexes = context.server.engine.db().list_indexes(&namespace).map_err(errors::failure)?;
     let rows = indexes.into_iter().map(|spec| Ok(Bytes::from(spec.into_bytes())));
     let mut document = DocBuf::new();
-    super::find::open_cursor(context, Source::documents(Box::new(rows)), namespace.to_string(), Layout::Listing, &mut document)?;
+    super::find::open_cursor(
+        context,
+        Source::documents(Box::new(rows)),
+        namespace.to_string(),
+        Layout::Listing,
+        &mut document,
+    )?;
     Ok(document.into())
 }

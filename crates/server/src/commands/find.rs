@@ -120,6 +120,7 @@ fn run_find(context: &Context<'_>) -> Result<Reply> {
     let namespace = namespace(context)?;
     let arguments = context.arguments();
     check_read_concern(&arguments)?;
+    check_time_limit(&arguments)?;
     let request = FindRequest::parse(context, &arguments)?;
     let db = context.server.engine.db();
     let source = if namespace.to_string() == OPLOG {
@@ -198,10 +199,6 @@ impl FindRequest {
         }
         if tailable && (single_batch || (sort.is_some() && natural.is_none())) {
             let message = "cannot use tailable option with a sort other than {$natural: 1} or with singleBatch";
-            return Err(Failure::new(Code::BadValue, message));
-        }
-        if let Some(time) = arguments.i64("maxTimeMS")?.filter(|time| i32::try_from(*time).map_or(true, |t| t < 0)) {
-            let message = format!("{time} value for maxTimeMS is out of range [0, {}]", i32::MAX);
             return Err(Failure::new(Code::BadValue, message));
         }
         let limit = u64::try_from(limit).ok().filter(|l| *l > 0);
@@ -304,6 +301,9 @@ fn check_fields(arguments: &Arguments<'_>) -> Result<()> {
 /// Any level is served by the durable state; unknown ones are refused (CS-4.3.6 is checked by `aggregate`).
 pub(super) fn check_read_concern(arguments: &Arguments<'_>) -> Result<()> {
     let Some(concern) = arguments.document("readConcern")? else { return Ok(()) };
+    if concern.has("atClusterTime") {
+        return Err(Failure::new(Code::NotImplemented, "reads at a past time are not supported"));
+    }
     match concern.get("level") {
         None => Ok(()),
         Some(Value::String(level))
@@ -315,6 +315,16 @@ pub(super) fn check_read_concern(arguments: &Arguments<'_>) -> Result<()> {
             Code::FailedToParse,
             "readConcern.level must be either 'local', 'majority', 'linearizable', 'available', or 'snapshot'",
         )),
+    }
+}
+
+/// `maxTimeMS` fits an int32 and is not negative.
+pub(super) fn check_time_limit(arguments: &Arguments<'_>) -> Result<()> {
+    match arguments.i64("maxTimeMS")? {
+        Some(limit) if !(0..=i64::from(i32::MAX)).contains(&limit) => {
+            Err(Failure::new(Code::BadValue, format!("{limit} value for maxTimeMS is out of range")))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -357,7 +367,11 @@ pub(super) fn open_batched(
         Batching::First(count) => (count, true),
         Batching::Single(count) => (if count == 0 { 1 } else { count }, false),
     };
-    let batch = source.batch(count).map_err(|error| during(error, "PlanExecutor error during aggregation"))?;
+    let what = match context.command.name {
+        "find" => "Executor error during find command",
+        _ => "PlanExecutor error during aggregation",
+    };
+    let batch = source.batch(count).map_err(|error| during(error, what))?;
     let session = context.session.map(|s| s.0);
     let id = if batch.exhausted || !keep {
         0

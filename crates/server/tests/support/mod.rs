@@ -1,8 +1,8 @@
 //! A server on an empty database in memory, and a client that speaks raw messages to it.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bson::Document;
