@@ -62,7 +62,7 @@ struct Inner {
     closed: AtomicBool,
 }
 
-/// The replica set's identity, made once.
+/// The replica set's identity, made once; a row of the catalog.
 const SET_ID: &[u8] = b"set_id";
 
 impl Db {
@@ -209,7 +209,7 @@ impl Db {
 /// Writes what a new database starts with: the entry that says that no history was ever lost before it (CS-11.1.5),
 /// and the set's identity.
 fn settle(store: &Store) -> Result<[u8; 12]> {
-    let known = store.snapshot().get(Space::Settings, SET_ID)?;
+    let known = store.snapshot().get(Space::Catalog, SET_ID)?;
     if let Some(id) = known.as_deref().and_then(|bytes| <[u8; 12]>::try_from(bytes).ok()) {
         return Ok(id);
     }
@@ -227,7 +227,7 @@ struct Settle {
 
 impl millstream_storage::Write for Settle {
     fn apply(&mut self, commit: &mut millstream_storage::Commit<'_>) -> millstream_storage::Result<()> {
-        commit.put(Space::Settings, SET_ID, self.id.to_vec());
+        commit.put(Space::Catalog, SET_ID, self.id.to_vec());
         let time = commit.tick();
         let stamp = millstream_change::entry::Stamp { time, wall_ms: commit.wall_ms(), retry: None };
         commit.append(time, millstream_change::entry::noop(stamp, "initiating set"));

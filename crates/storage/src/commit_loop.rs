@@ -48,8 +48,8 @@ impl CommitLoop {
         options: Options,
         observer: Arc<dyn Observer>,
     ) -> Result<Self> {
-        let meta = engine.table(meta::TABLE, Use::Rows)?;
         let tables = PerSpace::try_new(|space| engine.table(space.name(), Use::Rows))?;
+        let meta = tables.at(Space::Catalog).clone();
         let rows = Meta::read(&engine.view(), &meta)?;
         let log = Log::open(&mut engine, rows.lost_before, &options)?;
         Ok(Self {

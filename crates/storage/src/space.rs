@@ -7,17 +7,16 @@ pub enum Space {
     Records,
     /// Index number + key of the fields + key of `_id`.
     Indexes,
-    /// Names, options and numbers of collections and indexes.
+    /// Names, options and numbers of collections and indexes, settings, everything small. Keys that start with a
+    /// zero byte are the store's own.
     Catalog,
     /// What retryable writes must remember.
     Sessions,
-    /// Users, settings, everything small.
-    Settings,
 }
 
 impl Space {
     /// Every space, in the order of its number.
-    pub const ALL: [Self; 5] = [Self::Records, Self::Indexes, Self::Catalog, Self::Sessions, Self::Settings];
+    pub const ALL: [Self; 4] = [Self::Records, Self::Indexes, Self::Catalog, Self::Sessions];
 
     /// Position in [`Space::ALL`], also its number on disk.
     pub(crate) const fn number(self) -> u8 {
@@ -26,7 +25,6 @@ impl Space {
             Self::Indexes => 1,
             Self::Catalog => 2,
             Self::Sessions => 3,
-            Self::Settings => 4,
         }
     }
 
@@ -42,19 +40,18 @@ impl Space {
             Self::Indexes => "indexes",
             Self::Catalog => "catalog",
             Self::Sessions => "sessions",
-            Self::Settings => "settings",
         }
     }
 }
 
 /// One `T` per space.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct PerSpace<T>([T; 5]);
+pub(crate) struct PerSpace<T>([T; 4]);
 
 impl<T> PerSpace<T> {
     pub(crate) fn try_new<E>(mut make: impl FnMut(Space) -> Result<T, E>) -> Result<Self, E> {
-        let [a, b, c, d, e] = Space::ALL;
-        Ok(Self([make(a)?, make(b)?, make(c)?, make(d)?, make(e)?]))
+        let [a, b, c, d] = Space::ALL;
+        Ok(Self([make(a)?, make(b)?, make(c)?, make(d)?]))
     }
 
     pub(crate) fn of(make: impl FnMut(Space) -> T) -> Self {
@@ -62,24 +59,22 @@ impl<T> PerSpace<T> {
     }
 
     pub(crate) fn at(&self, space: Space) -> &T {
-        let [a, b, c, d, e] = &self.0;
+        let [a, b, c, d] = &self.0;
         match space {
             Space::Records => a,
             Space::Indexes => b,
             Space::Catalog => c,
             Space::Sessions => d,
-            Space::Settings => e,
         }
     }
 
     pub(crate) fn at_mut(&mut self, space: Space) -> &mut T {
-        let [a, b, c, d, e] = &mut self.0;
+        let [a, b, c, d] = &mut self.0;
         match space {
             Space::Records => a,
             Space::Indexes => b,
             Space::Catalog => c,
             Space::Sessions => d,
-            Space::Settings => e,
         }
     }
 }
