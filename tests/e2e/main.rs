@@ -1,13 +1,14 @@
 //! End-to-end tests: the real binary, the real drivers, recorded behaviour.
 //!
 //! `sessions` runs the text files of `conformance/`, `vectors` the recorded cases beside them; `drivers`
-//! uses the Rust driver, `programs` runs everything in `examples/`; `crash` and `torn` end the server in
-//! the ways that a machine can; `cli` is about the binary's own commands; `wire` sends what it should
-//! refuse.
+//! uses the Rust driver, `programs` runs everything in `examples/`; `load` has many writers at once; `crash`
+//! and `torn` end the server in the ways that a machine can; `cli` is about the binary's own commands; `wire`
+//! sends what it should refuse.
 
 mod cli;
 mod crash;
 mod drivers;
+mod load;
 mod programs;
 mod sessions;
 mod support;

@@ -28,11 +28,16 @@ pub(crate) fn write(root: &Path) -> Outcome {
 
 fn render(root: &Path) -> Result<String, Vec<String>> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output = Command::new(cargo)
-        .args(["run", "--quiet", "--package", "millstream", "--", "compatibility"])
-        .current_dir(root)
-        .output()
-        .map_err(|error| vec![format!("could not run cargo: {error}")])?;
+    let mut command = Command::new(cargo);
+    command.args(["run", "--quiet", "--package", "millstream", "--", "compatibility"]).current_dir(root);
+    // What cargo told this program about its own package would have build scripts run again, and most of the tree
+    // compiled anew, now and at the next plain build.
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")) {
+            command.env_remove(name);
+        }
+    }
+    let output = command.output().map_err(|error| vec![format!("could not run cargo: {error}")])?;
     if output.status.success() {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     } else {

@@ -7,7 +7,7 @@ use crate::support::Server;
 use crate::support::server::millstream;
 
 const SMALL: &[&str] =
-    &["--seconds", "0.1", "--writes", "20", "--documents", "300", "--watchers", "1,3", "--connections", "2"];
+    &["--seconds", "0.1", "--writes", "20", "--documents", "1000", "--watchers", "1,3", "--connections", "2"];
 
 #[test]
 fn every_case_gives_figures_and_nothing_is_left() {

@@ -1,4 +1,4 @@
-//! What a watcher and the tail share: the first change not yet looked at, and whom to wake.
+//! What a watcher and the tail share: which changes were not yet looked at, and whom to wake.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Waker;
@@ -11,6 +11,8 @@ use parking_lot::Mutex;
 pub struct Subscription {
     /// The first routed time that was not scanned yet, as its bits; 0 if there is none.
     pending: AtomicU64,
+    /// The newest routed time, as its bits.
+    newest: AtomicU64,
     waker: Mutex<Option<Waker>>,
 }
 
@@ -37,14 +39,19 @@ impl Subscription {
 
     /// Notes a change; true if it is the first one since the last look, so that the watcher has to be woken.
     pub(crate) fn note(&self, time: ClusterTime) -> bool {
+        // Before `pending`: whoever takes that finds this, also while the rest of a group is still being routed.
+        self.newest.store(time.to_u64(), Ordering::SeqCst);
         self.pending.compare_exchange(0, time.to_u64(), Ordering::SeqCst, Ordering::SeqCst).is_ok()
     }
 
-    /// The first change since the last look.
-    pub(crate) fn take(&self) -> Option<ClusterTime> {
+    /// The first change since the last look, and the newest: every change noted before this call is not after it.
+    pub(crate) fn take(&self) -> Option<(ClusterTime, ClusterTime)> {
         match self.pending.swap(0, Ordering::SeqCst) {
             0 => None,
-            bits => Some(ClusterTime::from_u64(bits)),
+            first => {
+                let newest = self.newest.load(Ordering::SeqCst);
+                Some((ClusterTime::from_u64(first), ClusterTime::from_u64(newest)))
+            }
         }
     }
 

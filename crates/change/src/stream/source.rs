@@ -91,11 +91,12 @@ impl Source {
         }
         // The end first: what is not noted after that does not concern the stream up to there.
         let end = self.registration.tail().end();
-        if let Some(first) = self.subscription().take() {
+        if let Some((first, newest)) = self.subscription().take() {
             if self.at_end() {
                 self.next = self.next.max(first);
             }
-            self.due = self.due.max(end).max(first);
+            // What was noted counts although the end is still behind it: it will not be noted again.
+            self.due = self.due.max(end).max(newest);
         }
         self.quiet = self.quiet.max(end);
         Ok(())
