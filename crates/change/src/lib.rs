@@ -11,7 +11,7 @@
 //! - [`Tail`], [`Subscription`]: the newest entries in memory, and who waits for more
 //! - [`ChangeStream`]: the pipeline of a stream, pulled batch by batch
 //!
-//! Source: `spec/change-streams.md`, whose numbers (CS-…) the comments and tests name.
+//! Source: `docs/reference/change-streams.md`, whose numbers (CS-…) the comments and tests name.
 
 pub mod entry;
 mod error;
