@@ -150,7 +150,8 @@ pub fn check(text: &str) -> Result<()> {
     text.split('.').try_for_each(check_name)
 }
 
-fn check_name(name: &str) -> Result<()> {
+/// Holds one name of a path to the rules for field names.
+pub(crate) fn check_name(name: &str) -> Result<()> {
     if name.is_empty() {
         return Err(Error::location(15998, "FieldPath field names may not be empty strings."));
     }

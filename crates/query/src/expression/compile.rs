@@ -248,18 +248,7 @@ pub(super) fn field_names(path: &str) -> Result<Vec<String>> {
 }
 
 fn check_field_name(name: &str) -> Result<()> {
-    if name.is_empty() {
-        return Err(Error::location(15998, "FieldPath field names may not be empty strings."));
-    }
-    if name.starts_with('$') {
-        return Err(Error::location(
-            16410,
-            "FieldPath field names may not start with '$'. Consider using $getField or $setField.",
-        ));
-    }
-    if name.contains('\0') {
-        return Err(Error::location(16411, "FieldPath field names may not contain '\\0'."));
-    }
+    crate::path::check_name(name)?;
     if name.contains('.') {
         return Err(Error::location(
             16412,

@@ -146,16 +146,7 @@ fn insert(op: &Bytes, doc: Doc<'_>, now: millstream_value::ClusterTime) -> Resul
 fn update(doc: Doc<'_>, scope: &millstream_query::expression::Scope) -> Result<Parsed> {
     let arguments = Arguments::new("bulkWrite.ops", doc);
     crud::check_collation(&arguments)?;
-    let parts = UpdateParts {
-        filter: arguments.required("filter", arguments.document("filter")?)?,
-        update: arguments.required("updateMods", arguments.element("updateMods"))?.value(),
-        multi: arguments.flag("multi")?.unwrap_or(false),
-        upsert: arguments.flag("upsert")?.unwrap_or(false),
-        array_filters: arguments.array("arrayFilters")?,
-        sort: arguments.document("sort")?,
-        hint: arguments.element("hint").map(|e| e.value().into_owned()),
-        image: Image::None,
-    };
+    let parts = UpdateParts::read(&arguments, "filter", "updateMods")?;
     let scope = match arguments.document("constants")? {
         None => scope.clone(),
         Some(constants) => super::find::with_variables(scope.clone(), constants),

@@ -211,23 +211,9 @@ fn update_statement(
         "upsert",
         "upsertSupplied",
     ])?;
-    let filter = arguments.required("q", arguments.document("q")?)?;
-    let update = arguments.required("u", arguments.element("u"))?;
-    if !matches!(update.kind(), kind::DOCUMENT | kind::ARRAY) {
-        return Err(Failure::new(Code::FailedToParse, "Update argument must be either an object or an array"));
-    }
-    let constants = arguments.document("c")?;
     check_collation(&arguments)?;
-    let parts = UpdateParts {
-        filter,
-        update: update.value(),
-        multi: arguments.flag("multi")?.unwrap_or(false),
-        upsert: arguments.flag("upsert")?.unwrap_or(false),
-        array_filters: arguments.array("arrayFilters")?,
-        sort: arguments.document("sort")?,
-        hint: arguments.element("hint").map(|e| e.value().into_owned()),
-        image: Image::None,
-    };
+    let parts = UpdateParts::read(&arguments, "q", "u")?;
+    let constants = arguments.document("c")?;
     let scope = match constants {
         None => scope.clone(),
         Some(constants) => super::find::with_variables(scope.clone(), constants),
@@ -245,6 +231,27 @@ pub(super) struct UpdateParts<'a> {
     pub(super) sort: Option<Doc<'a>>,
     pub(super) hint: Option<Value<'static>>,
     pub(super) image: Image,
+}
+
+impl<'a> UpdateParts<'a> {
+    /// Reads one statement of `update` or `bulkWrite`, which call the filter and the update by different names.
+    pub(super) fn read(arguments: &Arguments<'a>, filter: &str, update: &str) -> Result<Self> {
+        let filter = arguments.required(filter, arguments.document(filter)?)?;
+        let update = arguments.required(update, arguments.element(update))?;
+        if !matches!(update.kind(), kind::DOCUMENT | kind::ARRAY) {
+            return Err(Failure::new(Code::FailedToParse, "Update argument must be either an object or an array"));
+        }
+        Ok(Self {
+            filter,
+            update: update.value(),
+            multi: arguments.flag("multi")?.unwrap_or(false),
+            upsert: arguments.flag("upsert")?.unwrap_or(false),
+            array_filters: arguments.array("arrayFilters")?,
+            sort: arguments.document("sort")?,
+            hint: arguments.element("hint").map(|e| e.value().into_owned()),
+            image: Image::None,
+        })
+    }
 }
 
 /// Compiles an update; what is wrong with it is this statement's own error.
