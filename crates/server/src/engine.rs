@@ -95,9 +95,10 @@ impl Engine {
     pub(crate) fn kill_sessions(&self, killed: &[SessionId]) {
         if killed.is_empty() {
             self.sessions.lock().clear();
+            self.db.cursors().kill_sessions(&[]);
+        } else {
+            self.end_sessions(killed);
         }
-        self.end_sessions(killed);
-        self.db.cursors().kill_sessions(&ids(killed));
     }
 
     /// Further fields of `serverStatus.metrics`.

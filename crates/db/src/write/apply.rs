@@ -30,7 +30,7 @@ pub(super) struct Scene<'s, 'c> {
     pub(super) catalog: &'s mut Catalog,
     pub(super) images_always: bool,
     /// For the log entries of a retryable write.
-    pub(super) retry: Option<entry::Retry>,
+    pub(super) retry: Option<&'s mut entry::Retry>,
     /// Of the last change.
     pub(super) time: Option<ClusterTime>,
 }
@@ -259,7 +259,7 @@ impl Scene<'_, '_> {
         if let Some(retry) = &mut self.retry {
             retry.statement = statement;
         }
-        Stamp { time, wall_ms: self.commit.wall_ms(), retry: self.retry.as_ref() }
+        Stamp { time, wall_ms: self.commit.wall_ms(), retry: self.retry.as_deref() }
     }
 }
 

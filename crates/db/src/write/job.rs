@@ -70,7 +70,7 @@ impl Job {
         let mut catalog = pending.clone();
         let statements = Arc::clone(&self.statements);
         let by_id = Targets::ById;
-        let logged = self.retry.map(super::session::logged);
+        let mut logged = self.retry.map(super::session::logged);
         for position in self.first..self.last {
             let Some(statement) = statements.get(position) else { break };
             if let Some(outcome) = record.as_ref().and_then(|r| r.recall(statement.id)) {
@@ -84,7 +84,7 @@ impl Job {
                 commit,
                 catalog: &mut catalog,
                 images_always: self.images_always,
-                retry: logged.clone(),
+                retry: logged.as_mut(),
                 time: None,
             };
             let applied = match &statement.action {
