@@ -51,6 +51,8 @@ fn files() -> Vec<std::path::PathBuf> {
     let mut files: Vec<_> = folder
         .map(|entry| entry.expect("a file").path())
         .filter(|path| path.extension().is_some_and(|extension| extension == "txt"))
+        // A table, and no session: what is done of each statement of the reference.
+        .filter(|path| !path.ends_with("statements.txt"))
         .filter(|path| path.to_string_lossy().contains(&wanted))
         .collect();
     files.sort();

@@ -1,10 +1,10 @@
-//! `docs/compatibility.md` is what the program's own tables say.
+//! `docs/compatibility.md` is what the program's own tables say, and `conformance/statements.txt`.
 
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::Outcome;
+use crate::{Outcome, statements};
 
 const PAGE: &str = "docs/compatibility.md";
 
@@ -39,7 +39,7 @@ fn render(root: &Path) -> Result<String, Vec<String>> {
     }
     let output = command.output().map_err(|error| vec![format!("could not run cargo: {error}")])?;
     if output.status.success() {
-        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned() + &statements::section(root))
     } else {
         let errors = String::from_utf8_lossy(&output.stderr);
         Err(vec![format!("millstream compatibility failed: {errors}")])

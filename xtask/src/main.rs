@@ -4,6 +4,7 @@ mod arrows;
 mod compat;
 mod pages;
 mod sources;
+mod statements;
 mod tables;
 
 use std::path::{Path, PathBuf};
@@ -11,8 +12,8 @@ use std::process::ExitCode;
 
 const USAGE: &str = "usage: cargo xtask tidy | compat [--write]
 
-tidy            checks crate arrows, sorted tables, file heads, what pages say
-compat          checks docs/compatibility.md against the program's own tables
+tidy            checks crate arrows, sorted tables, file heads, what pages say, what is proved of the reference
+compat          checks docs/compatibility.md against the program's own tables and conformance/statements.txt
 compat --write  writes that page anew";
 
 fn main() -> ExitCode {
@@ -48,7 +49,15 @@ fn tidy(root: &Path) -> Outcome {
     problems.extend(sources::problems(root, &files));
     problems.extend(tables::problems(root, &files));
     problems.extend(pages::problems(root));
-    if problems.is_empty() { Ok(format!("tidy: {} source files, nothing to say", files.len())) } else { Err(problems) }
+    problems.extend(statements::problems(root, &files));
+    if problems.is_empty() { Ok(summary(root, files.len())) } else { Err(problems) }
+}
+
+fn summary(root: &Path, files: usize) -> String {
+    match statements::untested(root) {
+        0 => format!("tidy: {files} source files, nothing to say"),
+        count => format!("tidy: {files} source files, nothing to say but {count} untested statements"),
+    }
 }
 
 /// The workspace's root folder: the one above this package's.

@@ -39,6 +39,37 @@ pub(crate) fn problems(root: &Path, files: &[PathBuf]) -> Vec<String> {
     problems
 }
 
+/// The test code of each file: all of it in a file of tests, what stands below `#[cfg(test)]` in others.
+pub(crate) fn tests(root: &Path, files: &[PathBuf]) -> Vec<(PathBuf, String)> {
+    let mut tests = Vec::new();
+    for file in files {
+        let text = fs::read_to_string(root.join(file)).unwrap_or_default();
+        let name = file.to_string_lossy();
+        let is_test = file.starts_with("tests") || name.contains("/tests/") || name.ends_with("tests.rs");
+        let from = if is_test { Some(0) } else { text.find("#[cfg(test)]") };
+        if let Some(code) = from.and_then(|from| text.get(from..)) {
+            tests.push((file.clone(), code.to_owned()));
+        }
+    }
+    tests
+}
+
+/// The text sessions, in the order of their names.
+pub(crate) fn sessions(root: &Path) -> Vec<(PathBuf, String)> {
+    let entries = fs::read_dir(root.join("conformance")).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut files: Vec<PathBuf> = entries.filter(|path| is_session(path)).collect();
+    files.sort();
+    let read = |path: PathBuf| {
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        (path, text)
+    };
+    files.into_iter().map(read).collect()
+}
+
+fn is_session(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "txt") && !path.ends_with("statements.txt")
+}
+
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = entry.path();

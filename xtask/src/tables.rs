@@ -19,6 +19,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::sources;
+
 const MARK_BY_NAME: &str = "// tidy: sorted by name";
 const MARK_BY_NUMBER: &str = "// tidy: sorted by number";
 
@@ -219,24 +221,13 @@ fn is_tested(name: &str, tests: &str) -> bool {
 
 /// Everything that tests say, as one text.
 fn tests(root: &Path, files: &[PathBuf]) -> String {
-    let mut all = String::new();
-    for file in files {
-        let text = fs::read_to_string(root.join(file)).unwrap_or_default();
-        let name = file.to_string_lossy();
-        let is_test = file.starts_with("tests") || name.contains("/tests/") || name.ends_with("tests.rs");
-        let from = if is_test { Some(0) } else { text.find("#[cfg(test)]") };
-        all.push_str(from.and_then(|from| text.get(from..)).unwrap_or_default());
-        all.push('\n');
-    }
-    // The text files beside the recorded cases name what is *not* tested.
-    for (folder, extension) in [("conformance", "txt"), ("conformance/vectors", "json")] {
-        let entries = fs::read_dir(root.join(folder)).into_iter().flatten().flatten().map(|entry| entry.path());
-        for file in entries.filter(|path| path.extension().is_some_and(|found| found == extension)) {
-            all.push_str(&fs::read_to_string(file).unwrap_or_default());
-            all.push('\n');
-        }
-    }
-    all
+    let recorded = fs::read_dir(root.join("conformance/vectors")).into_iter().flatten().flatten();
+    let recorded =
+        recorded.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|found| found == "json"));
+    let recorded = recorded.map(|file| fs::read_to_string(file).unwrap_or_default());
+    let written = sources::tests(root, files).into_iter().chain(sources::sessions(root));
+    let all: Vec<String> = written.map(|(_, text)| text).chain(recorded).collect();
+    all.join("\n")
 }
 
 #[cfg(test)]

@@ -1,0 +1,224 @@
+//! What is done of each numbered statement of the behaviour reference, and which tests prove it.
+//!
+//! `conformance/statements.txt` has one row for each, in the reference's order:
+//!
+//! ```text
+//! CS-1.1.1 same
+//! CS-14.6 differs: a cluster time for each document
+//! CS-1.7.4 not offered: time-series collections
+//! CS-7.5 client: ends its iteration at id 0
+//! CS-0.1 fact: words
+//! ```
+//!
+//! A row that says `same` or `differs` is cited by its number in a test: in a text session, or in test code.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::sources;
+
+const REFERENCE: &str = "docs/reference/change-streams.md";
+const ROWS: &str = "conformance/statements.txt";
+
+/// What a row can say, whether it needs a reason, and whether it needs a test.
+// tidy: sorted by name
+static STATES: &[State] = &[
+    State { name: "client", has_reason: true, has_test: false },
+    State { name: "differs", has_reason: true, has_test: true },
+    State { name: "fact", has_reason: true, has_test: false },
+    State { name: "not offered", has_reason: true, has_test: false },
+    State { name: "same", has_reason: false, has_test: true },
+    State { name: UNTESTED, has_reason: false, has_test: false },
+];
+/// Nobody has looked yet. Such rows are counted.
+const UNTESTED: &str = "untested";
+
+struct State {
+    name: &'static str,
+    has_reason: bool,
+    has_test: bool,
+}
+
+/// `CS-14.6 differs: a cluster time for each document`.
+#[derive(Clone, Debug, PartialEq)]
+struct Row {
+    number: String,
+    state: String,
+    reason: String,
+}
+
+/// Every row that is missing, wrong or unproved.
+pub(crate) fn problems(root: &Path, files: &[PathBuf]) -> Vec<String> {
+    check(&statements(root), &rows(root), &proofs(root, files))
+}
+
+/// How many rows say that nobody has looked.
+pub(crate) fn untested(root: &Path) -> usize {
+    rows(root).iter().filter(|row| row.state == UNTESTED).count()
+}
+
+/// The section of the compatibility page.
+pub(crate) fn section(root: &Path) -> String {
+    let files = sources::rust_files(root);
+    let (rows, proofs, titles) = (rows(root), proofs(root, &files), titles(root));
+    let mut out = String::from(
+        "\n## Change streams, statement by statement\n\n\
+         What Millstream does of each numbered statement of the [behaviour reference](reference/change-streams.md), and the tests \
+         that cite it:\ntext sessions by their name in `conformance/`, programs by their path.\n",
+    );
+    let mut chapter = "";
+    for row in &rows {
+        if chapter_of(&row.number) != chapter {
+            chapter = chapter_of(&row.number);
+            // Writing to a string cannot fail.
+            let title = titles.get(chapter).map_or(chapter, String::as_str);
+            let _ = write!(out, "\n### {title}\n\n| statement | here | tests |\n|---|---|---|\n");
+        }
+        let what = if row.reason.is_empty() { row.state.clone() } else { format!("{}: {}", row.state, row.reason) };
+        let tests = proofs.get(&row.number).map(|files| files.join(", ")).unwrap_or_default();
+        let _ = writeln!(out, "| {} | {what} | {tests} |", row.number);
+    }
+    out
+}
+
+fn check(statements: &[String], rows: &[Row], proofs: &BTreeMap<String, Vec<String>>) -> Vec<String> {
+    let mut problems = Vec::new();
+    for row in rows {
+        let Row { number, state, reason } = row;
+        if !statements.contains(number) {
+            problems.push(format!("{ROWS}: the reference has no statement {number}"));
+        }
+        let Some(known) = STATES.iter().find(|known| known.name == state) else {
+            problems.push(format!("{ROWS}: {number} says `{state}`, which no row can"));
+            continue;
+        };
+        if known.has_reason && reason.is_empty() {
+            problems.push(format!("{ROWS}: {number} gives no reason"));
+        }
+        if known.has_test && !proofs.contains_key(number) {
+            problems.push(format!("{ROWS}: no test cites {number}"));
+        }
+    }
+    for number in statements {
+        match rows.iter().filter(|row| row.number == *number).count() {
+            0 => problems.push(format!("{ROWS}: no row for {number}")),
+            1 => {}
+            count => problems.push(format!("{ROWS}: {count} rows for {number}")),
+        }
+    }
+    let numbers: Vec<&String> = rows.iter().map(|row| &row.number).collect();
+    if problems.is_empty() && numbers.iter().copied().ne(statements) {
+        problems.push(format!("{ROWS}: rows stand in another order than the reference's statements"));
+    }
+    problems
+}
+
+/// The numbers of the reference's statements: those at the start of an item or of a table's row.
+fn statements(root: &Path) -> Vec<String> {
+    let text = fs::read_to_string(root.join(REFERENCE)).unwrap_or_default();
+    text.lines().filter_map(statement).map(str::to_owned).collect()
+}
+
+fn statement(line: &str) -> Option<&str> {
+    let number = match line.strip_prefix("| CS-") {
+        Some(row) => row.split_once(" |")?.0,
+        None => {
+            let item = line.strip_prefix("- ").or_else(|| line.split_once(". ").map(|(_, item)| item))?;
+            item.strip_prefix("**CS-")?.split_once("**")?.0
+        }
+    };
+    let start = line.find("CS-")?;
+    line.get(start..start + "CS-".len() + number.len())
+}
+
+/// The title of each chapter: `CS-1 Event documents`.
+fn titles(root: &Path) -> BTreeMap<String, String> {
+    let text = fs::read_to_string(root.join(REFERENCE)).unwrap_or_default();
+    let titles = text.lines().filter_map(|line| line.strip_prefix("## "));
+    titles.filter_map(|title| Some((title.split_once(' ')?.0.to_owned(), title.to_owned()))).collect()
+}
+
+fn rows(root: &Path) -> Vec<Row> {
+    let text = fs::read_to_string(root.join(ROWS)).unwrap_or_default();
+    let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+    lines.map(row).collect()
+}
+
+fn row(line: &str) -> Row {
+    let (number, rest) = line.split_once(' ').unwrap_or((line, ""));
+    let (state, reason) = rest.split_once(':').unwrap_or((rest, ""));
+    Row { number: number.to_owned(), state: state.trim().to_owned(), reason: reason.trim().to_owned() }
+}
+
+/// The tests that cite each number, in the order of their names; sessions before programs.
+fn proofs(root: &Path, files: &[PathBuf]) -> BTreeMap<String, Vec<String>> {
+    let mut proofs: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let sessions = sources::sessions(root).into_iter().map(|(path, text)| (name_of(&path), text));
+    // This file's own tests name numbers and prove none.
+    let programs = sources::tests(root, files).into_iter().filter(|(path, _)| !path.starts_with("xtask"));
+    let programs = programs.map(|(path, text)| (format!("`{}`", path.display()), text));
+    for (name, text) in sessions.chain(programs) {
+        for number in citations(&text) {
+            let names = proofs.entry(number).or_default();
+            if !names.contains(&name) {
+                names.push(name.clone());
+            }
+        }
+    }
+    proofs
+}
+
+fn name_of(session: &Path) -> String {
+    session.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// Every number in a text, each as a whole: a sentence's full stop is no part of it.
+fn citations(text: &str) -> Vec<String> {
+    let of_number = |c: char| c.is_ascii_digit() || c == '.';
+    let mut pieces = text.split("CS-");
+    pieces.next();
+    let numbers = pieces.map(|rest| rest.split(|c| !of_number(c)).next().unwrap_or_default().trim_end_matches('.'));
+    numbers.filter(|number| !number.is_empty()).map(|number| format!("CS-{number}")).collect()
+}
+
+/// `CS-14` of `CS-14.6`.
+fn chapter_of(number: &str) -> &str {
+    number.split('.').next().unwrap_or(number)
+}
+
+#[cfg(test)]
+mod unit {
+    use super::*;
+
+    #[test]
+    fn statements_begin_items_and_rows() {
+        assert_eq!(statement("- **CS-1.2.3** Text with **CS-9.9**."), Some("CS-1.2.3"));
+        assert_eq!(statement("12. **CS-14.12** `$push`"), Some("CS-14.12"));
+        assert_eq!(statement("| CS-13.4 | Every OP_MSG | all |"), Some("CS-13.4"));
+        assert_eq!(statement("Text. See **CS-1.1**"), None);
+        assert_eq!(statement("| `insert` | CS-2.8 |"), None);
+    }
+
+    #[test]
+    fn citations_are_whole_numbers() {
+        assert_eq!(citations("it ends (CS-1.2.3, CS-14.1). See CS-5.\n"), ["CS-1.2.3", "CS-14.1", "CS-5"]);
+    }
+
+    fn found(rows: &[&str], cited: &[&str]) -> Vec<String> {
+        let statements = ["CS-1.1", "CS-1.2"].map(str::to_owned);
+        let rows: Vec<Row> = rows.iter().map(|line| row(line)).collect();
+        let proofs = cited.iter().map(|number| ((*number).to_owned(), vec!["x".to_owned()])).collect();
+        check(&statements, &rows, &proofs)
+    }
+
+    #[test]
+    fn a_row_for_each_and_a_test_for_what_is_claimed() {
+        assert!(found(&["CS-1.1 same", "CS-1.2 not offered: views"], &["CS-1.1"]).is_empty());
+        assert_eq!(found(&["CS-1.1 same", "CS-1.2 untested"], &["CS-1.10"]).len(), 1);
+        assert_eq!(found(&["CS-1.1 untested"], &[]).len(), 1);
+        assert_eq!(found(&["CS-1.2 untested", "CS-1.1 untested"], &[]).len(), 1);
+        assert_eq!(found(&["CS-1.1 untested", "CS-1.2 differs", "CS-1.3 sane"], &["CS-1.2"]).len(), 3);
+    }
+}
