@@ -83,6 +83,8 @@ pub enum Form {
 struct Operation {
     form: Form,
     ns: Span,
+    /// How many bytes of it are the database's name.
+    db_bytes: usize,
     uuid: Option<[u8; 16]>,
     o: Span,
     o2: Option<Span>,
@@ -198,17 +200,23 @@ impl<'a> Change<'a> {
         std::str::from_utf8(self.slice(self.operation.ns)).unwrap_or_default()
     }
 
+    /// Database and collection as bytes, for comparing without decoding.
+    pub(crate) fn names(self) -> (&'a [u8], &'a [u8]) {
+        let ns = self.slice(self.operation.ns);
+        let db_bytes = self.operation.db_bytes;
+        (ns.get(..db_bytes).unwrap_or_default(), ns.get(db_bytes + 1..).unwrap_or_default())
+    }
+
     /// The part of the namespace before the first dot.
     #[must_use]
     pub fn db(self) -> &'a str {
-        let ns = self.ns();
-        ns.split_once('.').map_or(ns, |(db, _)| db)
+        self.ns().get(..self.operation.db_bytes).unwrap_or_default()
     }
 
     /// The part of the namespace after the first dot.
     #[must_use]
     pub fn coll(self) -> &'a str {
-        self.ns().split_once('.').map_or("", |(_, coll)| coll)
+        self.ns().get(self.operation.db_bytes + 1..).unwrap_or_default()
     }
 
     /// Of the collection.

@@ -32,4 +32,4 @@ pub use options::{Before, FullDocument, Options, Start};
 pub use route::Subscription;
 pub use scope::Scope;
 pub use stream::{Batch, BatchLimits, ChangeStream, EVENT_BYTES_MAX, Lookup, Spec};
-pub use tail::{Registration, Tail, TailOptions};
+pub use tail::{Registration, Share, Tail, TailOptions};

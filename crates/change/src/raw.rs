@@ -101,11 +101,13 @@ impl Raw {
     pub(crate) fn hex(&mut self, name: &str, bytes: &[u8]) {
         self.name(kind::STRING, name);
         self.size(bytes.len() * 2 + 1);
-        self.0.reserve(bytes.len() * 2 + 1);
-        for &byte in bytes {
-            self.0.extend_from_slice(&digits(byte));
+        let start = self.0.len();
+        // The NUL at the end is one of these zeros.
+        self.0.resize(start + bytes.len() * 2 + 1, 0);
+        let (pairs, _) = self.0.get_mut(start..).unwrap_or_default().as_chunks_mut::<2>();
+        for (pair, &byte) in pairs.iter_mut().zip(bytes) {
+            *pair = digits(byte);
         }
-        self.0.push(0);
     }
 
     pub(crate) fn into_bytes(self) -> Vec<u8> {

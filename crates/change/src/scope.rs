@@ -48,6 +48,9 @@ impl Scope {
         match change.form() {
             Form::Noop => false,
             Form::Insert | Form::Update | Form::Replace | Form::Delete | Form::Unknown => {
+                if let Self::Collection(ns) = self {
+                    return change.names() == (ns.db.as_bytes(), ns.coll.as_bytes());
+                }
                 self.admits_collection(change.db(), change.coll(), show_system)
             }
             Form::Command => match change.command() {

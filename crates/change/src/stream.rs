@@ -19,11 +19,11 @@ use self::resume::{Resume, Seen};
 use self::source::Source;
 use crate::entry::Change;
 use crate::event::{self, Class, Draft, EventType};
-use crate::options::{Options, Start};
+use crate::options::{FullDocument, Options, Start};
 use crate::pipeline::Stages;
 use crate::route::{Interest, Subscription};
 use crate::scope::Scope;
-use crate::tail::Tail;
+use crate::tail::{Allowance, Share, Tail};
 use crate::token::{self, EventName, Token};
 use crate::{Error, Result};
 
@@ -33,6 +33,12 @@ pub const EVENT_BYTES_MAX: usize = 16_793_600;
 /// How much of the log one call of [`ChangeStream::next_batch`] looks at, so that it ends in time also where nothing
 /// matches.
 const SCAN_BYTES_MAX: usize = 8 << 20;
+
+/// No watcher takes more than this part of the memory that is left to all of them.
+const SHARE_PART: usize = 16;
+
+/// How much a reply may hold although the watchers' memory is used up.
+const REPLY_BYTES_MIN: usize = 16 << 10;
 
 /// What a stream is made from.
 pub struct Spec<'a> {
@@ -51,12 +57,12 @@ pub struct Spec<'a> {
 pub struct BatchLimits {
     /// Events. 0: nothing is read at all, only the position is told (CS-4.3.1).
     pub documents: usize,
-    /// Bytes of events; one event is returned whatever its size.
+    /// Bytes of events; one event is returned whatever its size. Less if the watchers' memory is used up.
     pub bytes: usize,
 }
 
 /// One reply's worth of events.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Batch {
     /// The events, each an encoded document.
     pub events: Vec<Bytes>,
@@ -68,6 +74,8 @@ pub struct Batch {
     pub closed: bool,
     /// Whether everything that is in the log was looked at. If not, and there are no events, ask again at once.
     pub at_end: bool,
+    /// The memory of the events: keep it until they are sent.
+    pub share: Share,
 }
 
 /// A change stream.
@@ -84,6 +92,10 @@ pub struct ChangeStream {
     position: Token,
     /// The token of the invalidation that ends the stream after `ready`.
     ended: Option<Token>,
+    /// What went wrong after `ready`.
+    failed: Option<Error>,
+    /// The memory of what is ready and of what was read from the log.
+    held: Share,
 }
 
 impl ChangeStream {
@@ -108,8 +120,8 @@ impl ChangeStream {
         };
         let (registration, end) = tail.subscribe(Interest::of(&scope, &options, &stages));
         let source = Source::new(registration, store, from, end);
-        let (ready, ended) = (VecDeque::new(), None);
-        Ok(Self { scope, options, stages, source, lookup, resume, ready, position, ended })
+        let (ready, ended, failed, held) = (VecDeque::new(), None, None, tail.allowance().take(0));
+        Ok(Self { scope, options, stages, source, lookup, resume, ready, position, ended, failed, held })
     }
 
     /// What to wait on when a batch came back empty.
@@ -141,11 +153,12 @@ impl ChangeStream {
             return Ok(self.batch(events, false));
         }
         self.source.catch_up(SCAN_BYTES_MAX)?;
+        let bytes_max = limits.bytes.min((self.allowance().left() / SHARE_PART).max(REPLY_BYTES_MIN));
         let mut bytes = 0;
         let mut full = false;
         while !full {
             let Some(event) = self.next_event()? else { break };
-            if !events.is_empty() && bytes + event.len() > limits.bytes {
+            if !events.is_empty() && bytes + event.len() > bytes_max {
                 self.ready.push_front(event);
                 full = true;
             } else {
@@ -169,16 +182,63 @@ impl ChangeStream {
         Ok(self.batch(events, false))
     }
 
-    fn batch(&self, events: Vec<Bytes>, closed: bool) -> Batch {
-        let at_end = self.ready.is_empty() && (closed || self.source.at_end());
+    fn batch(&mut self, events: Vec<Bytes>, closed: bool) -> Batch {
+        let at_end = self.ready.is_empty() && self.failed.is_none() && (closed || self.source.at_end());
         let post_batch_token = self.position.to_doc();
-        Batch { events, post_batch_token, invalidated: closed, closed, at_end }
+        let share = self.allowance().take(events.iter().map(Bytes::len).sum());
+        self.account();
+        Batch { events, post_batch_token, invalidated: closed, closed, at_end, share }
+    }
+
+    /// Makes events ready that were not asked for yet, while the client works on the last batch.
+    ///
+    /// Nothing that a client sees depends on it: what would have to be looked up in the current data is left alone, and an
+    /// error waits until the events before it are delivered.
+    pub fn read_ahead(&mut self, bytes: usize) {
+        let looks_up = self.options.full_document == FullDocument::UpdateLookup;
+        if looks_up || self.failed.is_some() || self.allowance().left() / SHARE_PART < bytes {
+            return;
+        }
+        self.failed = self.fill(bytes).err();
+        self.account();
+    }
+
+    fn fill(&mut self, bytes: usize) -> Result<()> {
+        self.source.catch_up(SCAN_BYTES_MAX)?;
+        let mut made: usize = self.ready.iter().map(Bytes::len).sum();
+        while made < bytes && self.ended.is_none() {
+            let Some((entry, at)) = self.source.next_change()? else { break };
+            let known = self.ready.len();
+            if let Some(change) = entry.change(at) {
+                self.look_at(change)?;
+            }
+            made += self.ready.iter().skip(known).map(Bytes::len).sum::<usize>();
+        }
+        Ok(())
+    }
+
+    fn allowance(&self) -> &Arc<Allowance> {
+        self.source.allowance()
+    }
+
+    /// Counts what the stream keeps until it is asked again, and keeps less if there is no memory for it.
+    fn account(&mut self) {
+        let ready: usize = self.ready.iter().map(Bytes::len).sum();
+        let ahead = self.source.ahead_bytes();
+        self.held.resize(ready + ahead);
+        if ahead > 0 && self.allowance().left() == 0 {
+            self.source.forget_ahead();
+            self.held.resize(ready);
+        }
     }
 
     fn next_event(&mut self) -> Result<Option<Bytes>> {
         loop {
             if let Some(event) = self.ready.pop_front() {
                 return Ok(Some(event));
+            }
+            if let Some(error) = self.failed.take() {
+                return Err(error);
             }
             if self.ended.is_some() {
                 return Ok(None);

@@ -1,5 +1,7 @@
 //! The shared tail: the newest entries of the log in memory, read once for all watchers.
 
+mod allowance;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,6 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use millstream_storage::{ClusterTime, LogEntry, Observer};
 use parking_lot::{Mutex, RwLock};
 
+pub(crate) use self::allowance::Allowance;
+pub use self::allowance::Share;
 use crate::entry::Entry;
 use crate::route::{Interest, Router, Subscription};
 
@@ -16,11 +20,14 @@ pub struct TailOptions {
     /// What entries and the events made from them may take. Default: 32 MiB, some 30,000 small changes. Watchers that
     /// fall behind it read the log on disk.
     pub bytes_max: usize,
+    /// What all watchers together may hold beside that: what was read ahead for those behind, and replies that are being
+    /// sent. Where it is used up they get small replies. Default: 256 MiB.
+    pub watchers_bytes_max: usize,
 }
 
 impl Default for TailOptions {
     fn default() -> Self {
-        Self { bytes_max: 32 << 20 }
+        Self { bytes_max: 32 << 20, watchers_bytes_max: 256 << 20 }
     }
 }
 
@@ -35,6 +42,7 @@ pub struct Tail {
     /// Everything up to here was routed; bits of a cluster time.
     end: AtomicU64,
     watchers: AtomicU64,
+    allowance: Arc<Allowance>,
 }
 
 struct Ring {
@@ -54,6 +62,7 @@ impl Tail {
             router: Mutex::default(),
             end: AtomicU64::new(0),
             watchers: AtomicU64::new(0),
+            allowance: Allowance::new(options.watchers_bytes_max),
         })
     }
 
@@ -70,6 +79,11 @@ impl Tail {
     #[must_use]
     pub fn end(&self) -> ClusterTime {
         ClusterTime::from_u64(self.end.load(Ordering::SeqCst))
+    }
+
+    /// The memory that watchers share.
+    pub(crate) fn allowance(&self) -> &Arc<Allowance> {
+        &self.allowance
     }
 
     /// A subscription that is told of every entry: for readers of the log itself.

@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::task::Waker;
+use std::task::{Poll, Waker};
 
 use bytes::Bytes;
-use millstream_change::{BatchLimits, ChangeStream};
+use millstream_change::{BatchLimits, ChangeStream, Share};
 use millstream_value::DocBuf;
 use parking_lot::Mutex;
 
@@ -37,12 +37,33 @@ struct Slot {
     namespace: String,
     session: Option<[u8; 16]>,
     keeps: bool,
-    /// None while a command reads it.
-    source: Mutex<Option<Source>>,
+    place: Mutex<Place>,
     used_ms: AtomicI64,
     killed: AtomicBool,
-    /// To be woken when it is killed.
+    /// To be woken when it is killed, or comes back from being read ahead.
     waiter: Mutex<Option<Waker>>,
+}
+
+/// Where a cursor's source is.
+enum Place {
+    /// Here, for the next command.
+    Here(Source),
+    /// With the command that reads it.
+    Leased,
+    /// Away only to be read ahead: it comes back by itself, soon.
+    ReadingAhead,
+}
+
+impl Place {
+    fn take(&mut self) -> Option<Source> {
+        match std::mem::replace(self, Self::Leased) {
+            Self::Here(source) => Some(source),
+            other => {
+                *self = other;
+                None
+            }
+        }
+    }
 }
 
 /// Where a cursor's documents come from.
@@ -73,6 +94,8 @@ pub struct Batch {
     pub exhausted: bool,
     /// There is more to look at now: ask again before waiting.
     pub unfinished: bool,
+    /// Of a change stream, the memory of the documents: keep it until they are sent.
+    pub share: Option<Share>,
 }
 
 impl Source {
@@ -139,9 +162,18 @@ impl Source {
                     invalidated: batch.invalidated,
                     exhausted: batch.closed,
                     unfinished: !batch.at_end,
+                    share: Some(batch.share),
                 })
             }
             Self::Oplog(tail) => tail.batch(count),
+        }
+    }
+
+    /// Makes a change stream's next events ready, while the client works on the last ones.
+    pub fn read_ahead(&mut self) {
+        match self {
+            Self::Changes(stream) => stream.read_ahead(EVENTS_BYTES_MAX),
+            Self::Documents { .. } | Self::Oplog(_) => {}
         }
     }
 
@@ -182,7 +214,7 @@ impl Cursors {
             namespace,
             session,
             keeps: no_timeout,
-            source: Mutex::new(Some(source)),
+            place: Mutex::new(Place::Here(source)),
             used_ms: AtomicI64::new(self.now_ms()),
             killed: AtomicBool::new(false),
             waiter: Mutex::new(None),
@@ -196,18 +228,53 @@ impl Cursors {
     /// # Errors
     /// The refusals of CS-8.3.8 and CS-8.3.9; the cursor stays as it is then.
     pub fn lease(self: &Arc<Self>, id: i64, namespace: &str, session: Option<[u8; 16]>) -> Result<Lease> {
+        let slot = self.slot(id, namespace, session)?;
+        let source = slot.place.lock().take().ok_or(Error::CursorInUse(id))?;
+        Ok(Lease { cursors: Arc::clone(self), slot, source: Some(source) })
+    }
+
+    /// A cursor that this command may use.
+    fn slot(&self, id: i64, namespace: &str, session: Option<[u8; 16]>) -> Result<Arc<Slot>> {
         let slot = self.open.lock().get(&id).map(Arc::clone).ok_or(Error::CursorNotFound(id))?;
         if slot.namespace != namespace {
             return Err(Error::CursorNamespace { requested: namespace.to_owned(), actual: slot.namespace.clone() });
         }
         match (slot.session, session) {
-            (Some(_), None) => return Err(Error::CursorNeedsSession(id)),
-            (None, Some(_)) => return Err(Error::CursorHasNoSession(id)),
-            (Some(a), Some(b)) if a != b => return Err(Error::CursorOtherSession(id)),
-            _ => {}
+            (Some(_), None) => Err(Error::CursorNeedsSession(id)),
+            (None, Some(_)) => Err(Error::CursorHasNoSession(id)),
+            (Some(a), Some(b)) if a != b => Err(Error::CursorOtherSession(id)),
+            _ => Ok(slot),
         }
-        let source = slot.source.lock().take().ok_or(Error::CursorInUse(id))?;
-        Ok(Lease { cursors: Arc::clone(self), slot, source: Some(source) })
+    }
+
+    /// The same, but waits for a cursor that is being read ahead: `waker` is woken when it is back.
+    ///
+    /// # Errors
+    /// As [`Cursors::lease`].
+    pub fn poll_lease(
+        self: &Arc<Self>,
+        id: i64,
+        namespace: &str,
+        session: Option<[u8; 16]>,
+        waker: &Waker,
+    ) -> Poll<Result<Lease>> {
+        let slot = match self.slot(id, namespace, session) {
+            Ok(slot) => slot,
+            Err(error) => return Poll::Ready(Err(error)),
+        };
+        let mut place = slot.place.lock();
+        if matches!(*place, Place::ReadingAhead) {
+            let mut waiter = slot.waiter.lock();
+            // One command at a time, also among those that wait.
+            if waiter.as_ref().is_some_and(|other| !other.will_wake(waker)) {
+                return Poll::Ready(Err(Error::CursorInUse(id)));
+            }
+            *waiter = Some(waker.clone());
+            return Poll::Pending;
+        }
+        let source = place.take().ok_or(Error::CursorInUse(id));
+        drop(place);
+        Poll::Ready(source.map(|source| Lease { cursors: Arc::clone(self), slot, source: Some(source) }))
     }
 
     /// Ends cursors; says for each whether it was there.
@@ -228,7 +295,7 @@ impl Cursors {
         self.end_where(|slot| {
             let concerned =
                 slot.namespace == namespace || (namespace.ends_with('.') && slot.namespace.starts_with(namespace));
-            concerned && matches!(&*slot.source.lock(), Some(Source::Documents { .. }))
+            concerned && matches!(&*slot.place.lock(), Place::Here(Source::Documents { .. }))
         });
     }
 
@@ -240,7 +307,7 @@ impl Cursors {
             None => {
                 !slot.keeps
                     && now - slot.used_ms.load(Ordering::Relaxed) > self.idle_ms_max
-                    && slot.source.lock().is_some()
+                    && matches!(&*slot.place.lock(), Place::Here(_))
             }
         });
     }
@@ -266,10 +333,14 @@ impl Cursors {
 impl Slot {
     fn end(&self) -> bool {
         self.killed.store(true, Ordering::Release);
+        self.wake();
+        true
+    }
+
+    fn wake(&self) {
         if let Some(waker) = self.waiter.lock().take() {
             waker.wake();
         }
-        true
     }
 }
 
@@ -310,8 +381,44 @@ impl Lease {
     /// Leaves the cursor open for the next command.
     pub fn give_back(mut self) {
         *self.slot.waiter.lock() = None;
+        self.put_back();
+    }
+
+    /// Leaves the cursor open, but reads ahead first. Whoever asks for the cursor from now on waits for
+    /// [`ReadAhead::run`].
+    #[must_use]
+    pub fn read_ahead(self) -> ReadAhead {
+        *self.slot.waiter.lock() = None;
+        *self.slot.place.lock() = Place::ReadingAhead;
+        ReadAhead(Some(self))
+    }
+
+    fn put_back(&mut self) {
         self.slot.used_ms.store(self.cursors.now_ms(), Ordering::Relaxed);
-        *self.slot.source.lock() = self.source.take();
+        if let Some(source) = self.source.take() {
+            *self.slot.place.lock() = Place::Here(source);
+        }
+    }
+}
+
+/// A cursor whose reply is on its way, and which then reads ahead. Comes back in any case.
+pub struct ReadAhead(Option<Lease>);
+
+impl ReadAhead {
+    /// Reads ahead; may compute and read from disk.
+    pub fn run(mut self) {
+        if let Some(Ok(source)) = self.0.as_mut().map(Lease::source) {
+            source.read_ahead();
+        }
+    }
+}
+
+impl Drop for ReadAhead {
+    fn drop(&mut self) {
+        if let Some(mut lease) = self.0.take() {
+            lease.put_back();
+            lease.slot.wake();
+        }
     }
 }
 
@@ -320,5 +427,51 @@ impl Drop for Lease {
         if self.source.is_some() {
             self.cursors.open.lock().remove(&self.slot.id);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+    use std::task::Wake;
+
+    use millstream_storage::SystemClock;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    /// CS-8.3.8: a client never meets the work that is done ahead for it.
+    #[test]
+    fn who_comes_while_a_cursor_reads_ahead_waits() {
+        let cursors = Arc::new(Cursors::new(Arc::new(SystemClock), 1_000));
+        let source = Source::documents(Box::new(std::iter::empty()));
+        let id = cursors.keep(source, "shop.orders".into(), None, false).unwrap();
+        let [first, second] = [Arc::<Count>::default(), Arc::default()];
+        let wakers = [&first, &second].map(|count| Waker::from(Arc::clone(count)));
+        let poll = |waker| cursors.poll_lease(id, "shop.orders", None, waker);
+
+        let Poll::Ready(Ok(lease)) = poll(&wakers[0]) else { panic!("not there") };
+        assert!(matches!(poll(&wakers[0]), Poll::Ready(Err(Error::CursorInUse(_)))));
+        let ahead = lease.read_ahead();
+        assert!(poll(&wakers[0]).is_pending());
+        assert!(poll(&wakers[0]).is_pending());
+        assert!(matches!(poll(&wakers[1]), Poll::Ready(Err(Error::CursorInUse(_)))));
+        ahead.run();
+        assert_eq!((first.0.load(Ordering::SeqCst), second.0.load(Ordering::SeqCst)), (1, 0));
+        let Poll::Ready(Ok(lease)) = poll(&wakers[0]) else { panic!("not back") };
+
+        let ahead = lease.read_ahead();
+        assert_eq!(cursors.kill(&[id]), [true]);
+        drop(ahead);
+        assert!(matches!(poll(&wakers[1]), Poll::Ready(Err(Error::CursorNotFound(_)))));
+        assert_eq!(cursors.count(), 0);
     }
 }

@@ -23,6 +23,8 @@ pub struct Options {
     pub storage: millstream_storage::Options,
     /// Bytes of the newest changes held in memory for watchers. Default: 32 MiB.
     pub tail_bytes: usize,
+    /// Bytes that all watchers together may hold beside those: read ahead, and replies being sent. Default: 256 MiB.
+    pub watch_bytes: usize,
     /// Keep pre-images for every collection, whatever its options say.
     pub images_always: bool,
     /// Idle time after which a cursor without a session ends. Default: 10 minutes (CS-8.4.2).
@@ -34,6 +36,7 @@ impl Default for Options {
         Self {
             storage: millstream_storage::Options::default(),
             tail_bytes: 32 << 20,
+            watch_bytes: 256 << 20,
             images_always: false,
             cursor_idle_ms_max: 600_000,
         }
@@ -75,7 +78,7 @@ impl Db {
             Location::Folder(path) => Some(path.clone()),
             Location::Memory => None,
         };
-        let tail = Tail::new(TailOptions { bytes_max: options.tail_bytes });
+        let tail = Tail::new(TailOptions { bytes_max: options.tail_bytes, watchers_bytes_max: options.watch_bytes });
         let looped = Arc::new(Mutex::new(Catalog::default()));
         let published = Arc::new(ArcSwap::from_pointee(Catalog::default()));
         let publisher =

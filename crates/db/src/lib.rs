@@ -24,7 +24,7 @@ mod upkeep;
 mod watch;
 mod write;
 
-pub use cursor::{BATCH_BYTES_MAX, Batch, Cursors, Lease, Source};
+pub use cursor::{BATCH_BYTES_MAX, Batch, Cursors, Lease, ReadAhead, Source};
 pub use db::{Db, Options};
 pub use ddl::{IndexesCreated, Renamed, parse_images};
 pub use error::{DuplicateKey, Error, Result};

@@ -31,6 +31,10 @@ pub(crate) struct EngineOptions {
     pub(crate) oplog_bytes: u64,
     /// How long to keep the change log at least, whatever its size.
     pub(crate) oplog_age_min: Duration,
+    /// How many bytes of the newest changes to hold in memory.
+    pub(crate) tail_bytes: usize,
+    /// How many bytes all watchers together may hold beside those.
+    pub(crate) watch_bytes: usize,
     /// The name of the replica set that clients see.
     pub(crate) replica_set: String,
     /// What an operator should know, one sentence each.
@@ -53,8 +57,9 @@ pub(crate) struct Engine {
 /// answered: whoever gets an answer finds the start lines written. When this returns, clients can connect. An error keeps its cause: a refused port as the
 /// `io::Error` that it was, so that `serve` can say it in a sentence.
 pub(crate) async fn start_engine(options: EngineOptions, ready: impl FnOnce(SocketAddr)) -> anyhow::Result<Engine> {
-    let EngineOptions { data, address, oplog_bytes, oplog_age_min, replica_set, warnings } = options;
-    tracing::debug!(?data, %address, oplog_bytes, ?oplog_age_min, replica_set, ?warnings, "starting the engine");
+    tracing::debug!(?options, "starting the engine");
+    let EngineOptions { data, address, oplog_bytes, oplog_age_min, tail_bytes, watch_bytes, replica_set, warnings } =
+        options;
     // The port first: a port in use must not leave a new data folder behind.
     let options = millstream_server::Options {
         address,
@@ -73,7 +78,7 @@ pub(crate) async fn start_engine(options: EngineOptions, ready: impl FnOnce(Sock
         Data::Folder(folder) => Location::Folder(folder),
         Data::Memory => Location::Memory,
     };
-    let settings = millstream_db::Options { storage, ..millstream_db::Options::default() };
+    let settings = millstream_db::Options { storage, tail_bytes, watch_bytes, ..millstream_db::Options::default() };
     let clock = Arc::new(SystemClock);
     let db =
         tokio::task::spawn_blocking(move || Db::open(location, clock, settings).map_err(anyhow::Error::from)).await??;

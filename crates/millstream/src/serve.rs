@@ -67,6 +67,8 @@ fn engine_options(config: &ServeConfig) -> EngineOptions {
         address: SocketAddr::new(config.bind_ip, config.port),
         oplog_bytes: config.oplog_bytes,
         oplog_age_min: config.oplog_age_min,
+        tail_bytes: config.tail_bytes,
+        watch_bytes: config.watch_bytes,
         replica_set: config.replica_set.clone(),
         warnings: public_warning(config).into_iter().collect(),
     }

@@ -136,6 +136,7 @@ impl Line<'_> {
         let mut message = envelope.pack(outcome.document).map_err(LineError::Unsendable)?;
         let length = u64::try_from(message.remaining()).unwrap_or(0);
         self.socket.write_all_buf(&mut message).await.map_err(LineError::Write)?;
+        outcome.afterwards.run();
         self.server.counters.bytes_out.add(length);
         Ok(request_id)
     }

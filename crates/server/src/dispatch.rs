@@ -11,7 +11,7 @@ use crate::commands::{self, Command, Database, Fields, Handler};
 use crate::context::{Connection, Context};
 use crate::engine::SessionId;
 use crate::failure::{Failure, Result};
-use crate::reply::{self, Repeat, Reply};
+use crate::reply::{self, Afterwards, Repeat, Reply};
 use crate::server::Server;
 
 /// Longest database name, in bytes: MongoDB's limit.
@@ -24,6 +24,7 @@ pub(crate) struct Outcome {
     pub(crate) repeat: Repeat,
     /// Whether the reply may be compressed.
     pub(crate) compressible: bool,
+    pub(crate) afterwards: Afterwards,
 }
 
 /// Why a wait ended before its time.
@@ -60,8 +61,8 @@ pub(crate) async fn run(
     }
     Some(match result {
         Ok(reply) => {
-            let repeat = reply.repeat;
-            Outcome { document: reply::success(server, reply), repeat, compressible }
+            let Reply { document, operation_time, repeat, afterwards } = reply;
+            Outcome { document: reply::success(server, document, operation_time), repeat, compressible, afterwards }
         }
         Err(failure) => {
             tracing::debug!(
@@ -72,7 +73,7 @@ pub(crate) async fn run(
                 failure.message
             );
             let document = reply::failure(server, &failure);
-            Outcome { document, repeat: Repeat::No, compressible }
+            Outcome { document, repeat: Repeat::No, compressible, afterwards: Afterwards::default() }
         }
     })
 }

@@ -4,13 +4,15 @@
 //!         `{ ok: 0.0, errmsg, code, codeName, <details>, [errorLabels], [topologyVersion], ... }`
 //! Source: CS-8.2, CS-13.6, CS-13.13.
 
+use millstream_change::Share;
+use millstream_db::ReadAhead;
 use millstream_value::{ArrayBuf, ClusterTime, DocBuf, Value};
 
 use crate::failure::Failure;
 use crate::server::Server;
 
 /// A command's success.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Reply {
     /// The command's own fields, without `ok`.
     pub(crate) document: DocBuf,
@@ -18,6 +20,32 @@ pub(crate) struct Reply {
     pub(crate) operation_time: Option<ClusterTime>,
     /// Whether a client that allowed it is to get further replies to the same request.
     pub(crate) repeat: Repeat,
+    /// What is to happen when the reply is sent.
+    pub(crate) afterwards: Afterwards,
+}
+
+/// What a reply leaves to be done when it is sent. Dropping it is always right.
+#[derive(Default)]
+pub(crate) struct Afterwards {
+    /// A cursor that may work ahead while its client is busy with this reply.
+    pub(crate) read_ahead: Option<ReadAhead>,
+    /// The memory that the reply was counted with.
+    pub(crate) share: Option<Share>,
+}
+
+impl Afterwards {
+    pub(crate) fn run(self) {
+        drop(self.share);
+        if let Some(cursor) = self.read_ahead {
+            crate::dispatch::blocking(|| cursor.run());
+        }
+    }
+}
+
+impl std::fmt::Debug for Afterwards {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Afterwards").field("read_ahead", &self.read_ahead.is_some()).finish_non_exhaustive()
+    }
 }
 
 /// What follows a reply.
@@ -44,8 +72,7 @@ impl Reply {
 }
 
 /// The whole reply document of a success.
-pub(crate) fn success(server: &Server, reply: Reply) -> Vec<u8> {
-    let Reply { mut document, operation_time, .. } = reply;
+pub(crate) fn success(server: &Server, mut document: DocBuf, operation_time: Option<ClusterTime>) -> Vec<u8> {
     document.push("ok", 1.0);
     push_times(server, &mut document, operation_time);
     document.into_bytes()

@@ -7,6 +7,7 @@ use std::{
 
 use crate::{
     ClusterTime, Error, KEY_BYTES_MAX, Result, Slice, Snapshot, Space, clock,
+    heads::Heads,
     log::block::{self, Builder},
     space::PerSpace,
 };
@@ -28,6 +29,7 @@ pub trait Write: Send {
 /// The state that a write reads and changes: all earlier writes, and what it has staged itself.
 pub struct Commit<'a> {
     group: &'a mut Group,
+    heads: &'a mut Heads,
     base: &'a Snapshot,
 }
 
@@ -47,8 +49,8 @@ pub struct Savepoint {
 }
 
 impl<'a> Commit<'a> {
-    pub(crate) fn new(group: &'a mut Group, base: &'a Snapshot) -> Self {
-        Self { group, base }
+    pub(crate) fn new(group: &'a mut Group, heads: &'a mut Heads, base: &'a Snapshot) -> Self {
+        Self { group, heads, base }
     }
 
     /// The value of a key.
@@ -60,6 +62,18 @@ impl<'a> Commit<'a> {
             Some(staged) => Ok(staged.clone()),
             None => self.base.get(space, key),
         }
+    }
+
+    /// Whether there is a record with this key. Quick for a key behind all others of its collection.
+    ///
+    /// # Errors
+    /// As [`Commit::get`].
+    pub fn has_record(&mut self, key: &[u8]) -> Result<bool> {
+        let rows = self.group.rows.at(Space::Records);
+        let staged = |low: Bound<&[u8]>, high: Bound<&[u8]>| {
+            rows.range::<[u8], _>((low, high)).next_back().map(|(key, _)| key.to_vec())
+        };
+        Ok(!self.heads.is_behind_all(key, self.base, staged)? && self.get(Space::Records, key)?.is_some())
     }
 
     /// Whether any key starts with `prefix`.
@@ -94,7 +108,11 @@ impl<'a> Commit<'a> {
 
     /// Stores a value. A key longer than [`KEY_BYTES_MAX`] fails the write when it ends.
     pub fn put(&mut self, space: Space, key: impl Into<Slice>, value: impl Into<Slice>) {
-        self.group.stage(space, key.into(), Some(value.into()));
+        let key = key.into();
+        if space == Space::Records {
+            self.heads.note(&key);
+        }
+        self.group.stage(space, key, Some(value.into()));
     }
 
     /// Removes a key, whether or not it is there.
@@ -106,6 +124,7 @@ impl<'a> Commit<'a> {
     /// row now; the keys go in the background, also across restarts. Until then they can still be
     /// read, so the number must never be used again.
     pub fn delete_prefix(&mut self, space: Space, prefix: u32) {
+        self.heads.forget(prefix);
         self.group.prefixes.push((space, prefix));
     }
 

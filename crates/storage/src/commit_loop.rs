@@ -15,6 +15,7 @@ use crate::{
     commit::Group,
     engine::{Batch, Engine, Table, Use},
     folder::Folder,
+    heads::Heads,
     log::{block, segments::Log},
     meta::{self, Meta},
     queue::{Next, WhenEmpty},
@@ -30,6 +31,7 @@ pub(crate) struct CommitLoop {
     meta: Table,
     log: Log,
     sweeper: Sweeper,
+    heads: Heads,
     /// The last cluster time that was handed out for good.
     last: ClusterTime,
     wall_ms: u64,
@@ -56,6 +58,7 @@ impl CommitLoop {
             last: rows.clock.max(log.newest()),
             tables: Arc::new(tables),
             sweeper: Sweeper::new(rows.sweeps),
+            heads: Heads::default(),
             wall_ms: 0,
             engine,
             meta,
@@ -109,7 +112,7 @@ impl CommitLoop {
         while group.bytes < self.options.group_bytes_max
             && let Some(mut write) = waiting.pop_front()
         {
-            let outcome = apply(&mut *write, &mut group, &base);
+            let outcome = apply(&mut *write, &mut group, &mut self.heads, &base);
             applied.push((write, outcome));
         }
         drop(base);
@@ -238,9 +241,9 @@ impl CommitLoop {
     }
 }
 
-fn apply(write: &mut dyn Write, group: &mut Group, base: &Snapshot) -> Result<()> {
+fn apply(write: &mut dyn Write, group: &mut Group, heads: &mut Heads, base: &Snapshot) -> Result<()> {
     let start = group.begin();
-    let applied = catch_unwind(AssertUnwindSafe(|| write.apply(&mut Commit::new(group, base))));
+    let applied = catch_unwind(AssertUnwindSafe(|| write.apply(&mut Commit::new(group, heads, base))));
     let outcome = applied.unwrap_or_else(|_| Err(Error::Bug("a write panicked".into())));
     group.end(start, outcome)
 }

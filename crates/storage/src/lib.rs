@@ -19,6 +19,7 @@ mod commit_loop;
 mod engine;
 mod error;
 mod folder;
+mod heads;
 mod log;
 mod meta;
 mod options;

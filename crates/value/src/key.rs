@@ -218,11 +218,11 @@ fn generic_type(tag: u8) -> u8 {
 
 fn text(tag: u8, text: &str, out: &mut Vec<u8>) {
     out.push(tag);
-    for &byte in text.as_bytes() {
-        out.push(byte);
-        if byte == 0 {
-            out.push(0xFF);
+    for (at, part) in text.as_bytes().split(|&byte| byte == 0).enumerate() {
+        if at > 0 {
+            out.extend_from_slice(&[0, 0xFF]);
         }
+        out.extend_from_slice(part);
     }
     out.push(0);
 }

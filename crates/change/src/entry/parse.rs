@@ -31,8 +31,8 @@ pub(super) fn entry(entry: LogEntry) -> Inner {
 /// The fields of an operation, in an entry of its own or inside `applyOps`.
 #[derive(Default)]
 struct Fields<'a> {
-    op: Option<&'a str>,
-    ns: Option<&'a str>,
+    op: Option<&'a [u8]>,
+    ns: Option<&'a [u8]>,
     uuid: Option<[u8; 16]>,
     o: Option<Doc<'a>>,
     o2: Option<Doc<'a>>,
@@ -48,15 +48,13 @@ fn fields(doc: Doc<'_>) -> Fields<'_> {
     let mut found = Fields::default();
     for element in doc.elements() {
         match element.key_bytes() {
-            b"op" => found.op = element.as_str(),
-            b"ns" => found.ns = element.as_str(),
+            b"op" => found.op = text(element),
+            b"ns" => found.ns = text(element),
             b"ui" => found.uuid = uuid(element),
             b"o" => found.o = element.as_doc(),
             b"o2" => found.o2 = element.as_doc(),
-            b"wall" => {
-                if let Value::Date(ms) = element.value() {
-                    found.wall_ms = ms;
-                }
+            b"wall" if element.kind() == kind::DATE => {
+                found.wall_ms = element.bytes().first_chunk().map_or(0, |ms| i64::from_le_bytes(*ms));
             }
             b"lsid" => found.lsid = element.as_doc(),
             b"txnNumber" => found.txn_number = element.value().as_integer(),
@@ -73,9 +71,15 @@ fn fields(doc: Doc<'_>) -> Fields<'_> {
     found
 }
 
+/// The bytes of a string. Entries were checked when they were written; whoever shows the text checks it again.
+fn text(element: Element<'_>) -> Option<&[u8]> {
+    let bytes = element.bytes();
+    (element.kind() == kind::STRING).then(|| bytes.get(4..bytes.len().checked_sub(1)?)).flatten()
+}
+
 fn uuid(element: Element<'_>) -> Option<[u8; 16]> {
-    match element.value() {
-        Value::Binary(UUID_SUBTYPE, bytes) => bytes.as_ref().try_into().ok(),
+    match (element.kind(), element.bytes()) {
+        (kind::BINARY, [16, 0, 0, 0, UUID_SUBTYPE, uuid @ ..]) => uuid.try_into().ok(),
         _ => None,
     }
 }
@@ -83,7 +87,7 @@ fn uuid(element: Element<'_>) -> Option<[u8; 16]> {
 fn fill(inner: &mut Inner, bytes: &[u8]) -> Result<(), &'static str> {
     let found = fields(Doc::new(bytes));
     inner.wall_ms = found.wall_ms;
-    let command = found.o.filter(|_| found.op == Some("c"));
+    let command = found.o.filter(|_| found.op == Some(b"c"));
     let Some(group) = command.and_then(|o| o.elements().next()).filter(|first| first.key_bytes() == b"applyOps") else {
         let operation = operation(&found, bytes, 0, (inner.time, 0))?;
         inner.operations = if found.from_migrate { Operations::None } else { Operations::One([operation]) };
@@ -117,16 +121,17 @@ fn operation(
     let o = found.o.ok_or("no o")?;
     let ns = found.ns.ok_or("no ns")?;
     let form = match found.op {
-        Some("i") => Form::Insert,
-        Some("u") => update_form(o),
-        Some("d") => Form::Delete,
-        Some("c") => Form::Command,
-        Some("n") => Form::Noop,
+        Some(b"i") => Form::Insert,
+        Some(b"u") => update_form(o),
+        Some(b"d") => Form::Delete,
+        Some(b"c") => Form::Command,
+        Some(b"n") => Form::Noop,
         _ => return Err("no op"),
     };
     Ok(Operation {
         form,
-        ns: span(ns.as_bytes(), bytes),
+        ns: span(ns, bytes),
+        db_bytes: ns.iter().position(|&byte| byte == b'.').unwrap_or(ns.len()),
         uuid: found.uuid,
         o: span(o.as_bytes(), bytes),
         o2: found.o2.map(|o2| span(o2.as_bytes(), bytes)),
@@ -174,6 +179,7 @@ pub(super) fn join(parts: &[Entry]) -> Inner {
             operations.push(Operation {
                 form: operation.form,
                 ns: moved(operation.ns),
+                db_bytes: operation.db_bytes,
                 uuid: operation.uuid,
                 o: moved(operation.o),
                 o2: operation.o2.map(moved),

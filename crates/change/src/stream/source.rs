@@ -9,15 +9,18 @@ use std::sync::Arc;
 use bytes::Bytes;
 use millstream_storage::{ClusterTime, Store};
 
+use super::SHARE_PART;
 use crate::entry::{Change, Entry};
 use crate::route::Subscription;
-use crate::tail::Registration;
+use crate::tail::{Allowance, Registration};
 use crate::{Error, Result};
 
 /// Entries taken from the tail at once.
 const TAIL_ENTRIES: usize = 64;
 /// Bytes read from the log at once: enough to make reading cheap, little enough for many streams at a time.
 const LOG_BYTES: usize = 512 << 10;
+/// The same where the watchers' memory is used up.
+const LOG_BYTES_MIN: usize = 16 << 10;
 /// Entries of one large transaction.
 const CHAIN_MAX: usize = 10_000;
 
@@ -33,6 +36,8 @@ pub(super) struct Source {
     /// Nothing after `due` and up to here concerns the stream.
     quiet: ClusterTime,
     ahead: VecDeque<Entry>,
+    /// Bytes of the entries ahead.
+    ahead_bytes: usize,
     current: Option<Current>,
     /// Whether the place to start from was found in the log.
     started: bool,
@@ -57,6 +62,7 @@ impl Source {
             due: end,
             quiet: end,
             ahead: VecDeque::new(),
+            ahead_bytes: 0,
             current: None,
             started: false,
             budget: 0,
@@ -139,7 +145,7 @@ impl Source {
     }
 
     fn next_entry(&mut self) -> Result<Option<Entry>> {
-        if let Some(entry) = self.ahead.pop_front() {
+        if let Some(entry) = self.pop_ahead() {
             return Ok(Some(entry));
         }
         if self.next > self.due {
@@ -148,19 +154,46 @@ impl Source {
             return Ok(None);
         }
         if !self.registration.tail().read(self.next, TAIL_ENTRIES, &mut self.ahead) {
-            let batch = self.store.read_log(self.next, LOG_BYTES).map_err(|error| match error {
+            let bytes = LOG_BYTES.min(self.allowance().left() / SHARE_PART).max(LOG_BYTES_MIN);
+            let batch = self.store.read_log(self.next, bytes).map_err(|error| match error {
                 millstream_storage::Error::HistoryLost { .. } => Error::PositionLost { at: self.next },
                 error => error.into(),
             })?;
             self.ahead.extend(batch.entries.into_iter().map(Entry::read));
         }
+        self.ahead_bytes = self.ahead.iter().map(|entry| entry.bytes().len()).sum();
         if self.ahead.is_empty() {
             // The log ends before what is due: there is nothing up to there.
             self.scanned = self.scanned.max(self.due);
             self.next = self.due.next();
             return self.next_entry();
         }
-        Ok(self.ahead.pop_front())
+        Ok(self.pop_ahead())
+    }
+
+    fn pop_ahead(&mut self) -> Option<Entry> {
+        let entry = self.ahead.pop_front()?;
+        self.ahead_bytes = self.ahead_bytes.saturating_sub(entry.bytes().len());
+        Some(entry)
+    }
+
+    /// The memory that watchers share.
+    pub(super) fn allowance(&self) -> &Arc<Allowance> {
+        self.registration.tail().allowance()
+    }
+
+    /// How much of the log is held in memory until it is looked at.
+    pub(super) fn ahead_bytes(&self) -> usize {
+        self.ahead_bytes
+    }
+
+    /// Forgets what was read but not looked at: it will be read again.
+    pub(super) fn forget_ahead(&mut self) {
+        if let Some(first) = self.ahead.front() {
+            self.next = first.time();
+        }
+        self.ahead = VecDeque::new();
+        self.ahead_bytes = 0;
     }
 
     /// The entry that commits a large transaction, joined with those before it (CS-2.8.4).

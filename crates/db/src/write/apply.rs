@@ -72,7 +72,7 @@ impl Scene<'_, '_> {
     fn insert(&mut self, collection: &Arc<Collection>, insert: &Insert, statement: i32) -> Result<()> {
         let key = collection.record_key(&insert.id_key);
         let doc = Doc::new(&insert.doc);
-        if self.commit.get(Space::Records, &key)?.is_some() {
+        if self.commit.has_record(&key)? {
             return Err(duplicate_id(collection, doc));
         }
         self.index_changes(collection, None, Some(doc), &insert.id_key)?;

@@ -18,20 +18,19 @@ const NAMESPACE_BYTES_MAX: usize = 255;
 /// [`Error::InvalidId`], [`Error::DollarField`] or [`Error::TooLarge`].
 pub fn insert_document(bytes: &Bytes, now: millstream_value::ClusterTime) -> Result<Insert> {
     let doc = Doc::new(bytes);
-    let first = doc.elements().next();
-    let id = doc.element("_id");
     let zero_time = |e: &millstream_value::Element<'_>| e.kind() == kind::TIMESTAMP && e.bytes() == [0; 8];
-    let settled = first.is_some_and(|e| e.key() == "_id") && !doc.elements().skip(1).any(|e| zero_time(&e));
+    let mut elements = doc.elements();
+    let settled = elements.next().is_some_and(|e| e.key_bytes() == b"_id") && !elements.any(|e| zero_time(&e));
     let doc_bytes = if settled {
         bytes.clone()
     } else {
         let mut whole = DocBuf::with_capacity(bytes.len() + 32);
-        match id {
+        match doc.element("_id") {
             Some(id) => whole.push_element(id),
             None => whole.push("_id", Value::ObjectId(millstream_value::new_object_id())),
         };
         for element in doc.elements() {
-            if element.key() == "_id" {
+            if element.key_bytes() == b"_id" {
                 continue;
             }
             if zero_time(&element) {

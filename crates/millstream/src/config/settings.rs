@@ -24,6 +24,10 @@ pub(crate) struct ServeConfig {
     pub(crate) oplog_age_min: Duration,
     /// The name of the replica set that clients see.
     pub(crate) replica_set: String,
+    /// How many bytes of the newest changes to hold in memory.
+    pub(crate) tail_bytes: usize,
+    /// How many bytes all watchers together may hold beside those.
+    pub(crate) watch_bytes: usize,
     /// The form of log lines.
     pub(crate) log: LogFormat,
     /// What to log, as a filter.
@@ -174,7 +178,37 @@ pub(crate) static SETTINGS: &[Setting] = &[
             Ok(())
         },
     },
+    Setting {
+        name: "tail-bytes",
+        value: Some("SIZE"),
+        environment: &["MILLSTREAM_TAIL_BYTES"],
+        default: "32MiB",
+        help: "How much of the newest changes to hold in memory for watchers; those further behind read the disk",
+        set: |config, text| {
+            config.tail_bytes = memory_size(text)?;
+            Ok(())
+        },
+    },
+    Setting {
+        name: "watch-bytes",
+        value: Some("SIZE"),
+        environment: &["MILLSTREAM_WATCH_BYTES"],
+        default: "256MiB",
+        help: "How much memory all watchers together may take for what is read ahead and sent to them",
+        set: |config, text| {
+            config.watch_bytes = memory_size(text)?;
+            Ok(())
+        },
+    },
 ];
+
+/// Below this a watcher would read the disk for every change.
+const MEMORY_BYTES_MIN: usize = 1 << 20;
+
+fn memory_size(text: &str) -> Result<usize, String> {
+    let bytes = usize::try_from(parse::size(text)?).map_err(|_| format!("`{text}` is more than this machine has"))?;
+    if bytes < MEMORY_BYTES_MIN { Err(format!("`{text}` is too little: 1MiB at least")) } else { Ok(bytes) }
+}
 
 /// Below this a single transaction would not fit.
 const OPLOG_BYTES_MIN: u64 = 1 << 20;
@@ -190,6 +224,8 @@ impl Default for ServeConfig {
             oplog_bytes: 0,
             oplog_age_min: Duration::ZERO,
             replica_set: String::new(),
+            tail_bytes: 0,
+            watch_bytes: 0,
             log: LogFormat::default(),
             log_level: String::new(),
         }
@@ -225,6 +261,8 @@ mod tests {
             ("oplog-hours", "NaN"),
             ("port", "70000"),
             ("replica-set", "a b"),
+            ("tail-bytes", "1"),
+            ("watch-bytes", "much"),
         ] {
             let setting = SETTINGS.iter().find(|setting| setting.name == name).unwrap();
             assert!((setting.set)(&mut ServeConfig::default(), value).is_err(), "{name}={value}");

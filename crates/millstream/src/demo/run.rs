@@ -23,6 +23,8 @@ const EVENT_WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// The demo's log is small, so that it leaves room on small disks.
 const OPLOG_BYTES: u64 = 64 << 20;
+/// And so is its memory.
+const WATCH_BYTES: usize = 16 << 20;
 
 /// Runs the demo from its start to its summary.
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<exit::Code> {
@@ -35,6 +37,8 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<exit::Code> {
         address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
         oplog_bytes: OPLOG_BYTES,
         oplog_age_min: Duration::ZERO,
+        tail_bytes: WATCH_BYTES,
+        watch_bytes: WATCH_BYTES,
         replica_set: "rs0".to_owned(),
         warnings: Vec::new(),
     };

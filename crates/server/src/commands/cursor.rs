@@ -16,7 +16,7 @@ use crate::arguments::wrong_type;
 use crate::context::Context;
 use crate::errors;
 use crate::failure::{Failure, Result};
-use crate::reply::Reply;
+use crate::reply::{Afterwards, Reply};
 
 /// How long a `getMore` waits for something unless the client says otherwise (CS-8.3.2).
 const AWAIT_DEFAULT: Duration = Duration::from_secs(1);
@@ -105,7 +105,9 @@ async fn get_more(context: &Context<'_>) -> Result<Reply> {
     let wait = arguments.i64("maxTimeMS")?;
     let namespace = format!("{}.{coll}", context.database);
     let cursors = context.server.engine.db().cursors();
-    let mut lease = cursors.lease(id, &namespace, context.session.map(|s| s.0)).map_err(errors::failure)?;
+    let session = context.session.map(|s| s.0);
+    let mut lease =
+        poll_fn(|cx| cursors.poll_lease(id, &namespace, session, cx.waker())).await.map_err(errors::failure)?;
     let source = lease.source().map_err(errors::failure)?;
     let awaits = source.awaits();
     if wait.is_some_and(|ms| ms > 0) && !awaits {
@@ -115,7 +117,7 @@ async fn get_more(context: &Context<'_>) -> Result<Reply> {
     }
     let wait = wait.map_or(AWAIT_DEFAULT, |ms| Duration::from_millis(u64::try_from(ms).unwrap_or(0)));
     let mut deadline = None;
-    let batch = loop {
+    let mut batch = loop {
         let source = lease.source().map_err(errors::failure)?;
         let long = source.may_take_long();
         let mut read = || source.batch(count);
@@ -138,10 +140,14 @@ async fn get_more(context: &Context<'_>) -> Result<Reply> {
     let mut document = DocBuf::with_capacity(256);
     let id = if batch.exhausted { 0 } else { id };
     write(&mut document, Layout::Next, &batch, id, &namespace);
-    if !batch.exhausted {
+    let mut afterwards = Afterwards { share: batch.share.take(), read_ahead: None };
+    // A client that is behind gets its next batch made while it works on this one.
+    if awaits && batch.unfinished && !batch.documents.is_empty() {
+        afterwards.read_ahead = Some(lease.read_ahead());
+    } else if !batch.exhausted {
         lease.give_back();
     }
-    Ok(document.into())
+    Ok(Reply { document, afterwards, ..Reply::default() })
 }
 
 fn kill_cursors(context: &Context<'_>) -> Result<Reply> {

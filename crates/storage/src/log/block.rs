@@ -77,6 +77,11 @@ impl Builder {
     }
 
     pub(crate) fn push(&mut self, time: ClusterTime, entry: &[u8]) {
+        // A second entry is a sign of more to come: growing step by step would copy everything several times.
+        if self.buffer.capacity() - self.buffer.len() < 8 + entry.len() {
+            let wanted = (self.buffer.len() * 8).clamp(8 + entry.len(), BLOCK_BYTES.max(8 + entry.len()));
+            self.buffer.reserve(wanted);
+        }
         self.buffer.extend_from_slice(&time.to_be_bytes());
         let start = self.buffer.len();
         self.buffer.extend_from_slice(entry);

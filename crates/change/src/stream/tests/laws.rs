@@ -62,12 +62,15 @@ fn history(world: &World, random: &mut Random, count: usize) {
     }
 }
 
-fn worlds() -> [World; 2] {
-    let small = TailOptions { bytes_max: 3_000 };
-    [World::new(), World::with(small, StoreOptions::default())]
+/// One with memory for all, one where the tail holds next to nothing, and one where watchers may hold nothing either.
+fn worlds() -> [World; 3] {
+    let small = TailOptions { bytes_max: 3_000, ..TailOptions::default() };
+    let smallest = TailOptions { watchers_bytes_max: 1, ..small };
+    let with = |options| World::with(options, StoreOptions::default());
+    [World::new(), with(small), with(smallest)]
 }
 
-/// Everything that a stream has, in batches of random sizes; with each event the tokens that came with it.
+/// Everything that a stream has, in batches of random sizes, now and then read ahead; with each event the tokens that came with it.
 fn drain(stream: &mut ChangeStream, random: &mut Random) -> (Vec<Document>, Vec<(usize, Document)>) {
     let (mut events, mut positions) = (Vec::new(), Vec::new());
     loop {
@@ -75,6 +78,9 @@ fn drain(stream: &mut ChangeStream, random: &mut Random) -> (Vec<Document>, Vec<
         let batch = stream.next_batch(limits).unwrap();
         events.extend(trees(&batch));
         positions.push((events.len(), token_of(&batch)));
+        if random.below(2) == 0 {
+            stream.read_ahead(usize::try_from(random.below(3_000)).unwrap());
+        }
         if batch.at_end && batch.events.is_empty() {
             return (events, positions);
         }

@@ -87,7 +87,7 @@ fn a_start_in_the_future_waits_for_it() {
 #[test]
 fn history_that_is_gone() {
     let options = StoreOptions { oplog_bytes: 16 << 20, ..StoreOptions::default() };
-    let world = World::with(TailOptions { bytes_max: 1 << 20 }, options);
+    let world = World::with(TailOptions { bytes_max: 1 << 20, ..TailOptions::default() }, options);
     let from_the_start = || doc! {"startAtOperationTime": bson::Timestamp { time: 1, increment: 1 }};
     let mut behind = world.watch("shop.orders", doc! {}, vec![]);
     world.log(insert("shop.orders", doc! {"_id": -1}));
