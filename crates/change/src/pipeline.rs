@@ -1,7 +1,7 @@
 //! The user's stages after `$changeStream`, and what of them can run early (CS-6).
 
 use millstream_query::expression::Scope as Variables;
-use millstream_query::predicate::{Predicate, Test};
+use millstream_query::predicate::{Condition, Predicate, Test};
 use millstream_query::stage::{Pipeline, Place};
 use millstream_value::{ArrayBuf, Doc, DocBuf, Value};
 
@@ -136,9 +136,12 @@ fn reads_images(filter: &Predicate, options: &Options) -> bool {
     (looks_up || looks_back) && filter.paths().is_none_or(|paths| paths.iter().any(reads))
 }
 
-/// The equalities that routing can use: plain values only, since null also means missing.
+/// The equalities that routing can use: plain values only, since null also means missing, and under a collation no
+/// texts, since routing compares bytes (CS-4.9.3).
 fn required(filter: &Predicate) -> Vec<Required> {
-    let conditions = filter.conditions().into_iter().filter(|condition| condition.plain);
+    let collated = filter.collation().is_some();
+    let usable = |condition: &Condition| condition.plain && !(collated && condition.compares_texts());
+    let conditions = filter.conditions().into_iter().filter(usable);
     let values = conditions.filter_map(|condition| match condition.test {
         Test::Eq(value) => Some(Required { path: condition.path, values: vec![value] }),
         Test::In(values) => Some(Required { path: condition.path, values }),

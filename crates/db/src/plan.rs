@@ -6,6 +6,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use millstream_query::Collation;
 use millstream_query::predicate::{Condition, Predicate, Test};
 use millstream_query::sort::{Direction, Sort, SortKey};
 use millstream_value::{Doc, Value, key, kind};
@@ -52,7 +53,18 @@ pub(crate) fn choose(
     hint: Option<&Value<'_>>,
 ) -> Result<Plan> {
     let conditions = predicate.conditions();
+    // Keys hold texts in the order of one collation, and help only queries that compare in the same.
+    let usable = |own: Option<&Collation>| -> Vec<&Condition> {
+        conditions.iter().filter(|c| own == predicate.collation() || !c.compares_texts()).collect()
+    };
     let order: Vec<(String, bool)> = sort.map(order_of).unwrap_or_default();
+    let provides = |own: Option<&Collation>, bounds: &Bounds, fields: &[IndexField]| {
+        if order.is_empty() || sort.is_some_and(|sort| sort.collation() == own) {
+            bounds.provides(fields, &order)
+        } else {
+            (false, false)
+        }
+    };
     let by_id = [IndexField { path: "_id".to_owned(), descending: false }];
     let hinted = hint.map(|hint| find_hint(collection, hint)).transpose()?;
     let mut best: Option<(i32, Plan)> = None;
@@ -62,8 +74,8 @@ pub(crate) fn choose(
         }
     };
     if matches!(hinted, None | Some(Hint::Id)) {
-        let bounds = Bounds::of(&by_id, &conditions, false);
-        let (sorted, reverse) = bounds.provides(&by_id, &order);
+        let bounds = Bounds::of(&by_id, &usable(None), false);
+        let (sorted, reverse) = provides(None, &bounds, &by_id);
         let (score, sorted_score) = (bounds.score() * 2 + 1, i32::from(sorted && !order.is_empty()));
         if bounds.used > 0 || hinted.is_some() {
             offer(score + sorted_score, Plan { access: Access::Ids { ranges: bounds.ranges, reverse }, sorted });
@@ -79,10 +91,11 @@ pub(crate) fn choose(
         }
         let multikey = index.multikey.load(Ordering::Acquire);
         // A sparse index lacks documents without its fields, which conditions such as `null` let pass.
-        let sure: Vec<Condition> = conditions.iter().filter(|c| !index.sparse || c.plain).cloned().collect();
+        let mut sure = usable(None);
+        sure.retain(|c| !index.sparse || c.plain);
         let bounds = Bounds::of(&index.fields, &sure, multikey);
         let (sorted, reverse) =
-            if multikey { (order.is_empty(), false) } else { bounds.provides(&index.fields, &order) };
+            if multikey { (order.is_empty(), false) } else { provides(None, &bounds, &index.fields) };
         let useful_order = sorted && !order.is_empty();
         if index.sparse && bounds.used == 0 && hinted.is_none() {
             continue;
@@ -146,11 +159,11 @@ struct Bounds {
 }
 
 impl Bounds {
-    fn of(fields: &[IndexField], conditions: &[Condition], multikey: bool) -> Self {
+    fn of(fields: &[IndexField], conditions: &[&Condition], multikey: bool) -> Self {
         let mut prefixes = vec![Vec::new()];
         let (mut used, mut equal, mut lists) = (0, 0, false);
         for field in fields {
-            let on_field = || conditions.iter().filter(|c| c.path == field.path);
+            let on_field = || conditions.iter().copied().filter(|c| c.path == field.path);
             if let Some(values) = on_field().find_map(points) {
                 if prefixes.len().saturating_mul(values.len()) > RANGES_MAX {
                     break;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use millstream_query::collation;
 use millstream_query::path::{Leaf, Path};
 use millstream_query::predicate::Predicate;
 use millstream_query::projection::Projection;
@@ -126,7 +127,7 @@ impl Db {
         Ok(count.saturating_sub(find.skip))
     }
 
-    /// The different values of a path, arrays spread out, in the order first seen.
+    /// The different values of a path as the filter's collation tells them apart, arrays spread out, in order.
     ///
     /// # Errors
     /// As [`Db::find`]; too many values for one document.
@@ -140,6 +141,7 @@ impl Db {
         let rows = self.sorted_rows(namespace, filter, None, hint, 0, None)?;
         let at = Path::parse(path);
         let mut seen = std::collections::BTreeMap::new();
+        let order = collation::order(filter.collation());
         let mut size = 0;
         for doc in rows {
             let doc = doc?;
@@ -153,7 +155,7 @@ impl Db {
                 Ok(false)
             })?;
             for value in values {
-                let key = key::of(&value);
+                let key = key::of_by(&value, order);
                 if seen.contains_key(&key) {
                     continue;
                 }

@@ -166,7 +166,7 @@ fn every_plan_gives_what_a_scan_gives() {
             continue;
         }
         let order = [doc! {"a": 1, "_id": 1}, doc! {"b": -1, "a": 1, "_id": 1}, doc! {"_id": -1}][round % 3].clone();
-        let sort = || Some(Sort::parse(from_bson_document(&order).as_doc()).unwrap());
+        let sort = || Some(Sort::parse(from_bson_document(&order).as_doc(), &Scope::default()).unwrap());
         let scan = Find {
             hint: Some(from_bson(&bson::Bson::Document(doc! {"$natural": 1}))),
             sort: sort(),

@@ -39,7 +39,7 @@ mod zip;
 
 use millstream_value::{ClusterTime, Doc, Value};
 
-use crate::Result;
+use crate::{Collation, Result};
 use node::{Env, Node};
 
 /// What surrounds a query when it is compiled: the caller's variables and the time.
@@ -53,6 +53,8 @@ pub struct Scope {
     pub cluster_time: Option<ClusterTime>,
     /// Where `$rand` starts; none: somewhere else each time.
     pub seed: Option<u64>,
+    /// How texts compare; none: by their bytes.
+    pub collation: Option<Collation>,
 }
 
 impl Scope {
@@ -71,7 +73,10 @@ impl Scope {
 
 /// A compiled expression.
 #[derive(Clone, Debug)]
-pub struct Expression(Node);
+pub struct Expression {
+    node: Node,
+    collation: Option<Collation>,
+}
 
 impl Expression {
     /// Compiles `value`: a field path (`"$a.b"`), a variable (`"$$name"`), an operator (`{$add: …}`), an object or
@@ -80,25 +85,25 @@ impl Expression {
     /// # Errors
     /// What is wrong with its shape, and what its constant parts run into when they are computed.
     pub fn parse(value: &Value<'_>, scope: &Scope) -> Result<Self> {
-        compile::compile(value, scope).map(Self)
+        Ok(Self { node: compile::compile(value, scope)?, collation: scope.collation.clone() })
     }
 
     /// Always `value`.
     #[must_use]
     pub fn literal(value: Value<'static>) -> Self {
-        Self(Node::Literal(Some(value)))
+        Self { node: Node::Literal(Some(value)), collation: None }
     }
 
     /// The field at a dotted path, without a leading `$`. Arrays on the way give the array of what is inside.
     #[must_use]
     pub fn field(path: &str) -> Self {
-        Self(Node::field(path))
+        Self { node: Node::field(path), collation: None }
     }
 
     /// The constant that it is, if it is one; `Some(None)` is always missing.
     #[must_use]
     pub fn constant(&self) -> Option<Option<&Value<'static>>> {
-        match &self.0 {
+        match &self.node {
             Node::Literal(value) => Some(value.as_ref()),
             _ => None,
         }
@@ -107,7 +112,7 @@ impl Expression {
     /// The dotted path that it is, if it is a plain field of the document.
     #[must_use]
     pub fn path(&self) -> Option<String> {
-        match &self.0 {
+        match &self.node {
             Node::Path { slot: None, names } if !names.is_empty() => Some(names.join(".")),
             _ => None,
         }
@@ -118,7 +123,7 @@ impl Expression {
     /// # Errors
     /// What an operator cannot do with the values it meets.
     pub fn eval<'a>(&'a self, root: Doc<'a>) -> Result<Option<Value<'a>>> {
-        let value = self.0.eval(&mut Env::new(root))?;
+        let value = self.node.eval(&mut Env::new(root, self.collation.as_ref()))?;
         if let Some(value) = &value {
             limit::depth(value)?;
         }

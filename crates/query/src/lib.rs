@@ -4,6 +4,7 @@
 //! stages, each compiled once and then applied to borrowed bytes. What it is not: plans, cursors or storage (see
 //! `db`).
 
+pub mod collation;
 mod error;
 pub mod expression;
 pub mod path;
@@ -13,4 +14,5 @@ pub mod sort;
 pub mod stage;
 pub mod update;
 
+pub use collation::Collation;
 pub use error::{Error, Result};

@@ -26,8 +26,8 @@ use millstream_value::{Doc, DocBuf, Element, Value};
 
 pub use conditions::{Condition, Test};
 
-use crate::Result;
 use crate::expression::Scope;
+use crate::{Collation, Result};
 use node::Node;
 
 /// A compiled filter. Cheap to clone.
@@ -36,6 +36,7 @@ pub struct Predicate {
     root: Arc<Node>,
     /// It was parsed as a condition on one value, which stands under the empty name.
     on_value: bool,
+    collation: Option<Collation>,
 }
 
 /// Where a document matched.
@@ -51,7 +52,7 @@ impl Predicate {
     /// # Errors
     /// `BadValue` and the operators' own codes, as MongoDB words them.
     pub fn parse(filter: Doc<'_>, scope: &Scope) -> Result<Self> {
-        Ok(Self { root: Arc::new(parse::filter(filter, scope)?), on_value: false })
+        Ok(Self { root: Arc::new(parse::filter(filter, scope)?), on_value: false, collation: scope.collation.clone() })
     }
 
     /// Compiles a condition on one value, as `$pull` takes it: a value that it has to equal (or a regex), or a
@@ -62,13 +63,14 @@ impl Predicate {
     pub fn parse_condition(condition: &Value<'_>, scope: &Scope) -> Result<Self> {
         let mut filter = DocBuf::new();
         filter.push("", condition.borrowed());
-        Ok(Self { root: Arc::new(parse::filter(filter.as_doc(), scope)?), on_value: true })
+        let root = Arc::new(parse::filter(filter.as_doc(), scope)?);
+        Ok(Self { root, on_value: true, collation: scope.collation.clone() })
     }
 
     /// The filter that every document passes.
     #[must_use]
     pub fn always_true() -> Self {
-        Self { root: Arc::new(Node::Always(true)), on_value: false }
+        Self { root: Arc::new(Node::Always(true)), on_value: false, collation: None }
     }
 
     /// Whether every document passes for certain.
@@ -138,6 +140,12 @@ impl Predicate {
         let mut doc = DocBuf::new();
         doc.push(name, value.borrowed());
         self.matches(doc.as_doc())
+    }
+
+    /// How texts compare; none: by their bytes.
+    #[must_use]
+    pub const fn collation(&self) -> Option<&Collation> {
+        self.collation.as_ref()
     }
 
     /// What every matching document satisfies, from the conjunction at the top. Not everything that the filter asks

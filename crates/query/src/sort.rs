@@ -7,8 +7,9 @@ use std::collections::HashSet;
 
 use millstream_value::{Doc, Element, Value, key, shell};
 
+use crate::expression::Scope;
 use crate::path::{Part, Path};
-use crate::{Error, Result};
+use crate::{Collation, Error, Result, collation};
 
 /// How many fields an order may have (MongoDB's limit for compound keys).
 pub const KEYS_MAX: usize = 32;
@@ -34,6 +35,7 @@ pub struct SortKey {
 pub struct Sort {
     keys: Vec<SortKey>,
     natural: Option<Direction>,
+    collation: Option<Collation>,
 }
 
 impl SortKey {
@@ -57,8 +59,8 @@ impl Sort {
     /// # Errors
     /// 15974 and 15975 for a bad direction, 17312 for expressions, `BadValue` for too many keys or `$natural` among
     /// others, 7472500 for a field that is given twice, those of field paths.
-    pub fn parse(spec: Doc<'_>) -> Result<Self> {
-        let mut sort = Self::default();
+    pub fn parse(spec: Doc<'_>, scope: &Scope) -> Result<Self> {
+        let mut sort = Self { collation: scope.collation.clone(), ..Self::default() };
         let mut names = HashSet::new();
         for element in spec.elements() {
             if element.key() == "$natural" {
@@ -99,6 +101,12 @@ impl Sort {
     #[must_use]
     pub fn keys(&self) -> &[SortKey] {
         &self.keys
+    }
+
+    /// How texts compare; none: by their bytes.
+    #[must_use]
+    pub const fn collation(&self) -> Option<&Collation> {
+        self.collation.as_ref()
     }
 
     /// The fields' dotted paths.
@@ -149,6 +157,7 @@ impl Sort {
 
     fn encode(&self, steps: &[Step<'_, '_>]) -> Vec<u8> {
         let mut out = Vec::with_capacity(steps.len() * 16);
+        let order = collation::order(self.collation.as_ref());
         for (key, step) in self.keys.iter().zip(steps) {
             let value = match step {
                 Step::Value(Some(Found::Element(element))) => element.value(),
@@ -156,8 +165,8 @@ impl Sort {
                 Step::Value(None) | Step::Array { .. } => Value::Null,
             };
             match key.direction {
-                Direction::Ascending => key::append(&value, &mut out),
-                Direction::Descending => key::append_descending(&value, &mut out),
+                Direction::Ascending => key::append_by(&value, order, &mut out),
+                Direction::Descending => key::append_descending_by(&value, order, &mut out),
             }
         }
         out
@@ -261,7 +270,7 @@ mod tests {
     use bson::doc;
 
     fn sorted(spec: bson::Document, docs: Vec<bson::Document>) -> Vec<i32> {
-        let sort = Sort::parse(millstream_value::from_bson_document(&spec).as_doc()).unwrap();
+        let sort = Sort::parse(millstream_value::from_bson_document(&spec).as_doc(), &Scope::default()).unwrap();
         let mut keyed: Vec<_> = docs
             .iter()
             .map(|d| (sort.key(millstream_value::from_bson_document(d).as_doc()).unwrap(), d.get_i32("_id").unwrap()))
@@ -298,7 +307,9 @@ mod tests {
 
     #[test]
     fn two_arrays_have_no_order() {
-        let sort = Sort::parse(millstream_value::from_bson_document(&doc! {"a": 1, "b": 1}).as_doc()).unwrap();
+        let sort =
+            Sort::parse(millstream_value::from_bson_document(&doc! {"a": 1, "b": 1}).as_doc(), &Scope::default())
+                .unwrap();
         let document = millstream_value::from_bson_document(&doc! {"a": [1, 2], "b": [1, 2]});
         assert_eq!(sort.key(document.as_doc()).unwrap_err().code.number(), 2);
     }
@@ -312,7 +323,8 @@ mod tests {
             (doc! {"": 1}, 40352),
             (doc! {"$a": 1}, 16410),
         ] {
-            let error = Sort::parse(millstream_value::from_bson_document(&spec).as_doc()).unwrap_err();
+            let error =
+                Sort::parse(millstream_value::from_bson_document(&spec).as_doc(), &Scope::default()).unwrap_err();
             assert_eq!(error.code.number(), number, "{spec}");
         }
     }

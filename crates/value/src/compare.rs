@@ -8,18 +8,38 @@ use std::cmp::Ordering;
 use crate::document::{Element, kind};
 use crate::{Doc, Value};
 
-/// Orders two values.
+/// An order of texts other than that of their bytes: a collation.
+///
+/// Its two methods agree: bytes that [`TextOrder::append_key`] makes compare as [`TextOrder::compare`] says.
+pub trait TextOrder: Send + Sync {
+    /// Orders two texts.
+    fn compare(&self, a: &str, b: &str) -> Ordering;
+    /// Appends bytes whose order is the order of the texts they were made from.
+    fn append_key(&self, text: &str, out: &mut Vec<u8>);
+}
+
+/// Orders two values, texts by their bytes.
 #[must_use]
 pub fn compare(a: &Value<'_>, b: &Value<'_>) -> Ordering {
+    compare_by(a, b, None)
+}
+
+/// Orders two values, texts (also inside documents and arrays) by `order` if there is one. Names of fields, code and
+/// regular expressions always compare by their bytes.
+#[must_use]
+pub fn compare_by(a: &Value<'_>, b: &Value<'_>, order: Option<&dyn TextOrder>) -> Ordering {
     let by_type = canonical_type(a.kind()).cmp(&canonical_type(b.kind()));
     if by_type != Ordering::Equal {
         return by_type;
     }
     match (a, b) {
-        (Value::String(x) | Value::Symbol(x), Value::String(y) | Value::Symbol(y))
-        | (Value::Code(x), Value::Code(y)) => x.as_bytes().cmp(y.as_bytes()),
-        (Value::Document(x), Value::Document(y)) => compare_docs(Doc::new(x), Doc::new(y)),
-        (Value::Array(x), Value::Array(y)) => compare_arrays(Doc::new(x), Doc::new(y)),
+        (Value::String(x) | Value::Symbol(x), Value::String(y) | Value::Symbol(y)) => match order {
+            None => x.as_bytes().cmp(y.as_bytes()),
+            Some(order) => order.compare(x, y),
+        },
+        (Value::Code(x), Value::Code(y)) => x.as_bytes().cmp(y.as_bytes()),
+        (Value::Document(x), Value::Document(y)) => compare_elements(Doc::new(x), Doc::new(y), Names::Count, order),
+        (Value::Array(x), Value::Array(y)) => compare_elements(Doc::new(x), Doc::new(y), Names::Ignored, order),
         (Value::Binary(s, x), Value::Binary(t, y)) => x.len().cmp(&y.len()).then(s.cmp(t)).then_with(|| x.cmp(y)),
         (Value::ObjectId(x), Value::ObjectId(y)) => x.cmp(y),
         (Value::Bool(x), Value::Bool(y)) => x.cmp(y),
@@ -40,17 +60,26 @@ pub fn equal(a: &Value<'_>, b: &Value<'_>) -> bool {
     compare(a, b) == Ordering::Equal
 }
 
+/// [`equal`], with texts as `order` compares them.
+#[must_use]
+pub fn equal_by(a: &Value<'_>, b: &Value<'_>, order: Option<&dyn TextOrder>) -> bool {
+    compare_by(a, b, order) == Ordering::Equal
+}
+
 /// Orders two documents: field by field by type, then name, then value; a document that ends first is smaller.
 #[must_use]
 pub fn compare_docs(a: Doc<'_>, b: Doc<'_>) -> Ordering {
-    compare_elements(a, b, |x, y| x.key_bytes().cmp(y.key_bytes()))
+    compare_elements(a, b, Names::Count, None)
 }
 
-fn compare_arrays(a: Doc<'_>, b: Doc<'_>) -> Ordering {
-    compare_elements(a, b, |_, _| Ordering::Equal)
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Names {
+    Count,
+    /// The names of an array's elements are only their places.
+    Ignored,
 }
 
-fn compare_elements(a: Doc<'_>, b: Doc<'_>, names: impl Fn(Element<'_>, Element<'_>) -> Ordering) -> Ordering {
+fn compare_elements(a: Doc<'_>, b: Doc<'_>, names: Names, order: Option<&dyn TextOrder>) -> Ordering {
     let (mut left, mut right) = (a.elements(), b.elements());
     loop {
         match (left.next(), right.next()) {
@@ -58,12 +87,16 @@ fn compare_elements(a: Doc<'_>, b: Doc<'_>, names: impl Fn(Element<'_>, Element<
             (None, Some(_)) => return Ordering::Less,
             (Some(_), None) => return Ordering::Greater,
             (Some(x), Some(y)) => {
-                let order = canonical_type(x.kind())
-                    .cmp(&canonical_type(y.kind()))
-                    .then_with(|| names(x, y))
-                    .then_with(|| if x.same_value(y) { Ordering::Equal } else { compare(&x.value(), &y.value()) });
-                if order != Ordering::Equal {
-                    return order;
+                let same = |x: Element<'_>, y: Element<'_>| match names {
+                    Names::Count => x.key_bytes().cmp(y.key_bytes()),
+                    Names::Ignored => Ordering::Equal,
+                };
+                let found =
+                    canonical_type(x.kind()).cmp(&canonical_type(y.kind())).then_with(|| same(x, y)).then_with(|| {
+                        if x.same_value(y) { Ordering::Equal } else { compare_by(&x.value(), &y.value(), order) }
+                    });
+                if found != Ordering::Equal {
+                    return found;
                 }
             }
         }

@@ -5,7 +5,7 @@
 //! Decimals that no double holds get a suffix of our own that keeps their place between the doubles around them.
 
 use crate::document::kind;
-use crate::{Decimal, Doc, Value};
+use crate::{Decimal, Doc, TextOrder, Value};
 
 /// The byte that ends a whole key in a resume token.
 pub const END: u8 = 0x04;
@@ -13,20 +13,36 @@ pub const END: u8 = 0x04;
 /// The key of one value.
 #[must_use]
 pub fn of(value: &Value<'_>) -> Vec<u8> {
+    of_by(value, None)
+}
+
+/// The key of one value whose texts compare as `order` says, if there is one.
+#[must_use]
+pub fn of_by(value: &Value<'_>, order: Option<&dyn TextOrder>) -> Vec<u8> {
     let mut out = Vec::with_capacity(24);
-    append(value, &mut out);
+    append_by(value, order, &mut out);
     out
 }
 
 /// Appends the key of `value`.
 pub fn append(value: &Value<'_>, out: &mut Vec<u8>) {
-    write(value, out, &mut TypeBits::ignored());
+    append_by(value, None, out);
+}
+
+/// Appends the key of `value`, whose texts compare as `order` says.
+pub fn append_by(value: &Value<'_>, order: Option<&dyn TextOrder>, out: &mut Vec<u8>) {
+    write(value, out, &mut TypeBits::ignored(), order);
 }
 
 /// Appends the key of `value` so that it sorts the other way around.
 pub fn append_descending(value: &Value<'_>, out: &mut Vec<u8>) {
+    append_descending_by(value, None, out);
+}
+
+/// [`append_descending`], with texts that compare as `order` says.
+pub fn append_descending_by(value: &Value<'_>, order: Option<&dyn TextOrder>, out: &mut Vec<u8>) {
     let start = out.len();
-    append(value, out);
+    append_by(value, order, out);
     for byte in out.iter_mut().skip(start) {
         *byte = !*byte;
     }
@@ -34,7 +50,7 @@ pub fn append_descending(value: &Value<'_>, out: &mut Vec<u8>) {
 
 /// Appends the key of `value` and notes its type.
 pub fn append_typed(value: &Value<'_>, out: &mut Vec<u8>, types: &mut TypeBits) {
-    write(value, out, types);
+    write(value, out, types, None);
 }
 
 /// What a key alone does not tell: which of several equal types a value had (CS-5.3.4).
@@ -88,7 +104,7 @@ impl TypeBits {
     }
 }
 
-fn write(value: &Value<'_>, out: &mut Vec<u8>, types: &mut TypeBits) {
+fn write(value: &Value<'_>, out: &mut Vec<u8>, types: &mut TypeBits, order: Option<&dyn TextOrder>) {
     match value {
         Value::MinKey => out.push(0x0A),
         Value::Undefined => out.push(0x0F),
@@ -119,20 +135,20 @@ fn write(value: &Value<'_>, out: &mut Vec<u8>, types: &mut TypeBits) {
         }
         Value::String(v) => {
             types.push(false);
-            text(0x3C, v, out);
+            ordered_text(v, order, out);
         }
         Value::Symbol(v) => {
             types.push(true);
-            text(0x3C, v, out);
+            ordered_text(v, order, out);
         }
         Value::Document(bytes) => {
             out.push(0x46);
-            fields(Doc::new(bytes), out, types);
+            fields(Doc::new(bytes), out, types, order);
         }
         Value::Array(bytes) => {
             out.push(0x50);
             for element in Doc::new(bytes).elements() {
-                write(&element.value(), out, types);
+                write(&element.value(), out, types, order);
             }
             out.push(0);
         }
@@ -174,21 +190,21 @@ fn write(value: &Value<'_>, out: &mut Vec<u8>, types: &mut TypeBits) {
             out.extend_from_slice(name.as_bytes());
             out.extend_from_slice(id);
         }
-        Value::Code(v) => text(0xA0, v, out),
+        Value::Code(v) => text(0xA0, v.as_bytes(), out),
         Value::CodeWithScope(code, scope) => {
-            text(0xAA, code, out);
-            fields(Doc::new(scope), out, types);
+            text(0xAA, code.as_bytes(), out);
+            fields(Doc::new(scope), out, types, None);
         }
         Value::MaxKey => out.push(0xF0),
     }
 }
 
-fn fields(doc: Doc<'_>, out: &mut Vec<u8>, types: &mut TypeBits) {
+fn fields(doc: Doc<'_>, out: &mut Vec<u8>, types: &mut TypeBits, order: Option<&dyn TextOrder>) {
     for element in doc.elements() {
         out.push(generic_type(element.kind()));
         out.extend_from_slice(element.key_bytes());
         out.push(0);
-        write(&element.value(), out, types);
+        write(&element.value(), out, types, order);
     }
     out.push(0);
 }
@@ -216,9 +232,16 @@ fn generic_type(tag: u8) -> u8 {
     }
 }
 
-fn text(tag: u8, text: &str, out: &mut Vec<u8>) {
+fn ordered_text(value: &str, order: Option<&dyn TextOrder>, out: &mut Vec<u8>) {
+    let Some(order) = order else { return text(0x3C, value.as_bytes(), out) };
+    let mut key = Vec::with_capacity(value.len() + 8);
+    order.append_key(value, &mut key);
+    text(0x3C, &key, out);
+}
+
+fn text(tag: u8, text: &[u8], out: &mut Vec<u8>) {
     out.push(tag);
-    for (at, part) in text.as_bytes().split(|&byte| byte == 0).enumerate() {
+    for (at, part) in text.split(|&byte| byte == 0).enumerate() {
         if at > 0 {
             out.extend_from_slice(&[0, 0xFF]);
         }

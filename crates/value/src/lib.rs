@@ -22,7 +22,7 @@ mod value;
 pub use bridge::{from_bson, from_bson_document, to_bson, to_bson_document};
 pub use buffer::{ArrayBuf, DocBuf};
 pub use code::Code;
-pub use compare::{canonical_type, compare, compare_docs, equal};
+pub use compare::{TextOrder, canonical_type, compare, compare_by, compare_docs, equal, equal_by};
 pub use decimal::Decimal;
 pub use document::{Doc, Element, Elements, kind};
 pub use namespace::Namespace;

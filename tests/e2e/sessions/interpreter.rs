@@ -153,9 +153,11 @@ impl Interpreter {
         if let Some(size) = options.remove("batchSize") {
             cursor.insert("batchSize", size);
         }
+        let collation = options.remove("collation");
         let mut pipeline = vec![Bson::Document(doc! {"$changeStream": options})];
         pipeline.extend(values.into_iter().skip(1));
-        let command = doc! {"aggregate": collection, "pipeline": pipeline, "cursor": cursor};
+        let mut command = doc! {"aggregate": collection, "pipeline": pipeline, "cursor": cursor};
+        command.extend(collation.map(|collation| ("collation".to_owned(), collation)));
         let reply = self.send(&db, command);
         let stream = Stream { db, collection: String::new(), id: 0, token: None };
         self.streams.insert(name.to_owned(), stream);

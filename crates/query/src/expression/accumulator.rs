@@ -14,7 +14,7 @@ use millstream_value::{Doc, Value};
 
 use super::{Expression, Scope};
 use crate::sort::Sort;
-use crate::{Error, Result};
+use crate::{Collation, Error, Result};
 
 /// A compiled accumulator.
 #[derive(Clone, Debug)]
@@ -23,6 +23,7 @@ pub struct Accumulator {
     input: Expression,
     count: Option<Expression>,
     sort: Option<Sort>,
+    collation: Option<Collation>,
 }
 
 /// What one group has seen so far.
@@ -66,7 +67,7 @@ impl Accumulator {
                 positive(value.as_ref())?
             }
         };
-        Ok(State { fold: (self.row.start)(self.row.name, count) })
+        Ok(State { fold: (self.row.start)(self.row.name, count, self.collation.as_ref()) })
     }
 
     /// Adds a document to a group that [`Accumulator::start`] began.
@@ -127,7 +128,7 @@ pub(super) trait Fold: Send {
 pub(super) struct Row {
     name: &'static str,
     parse: fn(&'static Row, &Value<'_>, &Scope) -> Result<Accumulator>,
-    start: fn(&'static str, usize) -> Box<dyn Fold>,
+    start: fn(&'static str, usize, Option<&Collation>) -> Box<dyn Fold>,
 }
 
 /// Every accumulator, by the name that is written.

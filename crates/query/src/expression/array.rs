@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use millstream_value::{ArrayBuf, Doc, DocBuf, Value, equal};
+use millstream_value::{ArrayBuf, Doc, DocBuf, Value, equal_by};
 
 use super::limit;
 use super::operator::{Args, Operator, shown};
@@ -107,7 +107,7 @@ fn contains<'v>(args: &mut Args<'_, 'v>) -> Result<Option<Value<'v>>> {
     let Some(array) = args.get(1).and_then(Value::as_array) else {
         return args.fail(40081, format_args!("requires an array as a second argument, found: {}", args.type_name(1)));
     };
-    let found = args.get(0).is_some_and(|wanted| array.values().any(|item| equal(&item, wanted)));
+    let found = args.get(0).is_some_and(|wanted| array.values().any(|item| equal_by(&item, wanted, args.order())));
     Ok(Some(found.into()))
 }
 
@@ -121,7 +121,8 @@ fn index_of_array<'v>(args: &mut Args<'_, 'v>) -> Result<Option<Value<'v>>> {
     let start = if args.len() > 2 { index_argument(args, 2, "starting")? } else { 0 };
     let end = if args.len() > 3 { index_argument(args, 3, "ending")? } else { usize::MAX };
     let found = args.get(1).and_then(|wanted| {
-        array.values().enumerate().take(end).skip(start).find(|(_, item)| equal(item, wanted)).map(|(at, _)| at)
+        let mut places = array.values().enumerate().take(end).skip(start);
+        places.find(|(_, item)| equal_by(item, wanted, args.order())).map(|(at, _)| at)
     });
     Ok(Some(found.map_or(Value::Int32(-1), size_value)))
 }

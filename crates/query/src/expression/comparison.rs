@@ -7,7 +7,7 @@
 
 use std::cmp::Ordering;
 
-use millstream_value::{Value, compare};
+use millstream_value::{TextOrder, Value, compare_by};
 
 use super::operator::{Args, Operator};
 use crate::Result;
@@ -27,7 +27,7 @@ pub(super) static LTE: Operator = Operator::exactly("$lte", 2, |args| answer(ord
 pub(super) static NE: Operator = Operator::exactly("$ne", 2, |args| answer(order(args).is_ne()));
 
 fn order(args: &Args<'_, '_>) -> Ordering {
-    compare_optional(args.get(0), args.get(1))
+    compare_optional(args.get(0), args.get(1), args.order())
 }
 
 fn answer<'v>(truth: bool) -> Result<Option<Value<'v>>> {
@@ -35,9 +35,13 @@ fn answer<'v>(truth: bool) -> Result<Option<Value<'v>>> {
 }
 
 /// The order of values of which either may be missing. Missing equals undefined's place: below null, above `MinKey`.
-pub(super) fn compare_optional(left: Option<&Value<'_>>, right: Option<&Value<'_>>) -> Ordering {
+pub(super) fn compare_optional(
+    left: Option<&Value<'_>>,
+    right: Option<&Value<'_>>,
+    order: Option<&dyn TextOrder>,
+) -> Ordering {
     match (left, right) {
-        (Some(left), Some(right)) => compare(left, right),
+        (Some(left), Some(right)) => compare_by(left, right, order),
         (None, None) => Ordering::Equal,
         (None, Some(Value::MinKey)) => Ordering::Greater,
         (None, Some(_)) => Ordering::Less,

@@ -60,18 +60,18 @@ impl<'s> Compiler<'s> {
     }
 
     /// Computes the node now if all of `args` are constant.
-    pub(super) fn fold(node: Node, constant: bool) -> Result<Node> {
+    pub(super) fn fold(&self, node: Node, constant: bool) -> Result<Node> {
         if !constant {
             return Ok(node);
         }
-        let value = node.eval(&mut Env::new(Doc::empty()))?.map(Value::into_owned);
+        let value = node.eval(&mut Env::new(Doc::empty(), self.scope.collation.as_ref()))?.map(Value::into_owned);
         Ok(Node::Literal(value))
     }
 
     fn array(&mut self, items: Doc<'_>) -> Result<Node> {
         let items = items.values().map(|item| self.node(&item)).collect::<Result<Vec<_>>>()?;
         let constant = items.iter().all(Node::is_literal);
-        Self::fold(Node::Array(items), constant)
+        self.fold(Node::Array(items), constant)
     }
 
     fn document(&mut self, doc: Doc<'_>) -> Result<Node> {
@@ -99,7 +99,7 @@ impl<'s> Compiler<'s> {
             fields.push((name.to_owned(), self.node(&element.value())?));
         }
         let constant = fields.iter().all(|(_, node)| node.is_literal());
-        Self::fold(Node::Object(fields), constant)
+        self.fold(Node::Object(fields), constant)
     }
 
     fn operator(&mut self, name: &str, argument: &Value<'_>) -> Result<Node> {
@@ -117,7 +117,7 @@ impl<'s> Compiler<'s> {
             Run::Eager(run) => Node::Eager { name: row.name, run, args, given },
             Run::Lazy(run) => Node::Lazy { name: row.name, run, args },
         };
-        Self::fold(node, constant)
+        self.fold(node, constant)
     }
 
     fn list(&mut self, row: &Operator, min: usize, max: usize, argument: &Value<'_>) -> Result<Vec<Node>> {

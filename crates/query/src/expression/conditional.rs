@@ -52,7 +52,7 @@ fn parse_cond(name: &'static str, value: &Value<'_>, compiler: &mut Compiler<'_>
         }
     };
     let constant = args.iter().all(Node::is_literal);
-    Compiler::fold(Node::Lazy { name, run: cond, args }, constant)
+    compiler.fold(Node::Lazy { name, run: cond, args }, constant)
 }
 
 fn cond<'v>(_: &'static str, nodes: &'v [Node], env: &mut Env<'v>) -> Result<Option<Value<'v>>> {
@@ -67,7 +67,7 @@ fn parse_if_null(name: &'static str, value: &Value<'_>, compiler: &mut Compiler<
         return Err(Error::location(1_257_300, format!("$ifNull needs at least two arguments, had: {}", args.len())));
     }
     let constant = args.iter().all(Node::is_literal);
-    Compiler::fold(Node::Lazy { name, run: if_null, args }, constant)
+    compiler.fold(Node::Lazy { name, run: if_null, args }, constant)
 }
 
 fn if_null<'v>(_: &'static str, nodes: &'v [Node], env: &mut Env<'v>) -> Result<Option<Value<'v>>> {

@@ -9,7 +9,7 @@ use super::misc::Random;
 use super::operator::{Args, Eager, Lazy};
 use super::pattern::Search;
 use super::sort_array::SortArray;
-use crate::Result;
+use crate::{Collation, Result};
 
 /// One node of a compiled expression.
 #[derive(Clone, Debug)]
@@ -38,12 +38,14 @@ pub(super) enum Node {
 pub(super) struct Env<'v> {
     root: Value<'v>,
     slots: Vec<Option<Value<'v>>>,
+    /// How texts compare.
+    pub(super) collation: Option<&'v Collation>,
 }
 
 impl<'v> Env<'v> {
     /// No variables yet.
-    pub(super) fn new(root: Doc<'v>) -> Self {
-        Self { root: root.into(), slots: Vec::new() }
+    pub(super) fn new(root: Doc<'v>, collation: Option<&'v Collation>) -> Self {
+        Self { root: root.into(), slots: Vec::new(), collation }
     }
 
     /// Binds the next variable.
@@ -121,11 +123,11 @@ fn eager<'v>(
 ) -> Result<Option<Value<'v>>> {
     // Most operators take one or two arguments: those need no allocation.
     match args {
-        [one] => run(&mut Args::new(name, given, &mut [one.eval(env)?])),
-        [one, two] => run(&mut Args::new(name, given, &mut [one.eval(env)?, two.eval(env)?])),
+        [one] => run(&mut Args::new(name, given, &mut [one.eval(env)?], env.collation)),
+        [one, two] => run(&mut Args::new(name, given, &mut [one.eval(env)?, two.eval(env)?], env.collation)),
         _ => {
             let mut values = args.iter().map(|arg| arg.eval(env)).collect::<Result<Vec<_>>>()?;
-            run(&mut Args::new(name, given, &mut values))
+            run(&mut Args::new(name, given, &mut values, env.collation))
         }
     }
 }

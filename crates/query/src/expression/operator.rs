@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-use millstream_value::Value;
+use millstream_value::{TextOrder, Value};
 
 use super::compile::Compiler;
 use super::node::{Env, Node};
-use crate::{Error, Result};
+use crate::{Collation, Error, Result, collation};
 
 /// An operator that sees its arguments' values; null and missing are its own business.
 pub(super) type Eager = for<'v> fn(&mut Args<'_, 'v>) -> Result<Option<Value<'v>>>;
@@ -143,12 +143,23 @@ pub(super) struct Args<'s, 'v> {
     pub(super) name: &'static str,
     given: u32,
     values: &'s mut [Option<Value<'v>>],
+    collation: Option<&'s Collation>,
 }
 
 impl<'s, 'v> Args<'s, 'v> {
     /// Arguments of `name`; the bits of `given` tell which were written.
-    pub(super) const fn new(name: &'static str, given: u32, values: &'s mut [Option<Value<'v>>]) -> Self {
-        Self { name, given, values }
+    pub(super) const fn new(
+        name: &'static str,
+        given: u32,
+        values: &'s mut [Option<Value<'v>>],
+        collation: Option<&'s Collation>,
+    ) -> Self {
+        Self { name, given, values, collation }
+    }
+
+    /// How texts compare.
+    pub(super) fn order(&self) -> Option<&'s dyn TextOrder> {
+        collation::order(self.collation)
     }
 
     /// How many there are.

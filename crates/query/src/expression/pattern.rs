@@ -45,7 +45,7 @@ fn parse(name: &'static str, value: &Value<'_>, compiler: &mut Compiler<'_>) -> 
         [_, Node::Literal(regex), Node::Literal(options)] => Some(build(name, regex.as_ref(), options.as_ref())?),
         _ => None,
     };
-    Compiler::fold(Node::Search(Box::new(Search { name, args, ready })), constant)
+    compiler.fold(Node::Search(Box::new(Search { name, args, ready })), constant)
 }
 
 impl Search {

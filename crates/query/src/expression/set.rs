@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use millstream_value::{ArrayBuf, Doc, Value, key};
+use millstream_value::{ArrayBuf, Doc, TextOrder, Value, key};
 
 use super::limit;
 use super::operator::{Args, Operator};
@@ -49,8 +49,8 @@ fn operand<'s>(args: &'s Args<'_, '_>, at: usize, code: i32, which: &str) -> Res
     })
 }
 
-fn keys(array: Doc<'_>) -> HashSet<Vec<u8>> {
-    array.values().map(|item| key::of(&item)).collect()
+fn keys(array: Doc<'_>, order: Option<&dyn TextOrder>) -> HashSet<Vec<u8>> {
+    array.values().map(|item| key::of_by(&item, order)).collect()
 }
 
 fn difference<'v>(args: &mut Args<'_, 'v>) -> Result<Option<Value<'v>>> {
@@ -58,10 +58,11 @@ fn difference<'v>(args: &mut Args<'_, 'v>) -> Result<Option<Value<'v>>> {
         return Ok(Some(Value::Null));
     }
     let (left, right) = (operand(args, 0, 17048, "First")?, operand(args, 1, 17049, "Second")?);
-    let mut seen = keys(right);
+    let order = args.order();
+    let mut seen = keys(right, order);
     let mut rest = ArrayBuf::new();
     for element in left.elements() {
-        if seen.insert(key::of(&element.value())) {
+        if seen.insert(key::of_by(&element.value(), order)) {
             rest.push_element(element);
         }
     }
@@ -70,8 +71,9 @@ fn difference<'v>(args: &mut Args<'_, 'v>) -> Result<Option<Value<'v>>> {
 
 fn is_subset<'v>(args: &mut Args<'_, 'v>) -> Result<Option<Value<'v>>> {
     let (left, right) = (operand(args, 0, 17046, "First")?, operand(args, 1, 17042, "Second")?);
-    let right = keys(right);
-    Ok(Some(left.values().all(|item| right.contains(&key::of(&item))).into()))
+    let order = args.order();
+    let right = keys(right, order);
+    Ok(Some(left.values().all(|item| right.contains(&key::of_by(&item, order))).into()))
 }
 
 fn parse_equals(name: &'static str, value: &Value<'_>, compiler: &mut Compiler<'_>) -> Result<Node> {
@@ -83,14 +85,15 @@ fn parse_equals(name: &'static str, value: &Value<'_>, compiler: &mut Compiler<'
         return Err(Error::location(17045, format!("$setEquals needs at least two arguments had: {}", args.len())));
     }
     let constant = args.iter().all(Node::is_literal);
-    Compiler::fold(Node::Eager { name, run: equals, args, given: u32::MAX }, constant)
+    compiler.fold(Node::Eager { name, run: equals, args, given: u32::MAX }, constant)
 }
 
 fn equals<'v>(args: &mut Args<'_, 'v>) -> Result<Option<Value<'v>>> {
-    let mut first = None;
+    let (mut first, order) = (None, args.order());
     let mut all_equal = true;
     for at in 0..args.len() {
-        let keys: BTreeSet<Vec<u8>> = operand(args, at, 17044, "One")?.values().map(|item| key::of(&item)).collect();
+        let keys: BTreeSet<Vec<u8>> =
+            operand(args, at, 17044, "One")?.values().map(|item| key::of_by(&item, order)).collect();
         match &first {
             None => first = Some(keys),
             Some(first) => all_equal &= *first == keys,
@@ -100,6 +103,7 @@ fn equals<'v>(args: &mut Args<'_, 'v>) -> Result<Option<Value<'v>>> {
 }
 
 fn intersection<'v>(args: &mut Args<'_, 'v>) -> Result<Option<Value<'v>>> {
+    let order = args.order();
     let mut common: Option<BTreeMap<Vec<u8>, Value<'_>>> = None;
     for at in 0..args.len() {
         if args.nullish(at) {
@@ -107,9 +111,9 @@ fn intersection<'v>(args: &mut Args<'_, 'v>) -> Result<Option<Value<'v>>> {
         }
         let array = operand(args, at, 17047, "One")?;
         match &mut common {
-            None => common = Some(array.values().map(|item| (key::of(&item), item)).collect()),
+            None => common = Some(array.values().map(|item| (key::of_by(&item, order), item)).collect()),
             Some(common) => {
-                let keys = keys(array);
+                let keys = keys(array, order);
                 common.retain(|key, _| keys.contains(key));
             }
         }
@@ -118,13 +122,14 @@ fn intersection<'v>(args: &mut Args<'_, 'v>) -> Result<Option<Value<'v>>> {
 }
 
 fn union<'v>(args: &mut Args<'_, 'v>) -> Result<Option<Value<'v>>> {
+    let order = args.order();
     let mut all: BTreeMap<Vec<u8>, Value<'_>> = BTreeMap::new();
     for at in 0..args.len() {
         if args.nullish(at) {
             return Ok(Some(Value::Null));
         }
         for item in operand(args, at, 17043, "One")?.values() {
-            all.entry(key::of(&item)).or_insert(item);
+            all.entry(key::of_by(&item, order)).or_insert(item);
         }
     }
     limit::array(all.into_values().map(Some)).map(Some)

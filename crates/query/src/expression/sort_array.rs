@@ -5,7 +5,7 @@
 //! Result: the elements in order; equal ones stay as they were. An order by paths takes what is no document as empty.
 //! Source: MongoDB manual 8.0, "$sortArray".
 
-use millstream_value::{Doc, Value, compare};
+use millstream_value::{Doc, Value, compare_by};
 
 use super::array::items;
 use super::compile::Compiler;
@@ -13,7 +13,7 @@ use super::limit;
 use super::node::{Env, Node};
 use super::operator::{Operator, is_nullish, type_name};
 use crate::sort::Sort;
-use crate::{Error, Result};
+use crate::{Error, Result, collation};
 
 pub(super) static SORT_ARRAY: Operator = Operator::own("$sortArray", parse);
 
@@ -51,7 +51,7 @@ fn parse(_: &'static str, value: &Value<'_>, compiler: &mut Compiler<'_>) -> Res
             if order.len() <= Doc::empty().as_bytes().len() {
                 return Err(Error::location(15976, "$sortArray must have at least one sort key"));
             }
-            By::Fields(Sort::parse(Doc::new(order))?)
+            By::Fields(Sort::parse(Doc::new(order), compiler.scope())?)
         }
         number => match number.as_integer() {
             Some(1) => By::Values(false),
@@ -80,9 +80,10 @@ impl SortArray {
                 ),
             ));
         };
+        let order = collation::order(env.collation);
         match &self.by {
-            By::Values(false) => values.sort_by(compare),
-            By::Values(true) => values.sort_by(|a, b| compare(b, a)),
+            By::Values(false) => values.sort_by(|a, b| compare_by(a, b, order)),
+            By::Values(true) => values.sort_by(|a, b| compare_by(b, a, order)),
             By::Fields(sort) => {
                 let key = |value: &Value<'_>| match value.as_doc() {
                     Some(doc) => sort.key(doc),

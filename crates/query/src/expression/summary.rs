@@ -5,7 +5,7 @@
 //! Absent: does not count.
 //! Source: MongoDB manual 8.0, "Accumulators (in other stages)".
 
-use millstream_value::{Value, compare};
+use millstream_value::{Value, compare_by};
 
 use super::accumulator::positive;
 use super::accumulator::summary::{Deviation, Kind, Summary};
@@ -51,6 +51,7 @@ fn deviation(args: &Args<'_, '_>, sample: bool) -> Value<'static> {
 
 fn extreme<'v>(args: &Args<'_, 'v>, largest: bool) -> Value<'v> {
     let values = values(args).into_iter().filter(|value| !value.is_nullish());
+    let compare = |a: &Value<'_>, b: &Value<'_>| compare_by(a, b, args.order());
     let best = if largest { values.max_by(compare) } else { values.min_by(compare) };
     best.unwrap_or(Value::Null)
 }
@@ -73,6 +74,7 @@ fn several<'v>(args: &mut Args<'_, 'v>) -> Result<Option<Value<'v>>> {
         }
         name => {
             values.retain(|value| !value.is_nullish());
+            let compare = |a: &Value<'_>, b: &Value<'_>| compare_by(a, b, args.order());
             values.sort_by(|a, b| if name == "$maxN" { compare(b, a) } else { compare(a, b) });
             values.truncate(count);
         }

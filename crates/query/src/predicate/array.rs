@@ -48,7 +48,7 @@ fn all(clause: &Clause<'_>) -> Result<Node> {
             Value::Regex(pattern, options) => {
                 Node::Field { path: clause.path.clone(), check: Check::Regex(Pattern::new(&pattern, &options)?) }
             }
-            _ => equality(clause.path, element)?,
+            _ => equality(clause.path, element, clause.context)?,
         });
     }
     Ok(Node::all(parts))

@@ -15,7 +15,8 @@ use super::parse::{equality, has_operators};
 use super::pattern::Pattern;
 use crate::{Error, Result};
 
-pub(super) const EQ: Operator = Operator { name: "$eq", parse: |clause| equality(clause.path, clause.argument) };
+pub(super) const EQ: Operator =
+    Operator { name: "$eq", parse: |clause| equality(clause.path, clause.argument, clause.context) };
 pub(super) const GT: Operator = Operator { name: "$gt", parse: |clause| range(clause, Comparison::Greater) };
 pub(super) const GTE: Operator = Operator { name: "$gte", parse: |clause| range(clause, Comparison::GreaterOrEqual) };
 pub(super) const IN: Operator = Operator { name: "$in", parse: listed };
@@ -32,7 +33,7 @@ fn range(clause: &Clause<'_>, comparison: Comparison) -> Result<Node> {
             clause.path.as_str()
         ))),
         _ => {
-            let operand = Operand::new(clause.argument.value().into_owned());
+            let operand = Operand::new(clause.argument.value().into_owned(), clause.context.collation());
             Ok(Node::Field { path: clause.path.clone(), check: Check::Compare(comparison, operand) })
         }
     }
@@ -42,7 +43,7 @@ fn not_equal(clause: &Clause<'_>) -> Result<Node> {
     if clause.argument.kind() == kind::REGEX {
         return Err(Error::bad_value("Can't have regex as arg to $ne."));
     }
-    Ok(equality(clause.path, clause.argument)?.negated())
+    Ok(equality(clause.path, clause.argument, clause.context)?.negated())
 }
 
 fn listed(clause: &Clause<'_>) -> Result<Node> {
@@ -64,9 +65,10 @@ fn listed(clause: &Clause<'_>) -> Result<Node> {
     if values.is_empty() && patterns.is_empty() {
         return Ok(Node::Always(false));
     }
+    let collation = clause.context.collation();
     let check = match (values.len(), patterns.is_empty()) {
-        (1, true) => Check::Compare(Comparison::Equal, Operand::new(values.pop().unwrap_or(Value::Null))),
-        _ => Check::In(Operands::new(values, patterns)),
+        (1, true) => Check::Compare(Comparison::Equal, Operand::new(values.pop().unwrap_or(Value::Null), collation)),
+        _ => Check::In(Operands::new(values, patterns, collation)),
     };
     Ok(Node::Field { path: clause.path.clone(), check })
 }

@@ -7,7 +7,7 @@ use millstream_value::{Code, Value};
 
 use super::node::{Check, Node};
 use super::operand::Comparison;
-use crate::{Error, Result};
+use crate::{Error, Result, collation};
 
 /// Something that every matching document satisfies: a value at `path` passes `test`.
 ///
@@ -22,6 +22,23 @@ pub struct Condition {
     /// Whether `test` means the stored value and nothing else. False if null is involved (a missing field passes
     /// too), an array (which passes as a whole or as an element) or a regex.
     pub plain: bool,
+}
+
+impl Condition {
+    /// Whether it means something else under another collation.
+    #[must_use]
+    pub fn compares_texts(&self) -> bool {
+        match &self.test {
+            Test::Eq(value) => collation::applies_to(value),
+            Test::In(values) => values.iter().any(collation::applies_to),
+            Test::Range { lower, upper } => [lower, upper].into_iter().any(|bound| match bound {
+                Bound::Included(value) | Bound::Excluded(value) => collation::applies_to(value),
+                Bound::Unbounded => false,
+            }),
+            // A regular expression looks at bytes, whatever the collation.
+            Test::Prefix(_) | Test::Exists => false,
+        }
+    }
 }
 
 /// What a value has to be.

@@ -3,9 +3,10 @@
 use std::cmp::Ordering;
 use std::collections::HashSet;
 
-use millstream_value::{Element, Value, canonical_type, compare, key, kind};
+use millstream_value::{Element, Value, canonical_type, compare_by, key, kind};
 
 use super::pattern::Pattern;
+use crate::{Collation, collation};
 
 /// How a value has to stand to an operand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,30 +27,35 @@ pub(super) struct Operand {
     /// Values of this type are equal only if their bytes are.
     bytes_decide: bool,
     is_nan: bool,
+    /// How texts compare, if there are any in the value.
+    collation: Option<Collation>,
 }
 
 impl Operand {
-    pub(super) fn new(value: Value<'static>) -> Self {
+    pub(super) fn new(value: Value<'static>, collation: Option<&Collation>) -> Self {
         let tag = value.kind();
+        let collation = collation.filter(|_| collation::applies_to(&value)).cloned();
         let mut bytes = Vec::new();
         value.encode(&mut bytes);
         Self {
             kind: tag,
             rank: canonical_type(tag),
             bytes,
-            bytes_decide: matches!(
-                tag,
-                kind::STRING
-                    | kind::OBJECT_ID
-                    | kind::BOOL
-                    | kind::DATE
-                    | kind::INT32
-                    | kind::INT64
-                    | kind::TIMESTAMP
-                    | kind::BINARY
-            ),
+            bytes_decide: collation.is_none()
+                && matches!(
+                    tag,
+                    kind::STRING
+                        | kind::OBJECT_ID
+                        | kind::BOOL
+                        | kind::DATE
+                        | kind::INT32
+                        | kind::INT64
+                        | kind::TIMESTAMP
+                        | kind::BINARY
+                ),
             is_nan: is_nan(&value),
             value,
+            collation,
         }
     }
 
@@ -80,7 +86,7 @@ impl Operand {
         if self.is_nan || is_nan(&value) {
             return self.is_nan && is_nan(&value) && !matches!(comparison, Comparison::Less | Comparison::Greater);
         }
-        let order = compare(&value, &self.value);
+        let order = compare_by(&value, &self.value, collation::order(self.collation.as_ref()));
         match comparison {
             Comparison::Equal => order == Ordering::Equal,
             Comparison::Less => order == Ordering::Less,
@@ -117,13 +123,16 @@ pub(super) struct Operands {
     keys: Option<HashSet<Vec<u8>>>,
     patterns: Vec<Pattern>,
     has_null: bool,
+    collation: Option<Collation>,
 }
 
 impl Operands {
-    pub(super) fn new(values: Vec<Value<'static>>, patterns: Vec<Pattern>) -> Self {
+    pub(super) fn new(values: Vec<Value<'static>>, patterns: Vec<Pattern>, collation: Option<&Collation>) -> Self {
         let has_null = values.contains(&Value::Null);
-        let keys = (values.len() >= HASHED_FROM).then(|| values.iter().map(key::of).collect());
-        Self { values: values.into_iter().map(Operand::new).collect(), keys, patterns, has_null }
+        let keys = (values.len() >= HASHED_FROM)
+            .then(|| values.iter().map(|value| key::of_by(value, collation::order(collation))).collect());
+        let values = values.into_iter().map(|value| Operand::new(value, collation)).collect();
+        Self { values, keys, patterns, has_null, collation: collation.cloned() }
     }
 
     pub(super) fn values(&self) -> impl Iterator<Item = &Value<'static>> {
@@ -139,7 +148,7 @@ impl Operands {
             return self.has_null;
         };
         let listed = match &self.keys {
-            Some(keys) => keys.contains(&key::of(&element.value())),
+            Some(keys) => keys.contains(&key::of_by(&element.value(), collation::order(self.collation.as_ref()))),
             None => self.values.iter().any(|operand| operand.holds(Comparison::Equal, Some(element))),
         };
         listed || self.patterns.iter().any(|pattern| pattern.matches_element(element))

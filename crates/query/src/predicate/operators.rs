@@ -4,9 +4,9 @@ use millstream_value::{Doc, Element};
 
 use super::node::Node;
 use super::{array, bits, comparison, element, evaluation, logical, refused};
-use crate::Result;
 use crate::expression::Scope;
 use crate::path::Path;
+use crate::{Collation, Result};
 
 /// An operator that stands under a field's name: `{a: {$gt: 5}}`.
 pub(crate) struct Operator {
@@ -41,6 +41,13 @@ pub(super) struct Context<'a> {
     /// Inside `$elemMatch`, where operators on whole documents are refused.
     pub(super) nested: bool,
     pub(super) depth: usize,
+}
+
+impl<'a> Context<'a> {
+    /// How texts compare.
+    pub(super) const fn collation(self) -> Option<&'a Collation> {
+        self.scope.collation.as_ref()
+    }
 }
 
 /// Every operator under a field's name.

@@ -51,7 +51,7 @@ fn field(element: Element<'_>, context: Context<'_>) -> Result<Node> {
         let check = Check::Regex(Pattern::new(&pattern, &options)?);
         return Ok(Node::Field { path, check });
     }
-    equality(&path, element)
+    equality(&path, element, context)
 }
 
 /// Compiles `{$gt: 1, $lt: 5}` under a path.
@@ -67,11 +67,12 @@ pub(super) fn conditions(path: &Path, operators: Doc<'_>, context: Context<'_>) 
 }
 
 /// Compiles "equals this value".
-pub(super) fn equality(path: &Path, operand: Element<'_>) -> Result<Node> {
+pub(super) fn equality(path: &Path, operand: Element<'_>, context: Context<'_>) -> Result<Node> {
     if operand.kind() == kind::UNDEFINED {
         return Err(Error::bad_value("cannot compare to undefined"));
     }
-    let check = Check::Compare(Comparison::Equal, Operand::new(operand.value().into_owned()));
+    let operand = Operand::new(operand.value().into_owned(), context.collation());
+    let check = Check::Compare(Comparison::Equal, operand);
     Ok(Node::Field { path: path.clone(), check })
 }
 

@@ -9,13 +9,13 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use millstream_value::{Doc, DocBuf, Element, Value, canonical_type, compare};
+use millstream_value::{Doc, DocBuf, Element, Value, canonical_type, compare_by};
 
 use super::group::Group;
 use super::{Parsing, Row, Stage};
 use crate::expression::{Expression, Scope};
 use crate::sort::Sort;
-use crate::{Error, Result};
+use crate::{Error, Result, collation};
 
 pub(super) const BUCKET: Row = Row::new("$bucket", parse);
 
@@ -38,14 +38,14 @@ fn parse(spec: Element<'_>, parsing: &mut Parsing<'_>) -> Result<()> {
     let boundaries = parse_boundaries(&boundaries, parsing.scope)?;
     let default = options.get("default").map(|default| constant(&default, parsing.scope)).transpose()?;
     if let Some(default) = &default {
-        check_default(default, &boundaries)?;
+        check_default(default, &boundaries, parsing.scope)?;
     }
     let group = group(group_by, &boundaries, default.as_ref(), options)?;
     let group = Group::parse(group.as_doc(), parsing.scope)?;
     parsing.stream(group);
     let mut order = DocBuf::new();
     order.push("_id", 1);
-    parsing.push(Stage::Sort(Arc::new(Sort::parse(order.as_doc())?)));
+    parsing.push(Stage::Sort(Arc::new(Sort::parse(order.as_doc(), parsing.scope)?)));
     Ok(())
 }
 
@@ -149,7 +149,7 @@ fn parse_boundaries(spec: &Value<'_>, scope: &Scope) -> Result<Vec<Value<'static
             );
             return Err(Error::location(40193, message));
         }
-        if compare(a, b) != Ordering::Less {
+        if compare_by(a, b, collation::order(scope.collation.as_ref())) != Ordering::Less {
             let (a, b) = (millstream_value::shell::value(a), millstream_value::shell::value(b));
             let message = format!(
                 "The 'boundaries' option to $bucket must be sorted, but elements {index} and {} are not in ascending \
@@ -162,13 +162,14 @@ fn parse_boundaries(spec: &Value<'_>, scope: &Scope) -> Result<Vec<Value<'static
     Ok(bounds)
 }
 
-fn check_default(default: &Value<'_>, boundaries: &[Value<'static>]) -> Result<()> {
+fn check_default(default: &Value<'_>, boundaries: &[Value<'static>], scope: &Scope) -> Result<()> {
+    let order = collation::order(scope.collation.as_ref());
     let (Some(lower), Some(upper)) = (boundaries.first(), boundaries.last()) else {
         return Ok(());
     };
     let is_inside = canonical_type(default.kind()) == canonical_type(lower.kind())
-        && compare(default, lower) != Ordering::Less
-        && compare(default, upper) == Ordering::Less;
+        && compare_by(default, lower, order) != Ordering::Less
+        && compare_by(default, upper, order) == Ordering::Less;
     if is_inside {
         let message = "The $bucket 'default' field must be less than the lowest boundary or greater than or equal to \
                        the highest boundary.";

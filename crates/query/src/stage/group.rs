@@ -14,7 +14,7 @@ use millstream_value::{Doc, DocBuf, Element, Value, key};
 use super::{Documents, MEMORY_BYTES_MAX, Parsing, Row, Stream, too_much_memory};
 use crate::expression::accumulator::{Accumulator, State};
 use crate::expression::{Expression, Scope};
-use crate::{Error, Result};
+use crate::{Collation, Error, Result, collation};
 
 pub(super) const GROUP: Row = Row::new("$group", parse);
 
@@ -22,6 +22,7 @@ pub(super) const GROUP: Row = Row::new("$group", parse);
 pub(super) struct Group {
     key: Expression,
     fields: Vec<(String, Accumulator)>,
+    collation: Option<Collation>,
 }
 
 fn parse(spec: Element<'_>, parsing: &mut Parsing<'_>) -> Result<()> {
@@ -42,7 +43,7 @@ impl Group {
         for element in spec.elements().filter(|e| e.key() != "_id") {
             fields.push(field(element, scope)?);
         }
-        Ok(Self { key, fields })
+        Ok(Self { key, fields, collation: scope.collation.clone() })
     }
 
     fn collect(&self, input: Documents<'_>) -> Result<Vec<DocBuf>> {
@@ -52,7 +53,7 @@ impl Group {
         for doc in input {
             let doc = doc?;
             let id = self.key.eval(doc.as_doc())?.unwrap_or(Value::Null);
-            let key = key::of(&id);
+            let key = key::of_by(&id, collation::order(self.collation.as_ref()));
             let at = match index.get(&key) {
                 Some(at) => *at,
                 None => {

@@ -24,7 +24,7 @@ fn parse(spec: Element<'_>, parsing: &mut Parsing<'_>) -> Result<()> {
     if fields.is_empty() {
         return Err(Error::location(15976, "$sort stage must have at least one sort key"));
     }
-    let sort = Sort::parse(fields)?;
+    let sort = Sort::parse(fields, parsing.scope)?;
     parsing.push(Stage::Sort(Arc::new(sort)));
     Ok(())
 }

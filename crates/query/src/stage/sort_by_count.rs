@@ -40,7 +40,7 @@ fn parse(spec: Element<'_>, parsing: &mut Parsing<'_>) -> Result<()> {
     parsing.stream(group);
     let mut order = DocBuf::new();
     order.push("count", -1);
-    let order = Sort::parse(order.as_doc())?;
+    let order = Sort::parse(order.as_doc(), parsing.scope)?;
     parsing.push(Stage::Sort(Arc::new(order)));
     Ok(())
 }

@@ -4,21 +4,20 @@ use bson::{Bson, Document};
 use millstream_query::predicate::Predicate;
 use millstream_query::projection::{Kind, Projection};
 use millstream_query::sort::Sort;
-use millstream_query::{Error, Result};
+use millstream_query::{Collation, Error, Result};
 use millstream_value::{DocBuf, from_bson, from_bson_document};
 
 use super::query::{differs, is_recorded};
 use super::{Case, Family};
 
 /// Options that belong to collections and commands, not to the languages.
-const ELSEWHERE: &[&str] = &["batchSize", "bogus", "collation", "hint", "maxTimeMS", "singleBatch"];
+const ELSEWHERE: &[&str] = &["batchSize", "bogus", "hint", "maxTimeMS", "singleBatch"];
 
 #[test]
 fn documents_come_as_mongodb_gave_them() {
     let family = Family::read("find");
     let elsewhere = family.cases.iter().filter(|case| options(case).is_some_and(is_elsewhere));
-    let elsewhere: Vec<_> =
-        elsewhere.map(|case| (case.name.as_str(), "belongs to collections, cursors or collations")).collect();
+    let elsewhere: Vec<_> = elsewhere.map(|case| (case.name.as_str(), "belongs to collections or cursors")).collect();
     super::check("find", &elsewhere, |family, case| {
         let options = options(case).unwrap();
         if is_elsewhere(options) {
@@ -61,8 +60,9 @@ fn found(options: &Document, docs: &[DocBuf]) -> Result<Vec<DocBuf>> {
     if let Ok(variables) = options.get_document("let") {
         scope.variables = variables.iter().map(|(name, value)| (name.clone(), from_bson(value))).collect();
     }
+    scope.collation = Collation::parse(document("collation").as_doc())?;
     let predicate = Predicate::parse(document("filter").as_doc(), &scope)?;
-    let sort = Sort::parse(document("sort").as_doc())?;
+    let sort = Sort::parse(document("sort").as_doc(), &scope)?;
     let projection = Projection::parse(document("projection").as_doc(), &scope, Kind::Find)?;
     let mut rows = vec![];
     for doc in docs {

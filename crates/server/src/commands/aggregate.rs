@@ -8,7 +8,6 @@ use millstream_db::Source;
 use millstream_query::stage::{Pipeline, Place};
 use millstream_value::{Code, Doc, DocBuf, Namespace, Value};
 
-use super::crud::check_collation;
 use super::cursor::Layout;
 use super::{Command, Handler, Operation};
 use crate::arguments::Arguments;
@@ -62,7 +61,6 @@ fn aggregate(context: &Context<'_>) -> Result<Reply> {
         let message = format!("{{aggregate: 1}} is not valid for '{stage}'; a collection is required.");
         return Err(Failure::new(Code::InvalidNamespace, message));
     };
-    check_collation(&arguments)?;
     let namespace = super::find::named(context.database, coll)?;
     if explain {
         return super::find::explain_command(context, context.body(), true);
@@ -111,7 +109,6 @@ fn watch(
     if arguments.element("collectionUUID").is_some() {
         return Err(Failure::new(Code::Location(4_928_900), "collectionUUID is not supported on a change stream"));
     }
-    check_collation(arguments)?;
     let options = millstream_change::Options::parse(options).map_err(|e| errors::failure(e.into()))?;
     let level = arguments.document("readConcern")?.and_then(|c| c.str("level"));
     if level.is_some_and(|level| level != "majority") {

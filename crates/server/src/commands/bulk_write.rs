@@ -145,22 +145,18 @@ fn insert(op: &Bytes, doc: Doc<'_>, now: millstream_value::ClusterTime) -> Resul
 
 fn update(doc: Doc<'_>, scope: &millstream_query::expression::Scope) -> Result<Parsed> {
     let arguments = Arguments::new("bulkWrite.ops", doc);
-    crud::check_collation(&arguments)?;
     let parts = UpdateParts::read(&arguments, "filter", "updateMods")?;
-    let scope = match arguments.document("constants")? {
-        None => scope.clone(),
-        Some(constants) => super::find::with_variables(scope.clone(), constants),
-    };
+    let scope = crud::of_statement(scope, &arguments, arguments.document("constants")?)?;
     Ok(crud::change(parts, &scope).map(|c| Action::Update(Box::new(c))))
 }
 
 fn delete(doc: Doc<'_>, scope: &millstream_query::expression::Scope) -> Result<Parsed> {
     let arguments = Arguments::new("bulkWrite.ops", doc);
-    crud::check_collation(&arguments)?;
+    let scope = crud::of_statement(scope, &arguments, None)?;
     let filter = arguments.required("filter", arguments.document("filter")?)?;
     let multi = arguments.flag("multi")?.unwrap_or(false);
     let hint = arguments.element("hint").map(|e| e.value().into_owned());
-    Ok(crud::removal(filter, multi, None, hint, Image::None, scope).map(|r| Action::Delete(Box::new(r))))
+    Ok(crud::removal(filter, multi, None, hint, Image::None, &scope).map(|r| Action::Delete(Box::new(r))))
 }
 
 fn rows(outcomes: &[Outcome], verbs: &[Verb], errors_only: bool) -> Vec<Bytes> {

@@ -5,6 +5,7 @@
 //! Result: `{ n, [nModified], [upserted], [writeErrors], [writeConcernError] }` (CS-13.10)
 //! Limits: 1 to 100,000 statements, `InvalidLength` 16 otherwise.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -17,6 +18,7 @@ use millstream_query::predicate::Predicate;
 use millstream_query::projection::{Kind as ProjectionKind, Projection};
 use millstream_query::sort::Sort;
 use millstream_query::update::Update;
+use millstream_query::{Collation, collation};
 use millstream_value::{ArrayBuf, Code, Doc, DocBuf, Namespace, Value, kind};
 
 use super::{Command, Fields, Handler, Operation};
@@ -211,14 +213,26 @@ fn update_statement(
         "upsert",
         "upsertSupplied",
     ])?;
-    check_collation(&arguments)?;
     let parts = UpdateParts::read(&arguments, "q", "u")?;
-    let constants = arguments.document("c")?;
-    let scope = match constants {
-        None => scope.clone(),
-        Some(constants) => super::find::with_variables(scope.clone(), constants),
-    };
+    let scope = of_statement(scope, &arguments, arguments.document("c")?)?;
     Ok(change(parts, &scope).map(|c| Action::Update(Box::new(c))))
+}
+
+/// The scope of one statement, which may have constants and a collation of its own.
+pub(super) fn of_statement<'s>(
+    scope: &'s Scope,
+    arguments: &Arguments<'_>,
+    constants: Option<Doc<'_>>,
+) -> Result<Cow<'s, Scope>> {
+    let collation = super::find::collation(arguments)?;
+    if collation.is_none() && constants.is_none() {
+        return Ok(Cow::Borrowed(scope));
+    }
+    let scope = Scope { collation, ..scope.clone() };
+    Ok(Cow::Owned(match constants {
+        None => scope,
+        Some(constants) => super::find::with_variables(scope, constants),
+    }))
 }
 
 /// An update as its command spells it.
@@ -269,9 +283,9 @@ pub(super) fn change(parts: UpdateParts<'_>, scope: &Scope) -> std::result::Resu
         let message = "multi update is not supported for replacement-style update";
         return Err(millstream_db::Error::invalid(Code::FailedToParse, message));
     }
-    let sort = parts.sort.filter(|s| !s.is_empty()).map(Sort::parse).transpose()?;
+    let sort = parts.sort.filter(|s| !s.is_empty()).map(|s| Sort::parse(s, scope)).transpose()?;
     Ok(Change {
-        id: single_id(parts.filter),
+        id: single_id(parts.filter, scope.collation.as_ref()),
         filter: Arc::new(filter),
         update,
         multi: parts.multi,
@@ -295,9 +309,9 @@ fn delete_statement(
         let message = format!("The limit field in delete objects must be 0 or 1. Got {limit}");
         return Err(Failure::new(Code::FailedToParse, message));
     }
-    check_collation(&arguments)?;
+    let scope = of_statement(scope, &arguments, None)?;
     let hint = arguments.element("hint").map(|e| e.value().into_owned());
-    Ok(removal(filter, limit == 0, None, hint, Image::None, scope).map(|r| Action::Delete(Box::new(r))))
+    Ok(removal(filter, limit == 0, None, hint, Image::None, &scope).map(|r| Action::Delete(Box::new(r))))
 }
 
 /// Compiles a deletion; what is wrong with it is this statement's own error.
@@ -310,12 +324,19 @@ pub(super) fn removal(
     scope: &Scope,
 ) -> std::result::Result<Removal, millstream_db::Error> {
     let predicate = Predicate::parse(filter, scope)?;
-    let sort = sort.filter(|s| !s.is_empty()).map(Sort::parse).transpose()?;
-    Ok(Removal { id: single_id(filter), filter: Arc::new(predicate), multi, sort, hint, image })
+    let sort = sort.filter(|s| !s.is_empty()).map(|s| Sort::parse(s, scope)).transpose()?;
+    Ok(Removal {
+        id: single_id(filter, scope.collation.as_ref()),
+        filter: Arc::new(predicate),
+        multi,
+        sort,
+        hint,
+        image,
+    })
 }
 
-/// The `_id` that a filter asks for, if it asks for exactly one.
-pub(super) fn single_id(filter: Doc<'_>) -> Option<Value<'static>> {
+/// The `_id` that a filter asks for, if it asks for exactly one; under a collation a text may mean several.
+pub(super) fn single_id(filter: Doc<'_>, collation: Option<&Collation>) -> Option<Value<'static>> {
     let id = filter.element("_id")?;
     let value = match id.as_doc() {
         // `{_id: {$eq: 1}}` and `{_id: {a: 1}}`: the second is a value.
@@ -329,20 +350,10 @@ pub(super) fn single_id(filter: Doc<'_>) -> Option<Value<'static>> {
         }
         None => id.value(),
     };
+    if collation.is_some() && collation::applies_to(&value) {
+        return None;
+    }
     (!matches!(value.kind(), kind::REGEX | kind::ARRAY | kind::UNDEFINED | kind::NULL)).then(|| value.into_owned())
-}
-
-pub(super) fn check_collation(arguments: &Arguments<'_>) -> Result<()> {
-    let Some(collation) = arguments.document("collation")? else { return Ok(()) };
-    if collation.is_empty() || collation.str("locale") == Some("simple") {
-        return Ok(());
-    }
-    if let Some(strength) = collation.get("strength").and_then(|s| s.as_integer()).filter(|s| !(1..=5).contains(s)) {
-        let (bound, limit) = if strength < 1 { (">=", 1) } else { ("<=", 5) };
-        let message = format!("BSON field 'strength' value must be {bound} {limit}, actual value '{strength}'");
-        return Err(Failure::new(Code::Location(51024), message));
-    }
-    Err(Failure::new(Code::NotImplemented, "only the simple collation is supported"))
 }
 
 /// The reply of `insert`, `update` and `delete`.
@@ -414,7 +425,6 @@ async fn find_and_modify(context: &Context<'_>) -> Result<Reply> {
         }
         _ => {}
     }
-    check_collation(&arguments)?;
     let sort = arguments.document("sort")?;
     let hint = arguments.element("hint").map(|e| e.value().into_owned());
     let action = match update {

@@ -169,7 +169,9 @@ fn create(context: &Context<'_>) -> Result<Reply> {
         &arguments,
         &["capped", "clusteredIndex", "encryptedFields", "expireAfterSeconds", "timeseries", "validator", "viewOn"],
     )?;
-    super::crud::check_collation(&arguments)?;
+    if super::find::collation(&arguments)?.is_some() {
+        return Err(Failure::new(Code::NotImplemented, "a default collation of a collection is not supported"));
+    }
     let mut options = DocBuf::new();
     if let Some(images) = arguments.element("changeStreamPreAndPostImages") {
         let enabled = parse_images("create", &images.value()).map_err(errors::failure)?;

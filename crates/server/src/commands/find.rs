@@ -6,13 +6,13 @@
 use std::sync::Arc;
 
 use millstream_db::{Find, OPLOG, Source};
+use millstream_query::Collation;
 use millstream_query::expression::Scope;
 use millstream_query::predicate::Predicate;
 use millstream_query::projection::{Kind as ProjectionKind, Projection};
 use millstream_query::sort::{Direction, Sort};
 use millstream_value::{Code, Doc, DocBuf, Namespace, Value, kind};
 
-use super::crud::check_collation;
 use super::cursor::Layout;
 use super::{Command, Handler, Operation};
 use crate::arguments::Arguments;
@@ -93,10 +93,17 @@ pub(super) fn scope(context: &Context<'_>) -> Result<Scope> {
     let db = context.server.engine.db();
     let mut scope = Scope::at(i64::try_from(db.now_ms()).unwrap_or(i64::MAX));
     scope.cluster_time = Some(db.committed());
+    scope.collation = collation(&context.arguments())?;
     match context.arguments().document("let")? {
         None => Ok(scope),
         Some(variables) => Ok(with_variables(scope, variables)),
     }
+}
+
+/// The `collation` of a command or a statement; none: the simple one.
+pub(super) fn collation(arguments: &Arguments<'_>) -> Result<Option<Collation>> {
+    let spec = arguments.document("collation")?.unwrap_or(Doc::empty());
+    Collation::parse(spec).map_err(errors::query)
 }
 
 /// A scope with the variables of a `let` or `c` document.
@@ -109,8 +116,10 @@ pub(super) fn with_variables(mut scope: Scope, variables: Doc<'_>) -> Scope {
 
 async fn find(context: &Context<'_>) -> Result<Reply> {
     // One document by its `_id` is read on the spot; anything else may take long.
-    let filter = context.arguments().document("filter")?.unwrap_or(Doc::empty());
-    if filter.has("_id") && super::crud::single_id(filter).is_some() {
+    let arguments = context.arguments();
+    let filter = arguments.document("filter")?.unwrap_or(Doc::empty());
+    let is_id = filter.has("_id") && super::crud::single_id(filter, None).is_some();
+    if is_id && arguments.element("collation").is_none() {
         return run_find(context);
     }
     crate::dispatch::blocking(|| run_find(context))
@@ -155,7 +164,6 @@ struct FindRequest {
 impl FindRequest {
     fn parse(context: &Context<'_>, arguments: &Arguments<'_>) -> Result<Self> {
         check_fields(arguments)?;
-        check_collation(arguments)?;
         let scope = scope(context)?;
         let filter = arguments.document("filter")?.unwrap_or(Doc::empty());
         let sort = arguments.document("sort")?.filter(|s| !s.is_empty());
@@ -206,7 +214,7 @@ impl FindRequest {
         Ok(Self {
             find: Find {
                 filter: Arc::new(Predicate::parse(filter, &scope).map_err(errors::query)?),
-                sort: sort.map(Sort::parse).transpose().map_err(errors::query)?,
+                sort: sort.map(|s| Sort::parse(s, &scope)).transpose().map_err(errors::query)?,
                 projection: projection
                     .map(|p| Projection::parse(p, &scope, ProjectionKind::Find))
                     .transpose()
@@ -404,7 +412,6 @@ fn count(context: &Context<'_>) -> Result<Reply> {
     let namespace = namespace(context)?;
     let arguments = context.arguments();
     arguments.only_or_generic(&["collation", "count", "fields", "hint", "limit", "query", "skip"])?;
-    check_collation(&arguments)?;
     let scope = scope(context)?;
     let filter = arguments.document("query")?.unwrap_or(Doc::empty());
     let limit = arguments.i64("limit")?.unwrap_or(0).unsigned_abs();
@@ -436,7 +443,6 @@ fn distinct(context: &Context<'_>) -> Result<Reply> {
     let namespace = namespace(context)?;
     let arguments = context.arguments();
     arguments.only_or_generic(&["collation", "distinct", "hint", "key", "query"])?;
-    check_collation(&arguments)?;
     let scope = scope(context)?;
     let path = arguments.required("key", arguments.str("key")?)?;
     let filter = arguments.document("query")?.unwrap_or(Doc::empty());
@@ -469,7 +475,7 @@ pub(super) fn explain_command(context: &Context<'_>, command: Doc<'_>, run: bool
     let first = command.elements().next();
     let (name, coll) = (first.map_or("", |e| e.key()), first.and_then(|e| e.as_str()));
     let namespace = named(context.database, coll.unwrap_or_default())?;
-    let scope = scope(context)?;
+    let mut scope = scope(context)?;
     let inner = Arguments::new(name, command);
     let statement = |field: &str| {
         let statements = inner.array(field)?;
@@ -497,12 +503,13 @@ pub(super) fn explain_command(context: &Context<'_>, command: Doc<'_>, run: bool
             return Err(Failure::new(Code::CommandNotFound, message));
         }
     };
+    scope.collation = collation(&Arguments::new(name, options))?;
     let filter = filter.unwrap_or(Doc::empty());
     let sort = if matches!(name, "find" | "findAndModify" | "findandmodify") { options.doc("sort") } else { None };
     let hint = options.element("hint").filter(|e| e.kind() != kind::NULL).map(|e| e.value().into_owned());
     let find = Find {
         filter: Arc::new(Predicate::parse(filter, &scope).map_err(errors::query)?),
-        sort: sort.filter(|s| !s.is_empty()).map(Sort::parse).transpose().map_err(errors::query)?,
+        sort: sort.filter(|s| !s.is_empty()).map(|s| Sort::parse(s, &scope)).transpose().map_err(errors::query)?,
         projection: None,
         skip: 0,
         limit: None,

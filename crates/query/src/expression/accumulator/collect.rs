@@ -10,37 +10,41 @@ use millstream_value::{ArrayBuf, Doc, Value, key};
 
 use super::{Fold, Row, parse, within_limit};
 use crate::expression::object::Merged;
-use crate::{Error, Result};
+use crate::{Collation, Error, Result, collation};
 
 pub(super) static ADD_TO_SET: Row = Row {
     name: "$addToSet",
     parse: parse::unary,
-    start: |name, _| Box::new(Collected { name, values: ArrayBuf::new(), seen: Some(HashSet::new()), bytes: 0 }),
+    start: |name, _, collation| Box::new(Collected::new(name, Some(HashSet::new()), collation.cloned())),
 };
-pub(super) static COUNT: Row = Row { name: "$count", parse: parse::nothing, start: |_, _| Box::new(Counted(0)) };
+pub(super) static COUNT: Row = Row { name: "$count", parse: parse::nothing, start: |_, _, _| Box::new(Counted(0)) };
 pub(super) static MERGE_OBJECTS: Row = Row {
     name: "$mergeObjects",
     parse: parse::unary,
-    start: |name, _| Box::new(Objects { name, merged: Merged::default() }),
+    start: |name, _, _| Box::new(Objects { name, merged: Merged::default() }),
 };
-pub(super) static PUSH: Row = Row {
-    name: "$push",
-    parse: parse::unary,
-    start: |name, _| Box::new(Collected { name, values: ArrayBuf::new(), seen: None, bytes: 0 }),
-};
+pub(super) static PUSH: Row =
+    Row { name: "$push", parse: parse::unary, start: |name, _, _| Box::new(Collected::new(name, None, None)) };
 
 struct Collected {
     name: &'static str,
     values: ArrayBuf,
     seen: Option<HashSet<Vec<u8>>>,
+    collation: Option<Collation>,
     bytes: usize,
+}
+
+impl Collected {
+    fn new(name: &'static str, seen: Option<HashSet<Vec<u8>>>, collation: Option<Collation>) -> Self {
+        Self { name, values: ArrayBuf::new(), seen, collation, bytes: 0 }
+    }
 }
 
 impl Fold for Collected {
     fn add(&mut self, value: Option<Value<'_>>, _: Vec<u8>) -> Result<()> {
         let Some(value) = value else { return Ok(()) };
         if let Some(seen) = &mut self.seen {
-            let key = key::of(&value);
+            let key = key::of_by(&value, collation::order(self.collation.as_ref()));
             self.bytes += key.len() + 64;
             if !seen.insert(key) {
                 return Ok(());

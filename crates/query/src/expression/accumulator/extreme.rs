@@ -6,43 +6,44 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-use millstream_value::{Value, compare, key};
+use millstream_value::{Value, compare_by, key};
 
 use super::{Fold, Row, parse, within_limit};
-use crate::Result;
 use crate::expression::limit;
+use crate::{Collation, Result, collation};
 
-pub(super) static MAX: Row = Row {
-    name: "$max",
-    parse: parse::unary,
-    start: |_, _| Box::new(Extreme { wanted: Ordering::Greater, value: None }),
-};
+pub(super) static MAX: Row =
+    Row { name: "$max", parse: parse::unary, start: |_, _, collation| Extreme::start(Ordering::Greater, collation) };
 pub(super) static MAX_N: Row = Row {
     name: "$maxN",
     parse: parse::input_and_count,
-    start: |name, count| {
-        Box::new(Extremes { name, wanted: Ordering::Greater, count, values: BTreeMap::new(), arrived: 0, bytes: 0 })
-    },
+    start: |name, count, collation| Extremes::start(name, Ordering::Greater, count, collation),
 };
 pub(super) static MIN: Row =
-    Row { name: "$min", parse: parse::unary, start: |_, _| Box::new(Extreme { wanted: Ordering::Less, value: None }) };
+    Row { name: "$min", parse: parse::unary, start: |_, _, collation| Extreme::start(Ordering::Less, collation) };
 pub(super) static MIN_N: Row = Row {
     name: "$minN",
     parse: parse::input_and_count,
-    start: |name, count| {
-        Box::new(Extremes { name, wanted: Ordering::Less, count, values: BTreeMap::new(), arrived: 0, bytes: 0 })
-    },
+    start: |name, count, collation| Extremes::start(name, Ordering::Less, count, collation),
 };
 
 struct Extreme {
     wanted: Ordering,
     value: Option<Value<'static>>,
+    collation: Option<Collation>,
+}
+
+impl Extreme {
+    fn start(wanted: Ordering, collation: Option<&Collation>) -> Box<dyn Fold> {
+        Box::new(Self { wanted, value: None, collation: collation.cloned() })
+    }
 }
 
 impl Fold for Extreme {
     fn add(&mut self, value: Option<Value<'_>>, _: Vec<u8>) -> Result<()> {
         let Some(value) = value.filter(|value| !value.is_nullish()) else { return Ok(()) };
-        if self.value.as_ref().is_none_or(|known| compare(&value, known) == self.wanted) {
+        let order = collation::order(self.collation.as_ref());
+        if self.value.as_ref().is_none_or(|known| compare_by(&value, known, order) == self.wanted) {
             self.value = Some(value.into_owned());
         }
         Ok(())
@@ -65,15 +66,23 @@ struct Extremes {
     values: BTreeMap<(Vec<u8>, u64), Value<'static>>,
     arrived: u64,
     bytes: usize,
+    collation: Option<Collation>,
+}
+
+impl Extremes {
+    fn start(name: &'static str, wanted: Ordering, count: usize, collation: Option<&Collation>) -> Box<dyn Fold> {
+        let (values, collation) = (BTreeMap::new(), collation.cloned());
+        Box::new(Self { name, wanted, count, values, arrived: 0, bytes: 0, collation })
+    }
 }
 
 impl Fold for Extremes {
     fn add(&mut self, value: Option<Value<'_>>, _: Vec<u8>) -> Result<()> {
         let Some(value) = value.filter(|value| !value.is_nullish()) else { return Ok(()) };
-        let mut rank = Vec::new();
+        let (mut rank, order) = (Vec::new(), collation::order(self.collation.as_ref()));
         match self.wanted {
-            Ordering::Greater => key::append_descending(&value, &mut rank),
-            _ => key::append(&value, &mut rank),
+            Ordering::Greater => key::append_descending_by(&value, order, &mut rank),
+            _ => key::append_by(&value, order, &mut rank),
         }
         if self.values.len() >= self.count && self.values.last_key_value().is_some_and(|(worst, _)| worst.0 <= rank) {
             return Ok(());

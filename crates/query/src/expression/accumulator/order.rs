@@ -11,17 +11,17 @@ use super::{Fold, Row, parse, within_limit};
 use crate::Result;
 use crate::expression::limit;
 
-pub(super) static FIRST: Row = Row { name: "$first", parse: parse::unary, start: |_, _| Box::new(First(None)) };
+pub(super) static FIRST: Row = Row { name: "$first", parse: parse::unary, start: |_, _, _| Box::new(First(None)) };
 pub(super) static FIRST_N: Row = Row {
     name: "$firstN",
     parse: parse::input_and_count,
-    start: |name, count| Box::new(Several { name, count, keep_last: false, values: VecDeque::new(), bytes: 0 }),
+    start: |name, count, _| Box::new(Several { name, count, keep_last: false, values: VecDeque::new(), bytes: 0 }),
 };
-pub(super) static LAST: Row = Row { name: "$last", parse: parse::unary, start: |_, _| Box::new(Last(Value::Null)) };
+pub(super) static LAST: Row = Row { name: "$last", parse: parse::unary, start: |_, _, _| Box::new(Last(Value::Null)) };
 pub(super) static LAST_N: Row = Row {
     name: "$lastN",
     parse: parse::input_and_count,
-    start: |name, count| Box::new(Several { name, count, keep_last: true, values: VecDeque::new(), bytes: 0 }),
+    start: |name, count, _| Box::new(Several { name, count, keep_last: true, values: VecDeque::new(), bytes: 0 }),
 };
 
 struct First(Option<Value<'static>>);

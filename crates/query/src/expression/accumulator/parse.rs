@@ -12,15 +12,27 @@ pub(super) fn unary(row: &'static Row, argument: &Value<'_>, scope: &Scope) -> R
     if argument.as_array().is_some() {
         return Err(Error::location(40237, format!("The {} accumulator is a unary operator", row.name)));
     }
-    Ok(Accumulator { row, input: Expression::parse(argument, scope)?, count: None, sort: None })
+    Ok(Accumulator {
+        row,
+        input: Expression::parse(argument, scope)?,
+        count: None,
+        sort: None,
+        collation: scope.collation.clone(),
+    })
 }
 
 /// An empty document.
-pub(super) fn nothing(row: &'static Row, argument: &Value<'_>, _: &Scope) -> Result<Accumulator> {
+pub(super) fn nothing(row: &'static Row, argument: &Value<'_>, scope: &Scope) -> Result<Accumulator> {
     if !argument.as_doc().is_some_and(Doc::is_empty) {
         return Err(Error::type_mismatch(format!("{} takes no arguments, i.e. {}:{{}}", row.name, row.name)));
     }
-    Ok(Accumulator { row, input: Expression::literal(Value::Null), count: None, sort: None })
+    Ok(Accumulator {
+        row,
+        input: Expression::literal(Value::Null),
+        count: None,
+        sort: None,
+        collation: scope.collation.clone(),
+    })
 }
 
 /// `{input: a, n: b}`.
@@ -39,6 +51,7 @@ pub(super) fn input_and_count(row: &'static Row, argument: &Value<'_>, scope: &S
         input: Expression::parse(&input, scope)?,
         count: Some(checked_count(&count, scope)?),
         sort: None,
+        collation: scope.collation.clone(),
     })
 }
 
@@ -71,7 +84,8 @@ fn sorted_with(row: &'static Row, argument: &Value<'_>, scope: &Scope, counted: 
     let by = by.as_doc().ok_or_else(|| {
         Error::location(5_788_604, format!("expected 'sortBy' to already be an object in the arguments to {name}"))
     })?;
-    Ok(Accumulator { row, input: Expression::parse(&output, scope)?, count, sort: Some(Sort::parse(by)?) })
+    let (input, sort) = (Expression::parse(&output, scope)?, Some(Sort::parse(by, scope)?));
+    Ok(Accumulator { row, input, count, sort, collation: scope.collation.clone() })
 }
 
 /// A constant `n` is checked when it is compiled.

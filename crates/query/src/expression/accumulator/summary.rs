@@ -12,12 +12,13 @@ use crate::Result;
 use crate::expression::number::Num;
 
 pub(super) static AVG: Row =
-    Row { name: "$avg", parse: parse::unary, start: |_, _| Box::new(Summary::new(Kind::Average)) };
+    Row { name: "$avg", parse: parse::unary, start: |_, _, _| Box::new(Summary::new(Kind::Average)) };
 pub(super) static STD_DEV_POP: Row =
-    Row { name: "$stdDevPop", parse: parse::unary, start: |_, _| Box::new(Deviation::new(false)) };
+    Row { name: "$stdDevPop", parse: parse::unary, start: |_, _, _| Box::new(Deviation::new(false)) };
 pub(super) static STD_DEV_SAMP: Row =
-    Row { name: "$stdDevSamp", parse: parse::unary, start: |_, _| Box::new(Deviation::new(true)) };
-pub(super) static SUM: Row = Row { name: "$sum", parse: parse::unary, start: |_, _| Box::new(Summary::new(Kind::Sum)) };
+    Row { name: "$stdDevSamp", parse: parse::unary, start: |_, _, _| Box::new(Deviation::new(true)) };
+pub(super) static SUM: Row =
+    Row { name: "$sum", parse: parse::unary, start: |_, _, _| Box::new(Summary::new(Kind::Sum)) };
 
 /// What is asked of a sum.
 #[derive(Clone, Copy, PartialEq, Eq)]

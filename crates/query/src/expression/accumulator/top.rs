@@ -12,13 +12,16 @@ use crate::Result;
 use crate::expression::limit;
 
 pub(super) static BOTTOM: Row =
-    Row { name: "$bottom", parse: parse::sorted, start: |name, count| Ranked::start(name, count, true, true) };
-pub(super) static BOTTOM_N: Row =
-    Row { name: "$bottomN", parse: parse::sorted_count, start: |name, count| Ranked::start(name, count, true, false) };
+    Row { name: "$bottom", parse: parse::sorted, start: |name, count, _| Ranked::start(name, count, true, true) };
+pub(super) static BOTTOM_N: Row = Row {
+    name: "$bottomN",
+    parse: parse::sorted_count,
+    start: |name, count, _| Ranked::start(name, count, true, false),
+};
 pub(super) static TOP: Row =
-    Row { name: "$top", parse: parse::sorted, start: |name, count| Ranked::start(name, count, false, true) };
+    Row { name: "$top", parse: parse::sorted, start: |name, count, _| Ranked::start(name, count, false, true) };
 pub(super) static TOP_N: Row =
-    Row { name: "$topN", parse: parse::sorted_count, start: |name, count| Ranked::start(name, count, false, false) };
+    Row { name: "$topN", parse: parse::sorted_count, start: |name, count, _| Ranked::start(name, count, false, false) };
 
 struct Ranked {
     name: &'static str,

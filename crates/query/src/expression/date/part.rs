@@ -59,7 +59,7 @@ fn parse(name: &'static str, value: &Value<'_>, compiler: &mut Compiler<'_>) -> 
         },
     };
     let constant = args.iter().all(Node::is_literal);
-    Compiler::fold(Node::Eager { name, run: part, args, given: u32::MAX }, constant)
+    compiler.fold(Node::Eager { name, run: part, args, given: u32::MAX }, constant)
 }
 
 fn part<'v>(args: &mut Args<'_, 'v>) -> Result<Option<Value<'v>>> {

@@ -89,7 +89,7 @@ fn parse_from_parts(name: &'static str, value: &Value<'_>, compiler: &mut Compil
         return Err(Error::location(if year { 40489 } else { 40525 }, text));
     }
     let constant = args.iter().all(Node::is_literal);
-    Compiler::fold(Node::Eager { name, run: from_parts, args, given }, constant)
+    compiler.fold(Node::Eager { name, run: from_parts, args, given }, constant)
 }
 
 fn from_parts<'v>(args: &mut Args<'_, 'v>) -> Result<Option<Value<'v>>> {

@@ -13,17 +13,18 @@ use millstream_value::{ArrayBuf, Element, Value, key};
 use super::super::target::Target;
 use super::{Change, Modifier};
 use crate::expression::Scope;
-use crate::{Error, Result};
+use crate::{Collation, Error, Result, collation};
 
 pub(super) const ADD_TO_SET: Modifier = Modifier { name: "$addToSet", parse };
 
-fn parse(operand: Element<'_>, _: &Scope) -> Result<Change> {
-    let values = wanted(operand)?;
-    Ok(Box::new(move |target| change(target, &values)))
+fn parse(operand: Element<'_>, scope: &Scope) -> Result<Change> {
+    let collation = scope.collation.clone();
+    let values = wanted(operand, collation.as_ref())?;
+    Ok(Box::new(move |target| change(target, &values, collation.as_ref())))
 }
 
 /// The values to add, each once.
-fn wanted(operand: Element<'_>) -> Result<Vec<Value<'static>>> {
+fn wanted(operand: Element<'_>, collation: Option<&Collation>) -> Result<Vec<Value<'static>>> {
     let first = operand.as_doc().and_then(|doc| doc.elements().next());
     let Some(each) = first.filter(|e| e.key() == "$each") else {
         return Ok(vec![operand.value().into_owned()]);
@@ -37,11 +38,11 @@ fn wanted(operand: Element<'_>) -> Result<Vec<Value<'static>>> {
         let message = format!("Found unexpected fields after $each in $addToSet: {}", other.key());
         return Err(Error::bad_value(message));
     }
-    let mut seen = HashSet::new();
-    Ok(values.values().filter(|value| seen.insert(key::of(value))).map(Value::into_owned).collect())
+    let (mut seen, order) = (HashSet::new(), collation::order(collation));
+    Ok(values.values().filter(|value| seen.insert(key::of_by(value, order))).map(Value::into_owned).collect())
 }
 
-fn change(target: &mut Target<'_, '_>, values: &[Value<'static>]) -> Result<()> {
+fn change(target: &mut Target<'_, '_>, values: &[Value<'static>], collation: Option<&Collation>) -> Result<()> {
     let Some(current) = target.get() else {
         let fresh = Value::from(values.iter().map(Value::borrowed).collect::<ArrayBuf>());
         return target.set(&fresh);
@@ -53,9 +54,10 @@ fn change(target: &mut Target<'_, '_>, values: &[Value<'static>]) -> Result<()> 
             current.type_name()
         )));
     };
-    let held: HashSet<Vec<u8>> = array.values().map(|value| key::of(&value)).collect();
+    let order = collation::order(collation);
+    let held: HashSet<Vec<u8>> = array.values().map(|value| key::of_by(&value, order)).collect();
     let fresh: Vec<Value<'_>> =
-        values.iter().filter(|value| !held.contains(&key::of(value))).map(Value::borrowed).collect();
+        values.iter().filter(|value| !held.contains(&key::of_by(value, order))).map(Value::borrowed).collect();
     if fresh.is_empty() {
         return Ok(());
     }

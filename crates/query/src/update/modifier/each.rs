@@ -2,12 +2,18 @@
 
 use std::cmp::Ordering;
 
-use millstream_value::{Doc, Value, compare};
+use millstream_value::{Doc, Value, compare_by};
 
-use crate::{Error, Result};
+use crate::expression::Scope;
+use crate::{Collation, Error, Result, collation};
 
 /// How `$push` orders the array.
-pub(super) enum Order {
+pub(super) struct Order {
+    by: By,
+    collation: Option<Collation>,
+}
+
+enum By {
     /// By the elements themselves.
     Whole { descending: bool },
     /// By fields of the elements; an element that is not a document has none of them.
@@ -16,15 +22,8 @@ pub(super) enum Order {
 
 impl Order {
     /// Reads `1`, `-1` or `{ <path>: 1 | -1, ... }`.
-    pub(super) fn parse(spec: &Value<'_>) -> Result<Self> {
-        if let Some(fields) = spec.as_doc() {
-            if fields.is_empty() {
-                return Err(Error::bad_value("The $sort pattern is empty when it should be a set of fields."));
-            }
-            let fields = fields.elements().map(|e| Ok((path(e.key())?, direction(&e.value())?)));
-            return Ok(Self::Fields(fields.collect::<Result<_>>()?));
-        }
-        Ok(Self::Whole { descending: direction(spec)? })
+    pub(super) fn parse(spec: &Value<'_>, scope: &Scope) -> Result<Self> {
+        Ok(Self { by: By::parse(spec)?, collation: scope.collation.clone() })
     }
 
     /// Sorts, keeping the order of equals.
@@ -33,14 +32,28 @@ impl Order {
     }
 
     fn compare(&self, a: &Value<'_>, b: &Value<'_>) -> Ordering {
-        match self {
-            Self::Whole { descending } => directed(compare(a, b), *descending),
-            Self::Fields(fields) => fields
+        let compare = |a: &Value<'_>, b: &Value<'_>| compare_by(a, b, collation::order(self.collation.as_ref()));
+        match &self.by {
+            By::Whole { descending } => directed(compare(a, b), *descending),
+            By::Fields(fields) => fields
                 .iter()
                 .map(|(path, descending)| directed(compare(&field(a, path), &field(b, path)), *descending))
                 .find(|order| order.is_ne())
                 .unwrap_or(Ordering::Equal),
         }
+    }
+}
+
+impl By {
+    fn parse(spec: &Value<'_>) -> Result<Self> {
+        if let Some(fields) = spec.as_doc() {
+            if fields.is_empty() {
+                return Err(Error::bad_value("The $sort pattern is empty when it should be a set of fields."));
+            }
+            let fields = fields.elements().map(|e| Ok((path(e.key())?, direction(&e.value())?)));
+            return Ok(Self::Fields(fields.collect::<Result<_>>()?));
+        }
+        Ok(Self::Whole { descending: direction(spec)? })
     }
 }
 

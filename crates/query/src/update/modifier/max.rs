@@ -15,6 +15,6 @@ use crate::expression::Scope;
 
 pub(super) const MAX: Modifier = Modifier { name: "$max", parse };
 
-fn parse(operand: Element<'_>, _: &Scope) -> Result<Change> {
-    Ok(min::replace_if(operand, Ordering::Greater))
+fn parse(operand: Element<'_>, scope: &Scope) -> Result<Change> {
+    Ok(min::replace_if(operand, Ordering::Greater, scope))
 }

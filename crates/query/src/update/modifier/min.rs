@@ -7,23 +7,24 @@
 
 use std::cmp::Ordering;
 
-use millstream_value::{Element, compare};
+use millstream_value::{Element, compare_by};
 
 use super::{Change, Modifier};
-use crate::Result;
 use crate::expression::Scope;
+use crate::{Result, collation};
 
 pub(super) const MIN: Modifier = Modifier { name: "$min", parse };
 
-fn parse(operand: Element<'_>, _: &Scope) -> Result<Change> {
-    Ok(replace_if(operand, Ordering::Less))
+fn parse(operand: Element<'_>, scope: &Scope) -> Result<Change> {
+    Ok(replace_if(operand, Ordering::Less, scope))
 }
 
 /// Writes the operand where it compares to the field's value as `wanted`.
-pub(super) fn replace_if(operand: Element<'_>, wanted: Ordering) -> Change {
-    let value = operand.value().into_owned();
+pub(super) fn replace_if(operand: Element<'_>, wanted: Ordering, scope: &Scope) -> Change {
+    let (value, collation) = (operand.value().into_owned(), scope.collation.clone());
     Box::new(move |target| {
-        let wins = target.get().is_none_or(|current| compare(&value, &current) == wanted);
+        let order = collation::order(collation.as_ref());
+        let wins = target.get().is_none_or(|current| compare_by(&value, &current, order) == wanted);
         if wins { target.set(&value) } else { Ok(()) }
     })
 }

@@ -7,13 +7,13 @@
 //! Errors: `BadValue` if the field is not an array.
 //! Source: MongoDB manual 8.0, "$pull".
 
-use millstream_value::{ArrayBuf, Element, Value, equal};
+use millstream_value::{ArrayBuf, Element, Value, equal_by};
 
 use super::super::target::Target;
 use super::{Change, Modifier};
 use crate::expression::Scope;
 use crate::predicate::Predicate;
-use crate::{Error, Result};
+use crate::{Error, Result, collation};
 
 pub(super) const PULL: Modifier = Modifier { name: "$pull", parse };
 
@@ -33,8 +33,11 @@ fn parse(operand: Element<'_>, scope: &Scope) -> Result<Change> {
         let predicate = Predicate::parse(filter, scope)?;
         return Ok(Box::new(move |target| remove(target, |element| predicate.matches_element(element))));
     }
-    let value = value.into_owned();
-    Ok(Box::new(move |target| remove(target, |element| Ok(equal(&element.value(), &value)))))
+    let (value, collation) = (value.into_owned(), scope.collation.clone());
+    Ok(Box::new(move |target| {
+        let order = collation::order(collation.as_ref());
+        remove(target, |element| Ok(equal_by(&element.value(), &value, order)))
+    }))
 }
 
 /// Removes the elements that `goes` says yes to.

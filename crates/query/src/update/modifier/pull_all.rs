@@ -11,16 +11,21 @@ use millstream_value::{Element, key};
 
 use super::{Change, Modifier, pull};
 use crate::expression::Scope;
-use crate::{Error, Result};
+use crate::{Error, Result, collation};
 
 pub(super) const PULL_ALL: Modifier = Modifier { name: "$pullAll", parse };
 
-fn parse(operand: Element<'_>, _: &Scope) -> Result<Change> {
+fn parse(operand: Element<'_>, scope: &Scope) -> Result<Change> {
     let Some(values) = operand.as_array() else {
         let type_name = operand.value().type_name();
         return Err(Error::bad_value(format!("$pullAll requires an array argument but was given a {type_name}")));
     };
     // Equal values have equal keys.
-    let keys: HashSet<Vec<u8>> = values.values().map(|value| key::of(&value)).collect();
-    Ok(Box::new(move |target| pull::remove(target, |element| Ok(keys.contains(&key::of(&element.value()))))))
+    let collation = scope.collation.clone();
+    let order = collation::order(collation.as_ref());
+    let keys: HashSet<Vec<u8>> = values.values().map(|value| key::of_by(&value, order)).collect();
+    Ok(Box::new(move |target| {
+        let order = collation::order(collation.as_ref());
+        pull::remove(target, |element| Ok(keys.contains(&key::of_by(&element.value(), order))))
+    }))
 }

@@ -24,15 +24,15 @@ struct Push {
     order: Option<Order>,
 }
 
-fn parse(operand: Element<'_>, _: &Scope) -> Result<Change> {
+fn parse(operand: Element<'_>, scope: &Scope) -> Result<Change> {
     let push = match operand.as_doc().filter(|doc| doc.has("$each")) {
-        Some(options) => with_options(options)?,
+        Some(options) => with_options(options, scope)?,
         None => Push { values: vec![operand.value().into_owned()], position: None, slice: None, order: None },
     };
     Ok(Box::new(move |target| change(target, &push)))
 }
 
-fn with_options(options: Doc<'_>) -> Result<Push> {
+fn with_options(options: Doc<'_>, scope: &Scope) -> Result<Push> {
     let mut push = Push { values: Vec::new(), position: None, slice: None, order: None };
     for option in options.elements() {
         match option.key() {
@@ -47,7 +47,7 @@ fn with_options(options: Doc<'_>) -> Result<Push> {
             }
             "$position" => push.position = Some(integer(option)?),
             "$slice" => push.slice = Some(integer(option)?),
-            "$sort" => push.order = Some(Order::parse(&option.value())?),
+            "$sort" => push.order = Some(Order::parse(&option.value(), scope)?),
             other => {
                 return Err(Error::bad_value(format!("Unrecognized clause in $push: {other}")));
             }
