@@ -2,6 +2,7 @@
 
 mod collections;
 mod indexes;
+mod modify;
 mod options;
 
 use std::sync::Arc;
@@ -19,6 +20,7 @@ pub use collections::Renamed;
 pub(crate) use collections::create_in_loop;
 pub use indexes::IndexesCreated;
 pub(crate) use indexes::{add_index_row, drop_unfinished, note_multikey};
+pub use modify::{HideIndex, Modification};
 pub use options::parse_images;
 
 /// Runs one change in the commit loop and waits for it. `change` sees and changes the loop's catalog; an error

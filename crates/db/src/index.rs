@@ -136,6 +136,20 @@ impl Index {
 
     /// The same index, ready to be read.
     pub(crate) fn finished(&self) -> Self {
+        Self { building: false, ..self.copy() }
+    }
+
+    /// The same index, hidden from plans or shown to them again.
+    pub(crate) fn with_hidden(&self, hidden: bool) -> Self {
+        let mut spec = DocBuf::new();
+        for element in self.spec.as_doc().elements().filter(|element| element.key() != "hidden") {
+            spec.push_element(element);
+        }
+        spec.push_some("hidden", hidden.then_some(true));
+        Self { hidden, spec, ..self.copy() }
+    }
+
+    fn copy(&self) -> Self {
         Self {
             number: self.number,
             name: self.name.clone(),
@@ -144,7 +158,7 @@ impl Index {
             sparse: self.sparse,
             hidden: self.hidden,
             spec: self.spec.clone(),
-            building: false,
+            building: self.building,
             multikey: AtomicBool::new(self.multikey.load(std::sync::atomic::Ordering::Acquire)),
         }
     }

@@ -26,7 +26,7 @@ mod write;
 
 pub use cursor::{BATCH_BYTES_MAX, Batch, Cursors, Lease, ReadAhead, Source};
 pub use db::{Db, Options};
-pub use ddl::{IndexesCreated, Renamed, parse_images};
+pub use ddl::{HideIndex, IndexesCreated, Modification, Renamed, parse_images};
 pub use error::{DuplicateKey, Error, Result};
 pub use listing::{CollectionInfo, DatabaseInfo};
 pub use oplog::{OPLOG, OplogTail};

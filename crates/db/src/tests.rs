@@ -332,7 +332,7 @@ fn what_the_catalog_holds_survives_a_restart() {
     let db = open_in(place());
     write(&db, vec![insert(doc! {"_id": 1, "a": [1, 2]})]);
     index(&db, doc! {"key": {"a": 1}, "name": "a"}).unwrap();
-    db.set_images(&ns(), true).unwrap();
+    db.modify(&ns(), crate::Modification { images: Some(true), ..crate::Modification::default() }).unwrap();
     let before = (db.set_id(), db.collection_uuid(&ns()), db.committed(), db.list_indexes(&ns()).unwrap());
     db.close().unwrap();
     drop(db);

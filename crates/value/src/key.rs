@@ -61,6 +61,9 @@ pub struct TypeBits {
     ignored: bool,
 }
 
+/// The bit of the size byte that tells it from bits.
+const LONG: u8 = 0x80;
+
 impl TypeBits {
     /// No bits yet.
     #[must_use]
@@ -85,6 +88,13 @@ impl TypeBits {
         self.count += 1;
     }
 
+    /// The bits of a zero that is no plain one: both bits of a decimal, and which one it is.
+    fn push_special_zero(&mut self, which: [bool; 3]) {
+        for bit in [[true, true].as_slice(), which.as_slice()].concat() {
+            self.push(bit);
+        }
+    }
+
     /// The encoded bits, or `None` if all are zero.
     #[must_use]
     pub fn encoded(&self) -> Option<Vec<u8>> {
@@ -96,9 +106,15 @@ impl TypeBits {
         {
             return Some(vec![*only]);
         }
-        let mut out = Vec::with_capacity(self.bytes.len() + 1);
-        // More than 127 bytes of bits take a longer size mark; documents keys are far below that.
-        out.push(0x80 | u8::try_from(self.bytes.len()).unwrap_or(0x7F).min(0x7F));
+        let mut out = Vec::with_capacity(self.bytes.len() + 5);
+        match u8::try_from(self.bytes.len()) {
+            Ok(size) if size < LONG => out.push(LONG | size),
+            // A size byte without a size: the size follows in four bytes.
+            _ => {
+                out.push(LONG);
+                out.extend_from_slice(&u32::try_from(self.bytes.len()).unwrap_or(u32::MAX).to_le_bytes());
+            }
+        }
         out.extend_from_slice(&self.bytes);
         Some(out)
     }
@@ -120,17 +136,21 @@ fn write(value: &Value<'_>, out: &mut Vec<u8>, types: &mut TypeBits, order: Opti
             integer(*v, out);
         }
         Value::Double(v) => {
-            types.push(true);
-            types.push(false);
             if *v == 0.0 && v.is_sign_negative() {
-                // Negative zero is a double with its own mark.
+                types.push_special_zero([false, false, false]);
+            } else {
+                types.push(true);
                 types.push(false);
             }
             double(*v, out);
         }
         Value::Decimal(v) => {
-            types.push(true);
-            types.push(true);
+            if v.is_zero() {
+                types.push_special_zero([false, false, true]);
+            } else {
+                types.push(true);
+                types.push(true);
+            }
             decimal(*v, out);
         }
         Value::String(v) => {
@@ -410,6 +430,47 @@ mod tests {
         assert_eq!(bits(7.into()), None);
         assert_eq!(bits(Value::Int64(7)), Some(vec![0x02]));
         assert_eq!(bits(7.0.into()), Some(vec![0x01]));
+        assert_eq!(bits(Value::Symbol("s".into())), Some(vec![0x01]));
+        assert_eq!(bits("s".into()), None);
+        assert_eq!(bits(Value::Decimal(Decimal::parse("7").unwrap())), Some(vec![0x03]));
+        // 0.0 is a double like any; -0.0 shares the decimals' bits, and three more say what it is.
+        assert_eq!(bits(0.0.into()), Some(vec![0x01]));
+        assert_eq!(bits((-0.0).into()), Some(vec![0x03]));
+        // More bits go to the next bytes, with their number before them; from 128 bytes on it takes four bytes more.
+        let list = |count: usize| {
+            let mut list = crate::DocBuf::new();
+            for _ in 0..count {
+                list.push("d", 1.5);
+            }
+            bits(Value::from(&list)).unwrap()
+        };
+        assert_eq!(list(4), [0x55]);
+        assert_eq!(list(5), [0x82, 0x55, 0x01]);
+        assert_eq!(list(4 * 127), [[0xFF].as_slice(), [0x55; 127].as_slice()].concat());
+        assert_eq!(list(4 * 128), [[0x80, 128, 0, 0, 0].as_slice(), [0x55; 128].as_slice()].concat());
+    }
+
+    /// CS-5.3.2.
+    #[test]
+    fn a_field_is_filed_under_its_family_of_types() {
+        let generic = |value: Value<'_>| {
+            let mut doc = crate::DocBuf::new();
+            doc.push("f", value);
+            of(&Value::from(&doc))[1]
+        };
+        assert_eq!(generic(1.into()), 0x1E);
+        assert_eq!(generic(1.5.into()), 0x1E);
+        assert_eq!(generic("s".into()), 0x3C);
+        assert_eq!(generic(Value::Symbol("s".into())), 0x3C);
+        assert_eq!(generic(Value::from(&crate::DocBuf::new())), 0x46);
+        assert_eq!(generic(Value::Binary(0, vec![1].into())), 0x5A);
+        assert_eq!(generic(Value::ObjectId([1; 12])), 0x64);
+        assert_eq!(generic(true.into()), 0x6E);
+        assert_eq!(generic(Value::Date(1)), 0x78);
+        assert_eq!(generic(Value::Timestamp(crate::ClusterTime::new(1, 1))), 0x82);
+        assert_eq!(generic(Value::Regex("a".into(), "".into())), 0x8C);
+        assert_eq!(generic(Value::Code("c".into())), 0xA0);
+        assert_eq!(generic(Value::Null), 0x14);
     }
 
     #[test]

@@ -206,7 +206,9 @@ impl Interpreter {
             stream.collection = collection.to_owned();
         }
         if stream.id == 0 {
-            lines.push("closed".to_owned());
+            // The reply that ends a stream says so (CS-7.3).
+            let invalidated = cursor.get_bool("invalidated").unwrap_or(false);
+            lines.push(if invalidated { "closed" } else { "closed, and not invalidated" }.to_owned());
         }
         (events.len(), lines)
     }

@@ -17,7 +17,7 @@ fn refused(options: bson::Document, code: i32) -> String {
     error.to_string()
 }
 
-/// CS-4.2.
+/// CS-4.2.1, CS-4.2.2 and CS-4.2.3.
 #[test]
 fn options_are_checked_one_by_one() {
     assert_eq!(parse(1.into()).unwrap_err().code().number(), 6_188_500);

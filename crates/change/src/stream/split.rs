@@ -83,3 +83,64 @@ fn fragment(number: i32, of: i32, fields: &[Element<'_>], id: &impl Fn(u32) -> E
     out.close(open);
     out.into_bytes().into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::token::EventName;
+    use millstream_value::{ClusterTime, DocBuf};
+
+    fn split(fields: &[(&str, usize)]) -> Result<Vec<Bytes>> {
+        let mut event = DocBuf::new();
+        event.push("_id", 1);
+        for (name, size) in fields {
+            event.push(name, "x".repeat(*size).as_str());
+        }
+        let id = |fragment| {
+            let (time, detail) = (ClusterTime::new(5, 1), crate::token::Detail::None);
+            let fragment = Some(fragment);
+            EventName {
+                time,
+                version: 2,
+                index: 0,
+                from_invalidate: false,
+                uuid: None,
+                operation: "x",
+                detail,
+                fragment,
+            }
+            .encode()
+        };
+        fragments(event.into_bytes().into(), id, 0)
+    }
+
+    /// What a document of `_id` and one text takes besides the text.
+    const OVERHEAD: usize = 4 + 9 + 1 + 2 + 4 + 1 + 1;
+
+    /// CS-6.8.2: to the byte.
+    #[test]
+    fn an_event_is_split_only_above_the_limit() {
+        let largest = FRAGMENT_BYTES_MAX - OVERHEAD;
+        let whole = split(&[("a", largest)]).unwrap();
+        assert!(whole.len() == 1 && whole[0].len() == FRAGMENT_BYTES_MAX);
+        assert!(!Doc::new(&whole[0]).has("splitEvent"));
+        let code = |fields: &[(&str, usize)]| split(fields).unwrap_err().code().number();
+        // CS-6.8.3: a field is never cut, and there must be one.
+        assert_eq!(code(&[("a", largest + 1)]), 7_182_500);
+        assert_eq!(split(&[("a", largest), ("b", 1)]).unwrap_err().code().number(), 7_182_500);
+        assert_eq!(split(&[("a", largest / 2), ("b", largest / 2), ("c", 9)]).unwrap().len(), 2);
+    }
+
+    /// CS-6.8.3: by size, then by name, as many as fit.
+    #[test]
+    fn fields_are_packed_from_the_small_to_the_large() {
+        let third = FRAGMENT_BYTES_MAX / 3;
+        let parts = split(&[("z", third), ("m", third), ("a", third), ("small", 5)]).unwrap();
+        let names = |part: &Bytes| Doc::new(part).elements().map(|e| e.key().to_owned()).collect::<Vec<_>>();
+        assert_eq!(names(&parts[0]), ["_id", "splitEvent", "small", "a", "m"]);
+        assert_eq!(names(&parts[1]), ["_id", "splitEvent", "z"]);
+        let mut nothing = DocBuf::new();
+        nothing.push("_id", 1);
+        assert!(matches!(pack(nothing.as_doc(), 100), Err(Error::NothingToSplit)));
+    }
+}

@@ -1,5 +1,6 @@
 //! Whole streams over a store in memory.
 
+mod foreign;
 mod images;
 mod laws;
 mod resuming;
@@ -90,7 +91,7 @@ fn an_invalidation_ends_the_stream() {
         assert_eq!((types(&trees(&batch)).as_str(), batch.closed, batch.invalidated), (expected, closed, closed));
         assert_eq!(token_of(&batch) == end, expected != "insert" && expected != "drop");
     }
-    // CS-7.4 and CS-5.6.7: the filter hides the invalidation and does not prevent it.
+    // CS-7.4, CS-5.6.7 and CS-6.6.4: the filter hides the invalidation and does not prevent it.
     let batch = filtered.next_batch(ALL).unwrap();
     assert_eq!(types(&trees(&batch)), "insert");
     assert!(batch.closed && token_of(&batch) == end);
@@ -145,6 +146,10 @@ fn scopes_take_names_to_the_letter() {
     }
     assert!(!seen("shop.orders", command("shop", doc! {"dropDatabase": 1}, None)));
     assert!(!seen("shop.", command("shop2", doc! {"dropDatabase": 1}, None)));
+    // CS-3.4.10: a rename is seen by the better of its names.
+    let rename = |from: &str, to: &str| command("shop", doc! {"renameCollection": from, "to": to}, None);
+    assert!(seen("shop.", rename("shop.system.x", "shop.y")) && seen("shop.", rename("other.x", "shop.y")));
+    assert!(!seen("shop.", rename("shop.system.x", "shop.system.y")) && !seen("shop.", rename("shop2.x", "shop2.y")));
 }
 
 /// CS-1.4.5.
@@ -164,7 +169,7 @@ fn expanded_events_show_only_if_asked_for() {
     assert_eq!(events[0].get_document("rawUpdateDescription").ok(), Some(&doc! {"$v": 2, "diff": {"u": {"a": 1}}}));
 }
 
-/// CS-2.8 and CS-2.9.
+/// CS-2.9.1 to CS-2.9.4, each by itself below.
 #[test]
 fn groups_and_transactions_are_unwound() {
     let world = World::new();
@@ -179,13 +184,55 @@ fn groups_and_transactions_are_unwound() {
     let events = next(&mut stream);
     assert_eq!(events.len(), 6);
     for (event, at) in events.iter().zip(0..) {
-        // CS-2.9.3 and CS-1.2.1: session fields come first, and only for transactions.
+        // CS-2.9.3, CS-2.9.4 and CS-1.2.1: session fields come first, and only for transactions.
         assert_eq!(event.keys().next().map(String::as_str), Some(if at < 2 { "txnNumber" } else { "_id" }));
         let index = Token::from_doc(buffer(&token(event)).as_doc()).unwrap().read().unwrap().index;
         assert_eq!(index, if at % 2 == 0 { 1 } else { 3 });
     }
+    // CS-2.9.2: time and clock are those of the entry.
     assert_eq!(events[0].get_timestamp("clusterTime").ok(), events[1].get_timestamp("clusterTime").ok());
+    assert_eq!(events[0].get_datetime("wallTime").ok(), events[1].get_datetime("wallTime").ok());
     assert!(events[1].get_timestamp("clusterTime").ok() < events[2].get_timestamp("clusterTime").ok());
+}
+
+/// CS-2.9.1: what is only prepared is not there yet.
+#[test]
+fn a_prepared_transaction_makes_no_event() {
+    let world = World::new();
+    let mut stream = world.watch("shop.orders", doc! {}, vec![]);
+    let operations = [insert("shop.orders", doc! {"_id": 1})];
+    world.log(group(&operations, doc! {"prepare": true}, in_transaction(4, ClusterTime::ZERO)));
+    assert!(next(&mut stream).is_empty());
+}
+
+/// CS-5.6.6: what follows an event in its own entry, and is not seen, leaves the position at the event.
+#[test]
+fn the_rest_of_a_group_does_not_move_the_position_back() {
+    let world = World::new();
+    let mut stream = world.watch("shop.orders", doc! {}, vec![]);
+    let operations = [insert("shop.orders", doc! {"_id": 1}), insert("shop.other", doc! {"_id": 2})];
+    world.log(group(&operations, doc! {}, in_transaction(4, ClusterTime::ZERO)));
+    let batch = stream.next_batch(ALL).unwrap();
+    assert_eq!(token_of(&batch), token(&trees(&batch)[0]));
+    assert!(batch.at_end);
+    let mut resumed = world.watch("shop.orders", doc! {"resumeAfter": token_of(&batch)}, vec![]);
+    assert!(next(&mut resumed).is_empty());
+}
+
+/// CS-6.6.2: an entry that cannot be an event is an error only to those whose filter lets it through.
+#[test]
+fn a_damaged_entry_is_no_error_where_it_is_filtered_out() {
+    let world = World::new();
+    let only = |operation: &str| vec![doc! {"$match": {"operationType": operation}}];
+    let mut inserts = world.watch("shop.orders", doc! {}, only("insert"));
+    let mut updates = world.watch("shop.orders", doc! {}, only("update"));
+    let mut entry = insert("shop.orders", doc! {"_id": 1, "$v": 1});
+    // The letter of `op: "i"`.
+    entry[12] = b'u';
+    world.log(entry);
+    world.log(insert("shop.orders", doc! {"_id": 2}));
+    assert_eq!(next(&mut inserts).len(), 1);
+    assert_eq!(updates.next_batch(ALL).unwrap_err().code().number(), 6_741_200);
 }
 
 /// CS-2.8.4.

@@ -242,7 +242,14 @@ impl<'a> Reader<'a> {
     }
 
     fn number(&mut self, tag: u8) -> Result<Option<(i64, bool)>, TokenError> {
-        let is_int = !self.types.take() & !self.types.take();
+        let (first, second) = (self.types.take(), self.types.take());
+        let is_int = !first && !second;
+        if tag == 0x29 && first && second {
+            // Which of the special zeros it is (CS-5.3.4).
+            for _ in 0..3 {
+                self.types.take();
+            }
+        }
         let (size, negative) = match tag {
             0x1E => return Ok(None),
             0x29 => return Ok(Some((0, is_int))),
@@ -312,6 +319,8 @@ struct Bits<'a> {
 impl<'a> Bits<'a> {
     fn new(encoded: &'a [u8]) -> Self {
         let bytes = match encoded.split_first() {
+            // The size is in the byte, or in four bytes after it.
+            Some((0x80, rest)) => rest.get(4..).unwrap_or_default(),
             Some((size, rest)) if size & 0x80 != 0 => rest,
             _ => encoded,
         };

@@ -90,6 +90,7 @@ fn tokens_are_mongodbs_to_the_byte() {
     let parts = check(&drop_database.token(), "T 2B04 2C0100 29 6E 14 K 64726F70446174616261736500 00 04", None);
     assert_eq!(parts.uuid, None);
 
+    // CS-5.2.2.
     let mark = Token::high_water_mark(TIME);
     assert_eq!(check(&mark, "T 2B04 29 29 6E 14 04", None).kind, TokenKind::HighWaterMark);
     // CS-5.4.2.
@@ -97,6 +98,51 @@ fn tokens_are_mongodbs_to_the_byte() {
     let old_mark = Token { data: expand("T 2B02 29 29 6E 04"), type_bits: None };
     let parts = old_mark.read().unwrap();
     assert_eq!((parts.kind, parts.version, parts.uuid), (TokenKind::HighWaterMark, 1, None));
+}
+
+/// CS-5.3.3 and CS-5.3.4: decimals keep their place among the numbers, and every type bit its place among the others, so that
+/// what follows a key is read right.
+#[test]
+fn numbers_in_keys_keep_their_order_and_their_types() {
+    let decimal = |text: &str| Value::Decimal(millstream_value::Decimal::parse(text).unwrap());
+    let rising = [
+        decimal("-1E400"),
+        Value::Int64(i64::MIN),
+        decimal("-2.5"),
+        Value::Double(-0.1),
+        decimal("-0.1"),
+        Value::Double(-0.0),
+        decimal("0.1"),
+        Value::Double(0.1),
+        Value::Int32(1),
+        decimal("1.5"),
+        Value::Int64(2),
+        decimal("1E30"),
+        Value::Double(1e300),
+    ];
+    let mut last = String::new();
+    for id in rising {
+        let key = key(id.clone());
+        let name = EventName { fragment: Some(7), ..name("insert", Detail::Key(key.as_doc())) };
+        let token = name.token();
+        assert!(token.data() > last.as_str(), "{id:?}");
+        assert_eq!(token, name.token());
+        assert_eq!(token.read().map(|parts| parts.fragment), Ok(Some(7)), "{id:?}");
+        last = token.data().to_owned();
+    }
+    // Five bits for a negative zero: those of a decimal, then which one; the flags after it are where they were.
+    let zero = key(-0.0);
+    let name = name("insert", Detail::Key(zero.as_doc()));
+    assert_eq!(name.token().type_bits.as_deref(), Some([0x82, 0x80, 0x01].as_slice()));
+    // So many numbers that their bits take the long form.
+    let mut many = DocBuf::new();
+    for _ in 0..2_000 {
+        many.push("n", 1.5);
+    }
+    let key = key(many);
+    let name = EventName { fragment: Some(7), detail: Detail::Key(key.as_doc()), ..name };
+    assert_eq!(name.token().type_bits.as_deref().map(|bits| bits[0]), Some(0x80));
+    assert_eq!(name.token().read().map(|parts| parts.fragment), Ok(Some(7)));
 }
 
 /// CS-5.5.

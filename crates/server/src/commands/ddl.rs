@@ -4,8 +4,8 @@
 //!         `{ collMod: <coll>, .. }`, `{ createIndexes: <coll>, indexes: [..] }`, `{ dropIndexes: <coll>, index }`
 
 use bytes::Bytes;
-use millstream_db::{OPLOG, Source, check_collection_name, parse_images};
-use millstream_value::{Code, DocBuf, Namespace, Value, kind};
+use millstream_db::{HideIndex, Modification, OPLOG, Source, check_collection_name, parse_images};
+use millstream_value::{Code, Doc, DocBuf, Namespace, Value, kind};
 
 use super::cursor::Layout;
 use super::{Command, Database, Fields, Handler};
@@ -38,7 +38,7 @@ pub(super) const COLL_MOD: Command = Command {
 
 /// What `collMod` can change in MongoDB and not here.
 const COLL_MOD_REFUSED: &[&str] =
-    &["cappedMax", "cappedSize", "expireAfterSeconds", "index", "pipeline", "timeseries", "validator", "viewOn"];
+    &["cappedMax", "cappedSize", "expireAfterSeconds", "pipeline", "timeseries", "validator", "viewOn"];
 
 pub(super) const CREATE: Command = Command {
     name: "create",
@@ -207,11 +207,37 @@ fn coll_mod(context: &Context<'_>) -> Result<Reply> {
         return Err(errors::failure(millstream_db::Error::NoCollection(namespace)));
     }
     refuse_options(&context.arguments(), COLL_MOD_REFUSED)?;
-    if let Some(images) = context.arguments().element("changeStreamPreAndPostImages") {
-        let enabled = parse_images("collMod", &images.value()).map_err(errors::failure)?;
-        db.set_images(&namespace, enabled).map_err(errors::failure)?;
+    let mut change = Modification::default();
+    if let Some(index) = context.arguments().document("index")? {
+        change.hide = Some(hide_index(index)?);
     }
-    done(context, DocBuf::new())
+    if let Some(images) = context.arguments().element("changeStreamPreAndPostImages") {
+        change.images = Some(parse_images("collMod", &images.value()).map_err(errors::failure)?);
+    }
+    let hidden = change.hide.as_ref().map(|hide| hide.hidden);
+    let before = db.modify(&namespace, change).map_err(errors::failure)?;
+    let mut document = DocBuf::new();
+    if let Some((old, new)) = before.zip(hidden).filter(|(old, new)| old != new) {
+        document.push("hidden_old", old).push("hidden_new", new);
+    }
+    done(context, document)
+}
+
+/// `index: {name | keyPattern, hidden}`.
+fn hide_index(index: Doc<'_>) -> Result<HideIndex> {
+    let arguments = Arguments::new("collMod.index", index);
+    arguments.only(&["expireAfterSeconds", "hidden", "keyPattern", "name", "prepareUnique", "unique"])?;
+    refuse_options(&arguments, &["expireAfterSeconds", "prepareUnique", "unique"])?;
+    let invalid = |message| Failure::new(Code::InvalidOptions, message);
+    let which = match (arguments.str("name")?, arguments.document("keyPattern")?) {
+        (Some(name), None) => Value::from(name).into_owned(),
+        (None, Some(key)) => Value::from(key).into_owned(),
+        (Some(_), Some(_)) => return Err(invalid("Cannot specify both key pattern and name.")),
+        (None, None) => return Err(invalid("Must specify either index name or key pattern.")),
+    };
+    let hidden = arguments.flag("hidden")?;
+    let hidden = hidden.ok_or_else(|| invalid("no expireAfterSeconds, hidden, unique, or prepareUnique field"))?;
+    Ok(HideIndex { index: which, hidden })
 }
 
 fn drop_collection(context: &Context<'_>) -> Result<Reply> {

@@ -76,12 +76,34 @@ fn a_required_image_is_required_only_of_what_passes() {
 fn an_event_that_no_reply_holds_is_an_error() {
     let world = World::new();
     let mut stream = world.watch("shop.orders", doc! {"fullDocumentBeforeChange": "required"}, vec![]);
+    world.log(insert("shop.orders", doc! {"_id": 0}));
+    let before = next(&mut stream).remove(0);
     let big = doc! {"_id": 1, "a": "x".repeat(9 << 20)};
     world.log_with_image(replace("shop.orders", big.clone()), big);
+    world.log(insert("shop.orders", doc! {"_id": 2}));
     assert_eq!(stream.next_batch(ALL).unwrap_err().code().number(), 10_334);
+    // Resuming before it fails again, and gets past it without what makes it large.
+    let options = || doc! {"fullDocumentBeforeChange": "required", "resumeAfter": token(&before)};
+    let mut again = world.watch("shop.orders", options(), vec![]);
+    assert_eq!(again.next_batch(ALL).unwrap_err().code().number(), 10_334);
+    let mut smaller = world.watch("shop.orders", options(), vec![doc! {"$unset": "fullDocument"}]);
+    assert_eq!(types(&next(&mut smaller)), "replace insert");
 }
 
-/// CS-6.8, CS-5.8.5 and CS-14.56.
+/// CS-6.7.2.
+#[test]
+fn the_largest_document_fits_an_event() {
+    let world = World::new();
+    let mut stream = world.watch("shop.orders", doc! {}, vec![]);
+    let sized = |text: usize| doc! {"_id": 1, "a": "x".repeat(text)};
+    let overhead = buffer(&sized(0)).into_bytes().len();
+    let largest = sized((16 << 20) - overhead);
+    assert_eq!(buffer(&largest).into_bytes().len(), 16 << 20);
+    world.log(insert("shop.orders", largest));
+    assert_eq!(next(&mut stream).len(), 1);
+}
+
+/// CS-6.8.2 to CS-6.8.6, CS-5.8.5 and CS-14.56.
 #[test]
 fn large_events_are_split() {
     let world = World::new();
@@ -97,12 +119,24 @@ fn large_events_are_split() {
     assert!(!events[0].contains_key("splitEvent") && !events[3].contains_key("splitEvent"));
     assert_eq!(events[1].get_document("splitEvent").ok(), Some(&doc! {"fragment": 1, "of": 2}));
     assert_eq!(events[2].get_document("splitEvent").ok(), Some(&doc! {"fragment": 2, "of": 2}));
-    // Fields of the same size stand in the order of their names.
+    // CS-6.8.3 and CS-6.8.4: small fields come first; those of the same size stand in the order of their names.
     assert_eq!(events[1].get_document("fullDocument").ok(), Some(&big));
     assert_eq!(events[2].keys().collect::<Vec<_>>(), ["_id", "splitEvent", "fullDocumentBeforeChange"]);
     assert!(
         events.windows(2).all(|pair| token(&pair[0]).get_str("_data").ok() < token(&pair[1]).get_str("_data").ok())
     );
+    assert!(events[1].contains_key("operationType") && events[1].contains_key("ns") && !events[2].contains_key("ns"));
+    // CS-6.8.6: stages before it see the whole event.
+    let whole = doc! {"$set": {"both": {"$eq": ["$fullDocument", "$fullDocumentBeforeChange"]}}};
+    let start = doc! {"fullDocumentBeforeChange": "required", "resumeAfter": token(&events[0])};
+    let mut marked = world.watch("shop.orders", start, vec![whole, stage().remove(0)]);
+    assert_eq!(next(&mut marked)[0].get_bool("both").ok(), Some(true));
+    // CS-6.8.5: fragments count as documents of a batch.
+    let start = doc! {"fullDocumentBeforeChange": "required", "resumeAfter": token(&events[0])};
+    let mut one = world.watch("shop.orders", start, stage());
+    for expected in &events[1..] {
+        assert_eq!(trees(&one.next_batch(limit(1)).unwrap()), std::slice::from_ref(expected));
+    }
     let resume = |event: &bson::Document| {
         let mut options = options();
         options.insert("resumeAfter", token(event));

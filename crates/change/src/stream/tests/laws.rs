@@ -87,7 +87,7 @@ fn drain(stream: &mut ChangeStream, random: &mut Random) -> (Vec<Document>, Vec<
     }
 }
 
-/// CS-16.4.2, CS-16.4.4 and CS-5.6.9: resuming after any event and after any position gives exactly the rest.
+/// CS-0.3, CS-16.4.2, CS-16.4.4 and CS-5.6.9: resuming after any event and after any position gives exactly the rest.
 #[test]
 fn resuming_gives_exactly_the_rest() {
     for (world, seed) in worlds().iter().zip(1..) {

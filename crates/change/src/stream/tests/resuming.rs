@@ -83,7 +83,7 @@ fn a_start_in_the_future_waits_for_it() {
     assert_eq!(batch.post_batch_token, Token::high_water_mark(future).to_doc());
 }
 
-/// CS-5.9.
+/// CS-4.6.3, CS-5.9.1 to CS-5.9.4.
 #[test]
 fn history_that_is_gone() {
     let options = StoreOptions { oplog_bytes: 16 << 20, ..StoreOptions::default() };
@@ -101,12 +101,13 @@ fn history_that_is_gone() {
     assert!(world.store.window().lost_before.is_some());
     for options in [from_the_start(), doc! {"resumeAfter": token(&first)}] {
         let mut stream = world.watch("shop.orders", options, vec![]);
-        // CS-14.39: nothing is read, so nothing is missed.
+        // CS-5.9.2 and CS-14.39: nothing is read, so nothing is missed.
         assert!(stream.next_batch(limit(0)).is_ok());
         let error = stream.next_batch(ALL).unwrap_err();
+        // CS-5.9.1 and CS-5.9.4.
         assert_eq!((error.code().number(), error.label()), (286, Some("NonResumableChangeStreamError")));
     }
-    // CS-14.40.
+    // CS-5.9.3 and CS-14.40.
     let error = behind.next_batch(ALL).unwrap_err();
     assert_eq!((error.code().number(), error.label()), (136, None));
 }
