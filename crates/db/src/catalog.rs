@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use millstream_query::{Collation, collation};
 use millstream_storage::{Commit, Snapshot, Space};
 use millstream_value::{Doc, DocBuf, Namespace, Value, key};
 
@@ -29,6 +30,8 @@ pub(crate) struct Collection {
     pub(crate) options: DocBuf,
     /// Keep how documents were before each change.
     pub(crate) images: bool,
+    /// How texts compare in it where a command does not say, and in the keys of its records.
+    pub(crate) collation: Option<Collation>,
     /// Without the one on `_id`, which is the collection itself.
     pub(crate) indexes: Vec<Arc<Index>>,
 }
@@ -108,6 +111,23 @@ impl Collection {
         self.namespace = namespace;
     }
 
+    /// The key of a document's `_id`.
+    pub(crate) fn id_key(&self, id: &Value<'_>) -> Vec<u8> {
+        key::of_by(id, collation::order(self.collation.as_ref()))
+    }
+
+    /// The specification of the index on `_id`, which is the collection itself.
+    pub(crate) fn id_index(&self) -> DocBuf {
+        let mut spec = DocBuf::new();
+        spec.push("v", 2);
+        spec.nest("key", |k| {
+            k.push("_id", 1);
+        });
+        spec.push("name", "_id_");
+        spec.push_some("collation", self.collation.as_ref().map(Collation::spec));
+        spec
+    }
+
     /// The key of a record from the key of its `_id`.
     pub(crate) fn record_key(&self, id_key: &[u8]) -> Vec<u8> {
         let mut out = Vec::with_capacity(4 + id_key.len());
@@ -130,6 +150,7 @@ impl Collection {
             uuid: self.uuid,
             options: self.options.clone(),
             images: self.images,
+            collation: self.collation.clone(),
             indexes: self.indexes.clone(),
         }
     }
@@ -170,6 +191,7 @@ impl Collection {
             number: u32::try_from(doc.get("number")?.as_integer()?).ok()?,
             uuid: uuid.as_ref().try_into().ok()?,
             images: images_enabled(options.as_doc()),
+            collation: default_collation(options.as_doc()).ok()?,
             options,
             indexes,
         })
@@ -182,18 +204,12 @@ pub(crate) fn images_enabled(options: Doc<'_>) -> bool {
     images.and_then(|o| o.get("enabled")).is_some_and(|v| v == Value::Bool(true))
 }
 
-/// The specification of the index that every collection has.
-pub(crate) fn id_index() -> DocBuf {
-    let mut spec = DocBuf::new();
-    spec.push("v", 2);
-    spec.nest("key", |k| {
-        k.push("_id", 1);
-    });
-    spec.push("name", "_id_");
-    spec
+/// The collation that creation options name.
+pub(crate) fn default_collation(options: Doc<'_>) -> Result<Option<Collation>> {
+    Ok(Collation::parse(options.doc("collation").unwrap_or(Doc::empty()))?)
 }
 
-/// The key of a document's `_id`.
+/// The key of an `_id` in a collection without a collation.
 pub(crate) fn id_key(id: &Value<'_>) -> Vec<u8> {
     key::of(id)
 }

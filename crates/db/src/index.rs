@@ -2,6 +2,7 @@
 
 use std::sync::atomic::AtomicBool;
 
+use millstream_query::{Collation, collation};
 use millstream_value::{Doc, DocBuf, Namespace, Value, key, kind};
 
 use crate::error::DuplicateKey;
@@ -20,6 +21,8 @@ pub(crate) struct Index {
     pub(crate) sparse: bool,
     /// Maintained, and not read by plans: to see what dropping it would do.
     pub(crate) hidden: bool,
+    /// How texts compare in its keys.
+    pub(crate) collation: Option<Collation>,
     /// The specification as stored and listed.
     pub(crate) spec: DocBuf,
     /// Its documents are still being added: maintained by writes, not read by plans.
@@ -83,6 +86,11 @@ impl Index {
             Some(other) => Err(wrong_type(option, &other, "bool")),
         };
         let (unique, sparse, hidden) = (flag("unique")?, flag("sparse")?, flag("hidden")?);
+        let collation = match spec.get("collation") {
+            None => None,
+            Some(Value::Document(collation)) => Collation::parse(Doc::new(&collation))?,
+            Some(other) => return Err(wrong_type("collation", &other, "object")),
+        };
         let mut stored = DocBuf::new();
         stored.push("v", 2).push("key", key).push("name", &name);
         for element in spec.elements() {
@@ -95,10 +103,11 @@ impl Index {
                 "background" => {
                     stored.push_element(element);
                 }
-                "collation" if element.as_doc().and_then(|c| c.str("locale")) == Some("simple") => {}
+                "collation" => {
+                    stored.push_some("collation", collation.as_ref().map(Collation::spec));
+                }
                 other @ ("partialFilterExpression"
                 | "expireAfterSeconds"
-                | "collation"
                 | "weights"
                 | "default_language"
                 | "language_override"
@@ -128,6 +137,7 @@ impl Index {
             unique,
             sparse,
             hidden,
+            collation,
             spec: stored,
             building: false,
             multikey: AtomicBool::new(false),
@@ -157,6 +167,7 @@ impl Index {
             unique: self.unique,
             sparse: self.sparse,
             hidden: self.hidden,
+            collation: self.collation.clone(),
             spec: self.spec.clone(),
             building: self.building,
             multikey: AtomicBool::new(self.multikey.load(std::sync::atomic::Ordering::Acquire)),
@@ -202,6 +213,7 @@ impl Index {
         if self.sparse && missing == self.fields.len() {
             return Ok(Keys { keys: Vec::new(), multikey: false });
         }
+        let order = collation::order(self.collation.as_ref());
         let mut keys = vec![Vec::new()];
         for (values, descending) in &columns {
             let mut next = Vec::with_capacity(keys.len() * values.len());
@@ -209,9 +221,9 @@ impl Index {
                 for value in values {
                     let mut key = prefix.clone();
                     if *descending {
-                        key::append_descending(value, &mut key);
+                        key::append_descending_by(value, order, &mut key);
                     } else {
-                        key::append(value, &mut key);
+                        key::append_by(value, order, &mut key);
                     }
                     next.push(key);
                 }
@@ -225,12 +237,13 @@ impl Index {
 
     /// What a duplicate key error shows: the document's values under the index's fields.
     pub(crate) fn key_value(&self, doc: Doc<'_>, clashing: &[u8]) -> DocBuf {
+        let order = collation::order(self.collation.as_ref());
         let mut out = DocBuf::new();
         for field in &self.fields {
             let mut values = Vec::new();
             collect(doc, &field.path, &mut values);
             // Of several values, show the one whose key clashes.
-            let shown = values.iter().find(|v| clashing.starts_with(&key::of(v))).or(values.first());
+            let shown = values.iter().find(|v| clashing.starts_with(&key::of_by(v, order))).or(values.first());
             out.push(&field.path, shown.map_or(Value::Null, Value::borrowed));
         }
         out

@@ -1,9 +1,9 @@
 //! What exists, for those who list it.
 
+use millstream_query::Collation;
 use millstream_value::{DocBuf, Namespace, Value};
 
 use crate::Db;
-use crate::catalog::id_index;
 use crate::oplog::OPLOG;
 
 /// A collection as `listCollections` shows it.
@@ -37,7 +37,7 @@ impl Db {
                 namespace: c.namespace.clone(),
                 options: c.options.clone(),
                 uuid: Some(c.uuid),
-                id_index: Some(id_index()),
+                id_index: Some(c.id_index()),
             })
             .collect();
         if db == "local" {
@@ -60,6 +60,12 @@ impl Db {
         names.dedup();
         let bytes = |name: &str| (name == "local").then(|| self.window().bytes);
         names.into_iter().map(|name| DatabaseInfo { bytes: bytes(&name), name }).collect()
+    }
+
+    /// The collation that commands on a collection use unless they name one; none: the simple one.
+    #[must_use]
+    pub fn default_collation(&self, namespace: &Namespace) -> Option<Collation> {
+        self.catalog().get(namespace)?.collation.clone()
     }
 
     /// The UUID of a collection.

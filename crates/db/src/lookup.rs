@@ -1,11 +1,10 @@
-//! Finding the present state of a document for `updateLookup` (CS-4.4).
+//! Finding the present state of a document for `updateLookup` (CS-4.4), by the collection's own collation (CS-4.4.3).
 
 use millstream_change::Lookup;
 use millstream_storage::Space;
 use millstream_value::{Doc, Namespace};
 
 use crate::Db;
-use crate::catalog::id_key;
 
 impl Lookup for Db {
     fn find(
@@ -21,7 +20,7 @@ impl Lookup for Db {
             return Ok(None);
         }
         let Some(id) = document_key.get("_id") else { return Ok(None) };
-        let found = snapshot.get(Space::Records, &collection.record_key(&id_key(&id)))?;
+        let found = snapshot.get(Space::Records, &collection.record_key(&collection.id_key(&id)))?;
         Ok(found.map(|doc| doc.to_vec()))
     }
 }

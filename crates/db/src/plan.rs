@@ -6,10 +6,10 @@ use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use millstream_query::Collation;
 use millstream_query::predicate::{Condition, Predicate, Test};
 use millstream_query::sort::{Direction, Sort, SortKey};
-use millstream_value::{Doc, Value, key, kind};
+use millstream_query::{Collation, collation};
+use millstream_value::{Doc, TextOrder, Value, key, kind};
 
 use crate::catalog::Collection;
 use crate::index::{Index, IndexField};
@@ -74,8 +74,9 @@ pub(crate) fn choose(
         }
     };
     if matches!(hinted, None | Some(Hint::Id)) {
-        let bounds = Bounds::of(&by_id, &usable(None), false);
-        let (sorted, reverse) = provides(None, &bounds, &by_id);
+        let own = collection.collation.as_ref();
+        let bounds = Bounds::of(&by_id, &usable(own), false, collation::order(own));
+        let (sorted, reverse) = provides(own, &bounds, &by_id);
         let (score, sorted_score) = (bounds.score() * 2 + 1, i32::from(sorted && !order.is_empty()));
         if bounds.used > 0 || hinted.is_some() {
             offer(score + sorted_score, Plan { access: Access::Ids { ranges: bounds.ranges, reverse }, sorted });
@@ -91,11 +92,12 @@ pub(crate) fn choose(
         }
         let multikey = index.multikey.load(Ordering::Acquire);
         // A sparse index lacks documents without its fields, which conditions such as `null` let pass.
-        let mut sure = usable(None);
+        let own = index.collation.as_ref();
+        let mut sure = usable(own);
         sure.retain(|c| !index.sparse || c.plain);
-        let bounds = Bounds::of(&index.fields, &sure, multikey);
+        let bounds = Bounds::of(&index.fields, &sure, multikey, collation::order(own));
         let (sorted, reverse) =
-            if multikey { (order.is_empty(), false) } else { provides(None, &bounds, &index.fields) };
+            if multikey { (order.is_empty(), false) } else { provides(own, &bounds, &index.fields) };
         let useful_order = sorted && !order.is_empty();
         if index.sparse && bounds.used == 0 && hinted.is_none() {
             continue;
@@ -140,8 +142,16 @@ fn find_hint(collection: &Collection, hint: &Value<'_>) -> Result<Hint> {
                 return Ok(Hint::Id);
             }
             let same = |index: &Arc<Index>| millstream_value::compare_docs(index.key(), pattern).is_eq();
-            let found = collection.indexes.iter().find(|i| i.readable() && same(i));
-            found.map(|i| Hint::Index(Arc::clone(i))).ok_or(Error::BadHint)
+            let mut all = collection.indexes.iter().filter(|i| i.readable() && same(i));
+            match (all.next(), all.next()) {
+                (Some(index), None) => Ok(Hint::Index(Arc::clone(index))),
+                // The same fields in two collations.
+                (Some(_), Some(_)) => Err(Error::invalid(
+                    millstream_value::Code::BadValue,
+                    "the hint is the key of several indexes; name one of them",
+                )),
+                (None, _) => Err(Error::BadHint),
+            }
         }
         _ => Err(Error::invalid(millstream_value::Code::FailedToParse, "hint must be a string or an object")),
     }
@@ -159,7 +169,7 @@ struct Bounds {
 }
 
 impl Bounds {
-    fn of(fields: &[IndexField], conditions: &[&Condition], multikey: bool) -> Self {
+    fn of(fields: &[IndexField], conditions: &[&Condition], multikey: bool, order: Option<&dyn TextOrder>) -> Self {
         let mut prefixes = vec![Vec::new()];
         let (mut used, mut equal, mut lists) = (0, 0, false);
         for field in fields {
@@ -168,7 +178,7 @@ impl Bounds {
                 if prefixes.len().saturating_mul(values.len()) > RANGES_MAX {
                     break;
                 }
-                let mut keys: Vec<Vec<u8>> = values.iter().map(|v| field_key(v, field.descending)).collect();
+                let mut keys: Vec<Vec<u8>> = values.iter().map(|v| field_key(v, field.descending, order)).collect();
                 keys.sort_unstable();
                 keys.dedup();
                 lists |= keys.len() != 1;
@@ -183,7 +193,7 @@ impl Bounds {
                 }
                 continue;
             }
-            if let Some((low, high)) = range(on_field(), field.descending, multikey) {
+            if let Some((low, high)) = range(on_field(), field.descending, multikey, order) {
                 used += 1;
                 let ranges = prefixes.iter().map(|prefix| KeyRange {
                     low: [prefix.as_slice(), low.as_slice()].concat(),
@@ -243,6 +253,7 @@ fn range<'c>(
     conditions: impl Iterator<Item = &'c Condition>,
     descending: bool,
     multikey: bool,
+    order: Option<&dyn TextOrder>,
 ) -> Option<(Vec<u8>, Vec<u8>)> {
     let (mut low, mut high): (Option<Vec<u8>>, Option<Vec<u8>>) = (None, None);
     let mut family = None;
@@ -255,7 +266,7 @@ fn range<'c>(
                 continue;
             }
             family = Some(span);
-            let key = key::of(value);
+            let key = key::of_by(value, order);
             if is_low {
                 low = Some(low.map_or(key.clone(), |l| l.max(key)));
             } else if let Some(key) = successor(&key) {
@@ -294,12 +305,12 @@ fn type_span(value: &Value<'_>) -> Option<(u8, u8)> {
     })
 }
 
-fn field_key(value: &Value<'_>, descending: bool) -> Vec<u8> {
+fn field_key(value: &Value<'_>, descending: bool, order: Option<&dyn TextOrder>) -> Vec<u8> {
     let mut out = Vec::new();
     if descending {
-        key::append_descending(value, &mut out);
+        key::append_descending_by(value, order, &mut out);
     } else {
-        key::append(value, &mut out);
+        key::append_by(value, order, &mut out);
     }
     out
 }

@@ -1,5 +1,7 @@
 //! The database as an embedded library: what a command does to data, whatever way it is answered.
 
+mod collation;
+
 use std::sync::Arc;
 
 use bson::doc;

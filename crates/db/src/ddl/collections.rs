@@ -6,7 +6,7 @@ use millstream_storage::{Commit, Space};
 use millstream_value::{DocBuf, Namespace, Value};
 
 use super::{in_loop, log};
-use crate::catalog::{Catalog, Collection, id_index, images_enabled};
+use crate::catalog::{Catalog, Collection, default_collation, images_enabled};
 use crate::{Db, Error, Result};
 
 /// What a rename replaced.
@@ -26,11 +26,8 @@ pub(crate) fn create_in_loop(
     let number = catalog.next_number();
     catalog.save_numbers(commit);
     let uuid = millstream_value::new_uuid();
-    let mut command = DocBuf::new();
-    command.push("create", &namespace.coll);
-    command.extend(options.as_doc());
-    command.push("idIndex", id_index());
     let images = images_enabled(options.as_doc());
+    let collation = default_collation(options.as_doc())?;
     let collection = Collection {
         namespace: namespace.clone(),
         name: namespace.to_string(),
@@ -38,8 +35,13 @@ pub(crate) fn create_in_loop(
         uuid,
         options,
         images,
+        collation,
         indexes: Vec::new(),
     };
+    let mut command = DocBuf::new();
+    command.push("create", &namespace.coll);
+    command.extend(collection.options.as_doc());
+    command.push("idIndex", collection.id_index());
     let collection = catalog.put(collection, commit);
     log(commit, &namespace.db, Some(uuid), command.as_doc(), None);
     Ok(collection)

@@ -7,12 +7,13 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use millstream_query::Collation;
 use millstream_query::predicate::Predicate;
 use millstream_storage::{Commit, Space};
 use millstream_value::{Doc, DocBuf, Namespace, Value};
 
 use super::{create_in_loop, in_loop, log};
-use crate::catalog::{Catalog, Collection, id_index};
+use crate::catalog::{Catalog, Collection};
 use crate::index::{Index, default_name};
 use crate::plan::{Access, Plan};
 use crate::read::Rows;
@@ -93,7 +94,7 @@ impl Db {
     pub fn list_indexes(&self, namespace: &Namespace) -> Result<Vec<DocBuf>> {
         let (_, catalog) = self.view();
         let collection = catalog.get(namespace).ok_or_else(|| Error::NoCollection(namespace.clone()))?;
-        let mut out = vec![id_index()];
+        let mut out = vec![collection.id_index()];
         out.extend(collection.indexes.iter().filter(|i| !i.building).map(|i| i.spec.clone()));
         Ok(out)
     }
@@ -208,7 +209,7 @@ fn begin(
         if default_name(key) == "_id_1" {
             continue;
         }
-        let mut index = parse(spec.as_doc(), catalog.next_number())?;
+        let mut index = parse(inheriting(spec, &collection).as_doc(), catalog.next_number())?;
         if has_already(&changed, &index)? {
             continue;
         }
@@ -233,6 +234,15 @@ fn begin(
     Ok((IndexesCreated { before, after, created_collection }, building))
 }
 
+/// The specification with the collection's collation, unless it names one itself.
+fn inheriting(spec: &DocBuf, collection: &Collection) -> DocBuf {
+    let mut spec = spec.clone();
+    if !spec.as_doc().has("collation") {
+        spec.push_some("collation", collection.collation.as_ref().map(Collation::spec));
+    }
+    spec
+}
+
 /// Reads a specification; what is wrong with it is said as MongoDB does.
 fn parse(spec: Doc<'_>, number: u32) -> Result<Index> {
     use millstream_value::Code;
@@ -253,7 +263,9 @@ fn parse(spec: Doc<'_>, number: u32) -> Result<Index> {
 /// Whether the same index exists; clashes are errors.
 fn has_already(collection: &Collection, index: &Index) -> Result<bool> {
     for other in &collection.indexes {
-        let same_key = other.key().as_bytes() == index.key().as_bytes();
+        // The same fields in another collation are another index.
+        let same_collation = other.collation == index.collation;
+        let same_key = other.key().as_bytes() == index.key().as_bytes() && same_collation;
         let same_name = other.name == index.name;
         let same_options = other.unique == index.unique && other.sparse == index.sparse;
         if same_key && same_name && same_options {
@@ -352,8 +364,13 @@ fn chosen(collection: &Collection, which: &Value<'_>) -> Result<Vec<Arc<Index>>>
                 return Err(Error::DropIdIndex);
             }
             let same = |i: &&Arc<Index>| millstream_value::compare_docs(i.key(), key).is_eq();
-            let found = collection.indexes.iter().find(same).map(Arc::clone);
+            let mut all = collection.indexes.iter().filter(same).map(Arc::clone);
+            let (found, other) = (all.next(), all.next());
             let shown = millstream_value::shell::document(key);
+            if other.is_some() {
+                let message = format!("{shown} is the key of several indexes; drop one by its name");
+                return Err(Error::invalid(millstream_value::Code::from_number(181), message));
+            }
             Ok(vec![found.ok_or_else(|| Error::IndexNotFound(format!("can't find index with key: {shown}")))?])
         }
         other => Err(Error::invalid(

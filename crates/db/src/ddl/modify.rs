@@ -109,13 +109,14 @@ fn hide_index(
 /// The options with images on, or without any word of them when off: as MongoDB stores them.
 fn with_images(options: Doc<'_>, enabled: bool) -> DocBuf {
     let mut out = DocBuf::new();
-    for element in options.elements().filter(|e| e.key() != "changeStreamPreAndPostImages") {
-        out.push_element(element);
-    }
+    // They stand before the other options that there are (CS-1.6.1).
     if enabled {
         out.nest("changeStreamPreAndPostImages", |o| {
             o.push("enabled", true);
         });
+    }
+    for element in options.elements().filter(|e| e.key() != "changeStreamPreAndPostImages") {
+        out.push_element(element);
     }
     out
 }

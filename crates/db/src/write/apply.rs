@@ -1,16 +1,19 @@
 //! One statement inside the commit loop: finds the documents again, checks them again, changes them.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use millstream_change::entry::{self, Stamp, Target};
+use millstream_query::collation;
+use millstream_query::predicate::Predicate;
 use millstream_query::update::Outcome as Updated;
 use millstream_storage::{Commit, Space};
 use millstream_value::{ClusterTime, Doc, DocBuf, Namespace, Value};
 
 use super::prepare::{DOCUMENT_BYTES_MAX, too_large};
 use super::{Action, Change, Image, Insert, Outcome, Removal};
-use crate::catalog::{Catalog, Collection, id_key};
+use crate::catalog::{Catalog, Collection};
 use crate::ddl;
 use crate::error::DuplicateKey;
 use crate::index::Keys;
@@ -70,12 +73,13 @@ impl Scene<'_, '_> {
     }
 
     fn insert(&mut self, collection: &Arc<Collection>, insert: &Insert, statement: i32) -> Result<()> {
-        let key = collection.record_key(&insert.id_key);
         let doc = Doc::new(&insert.doc);
+        let id_key = own_id_key(collection, insert)?;
+        let key = collection.record_key(&id_key);
         if self.commit.has_record(&key)? {
             return Err(duplicate_id(collection, doc));
         }
-        self.index_changes(collection, None, Some(doc), &insert.id_key)?;
+        self.index_changes(collection, None, Some(doc), &id_key)?;
         self.commit.put(Space::Records, key, insert.doc.clone());
         let time = self.tick();
         let entry = entry::insert(self.stamp(time, statement), target(collection), doc, key_of(doc).as_doc());
@@ -87,7 +91,10 @@ impl Scene<'_, '_> {
         let mut outcome = Outcome::default();
         if let Some(collection) = self.catalog.get(namespace).map(Arc::clone) {
             let mut stale = false;
-            for id_key in target_keys(targets, change.id.as_ref()) {
+            let Some(id_keys) = target_keys(&collection, targets, change.id.as_ref(), &change.filter) else {
+                return Ok(Applied::Stale);
+            };
+            for id_key in id_keys {
                 let Some(before) = self.commit.get(Space::Records, &collection.record_key(&id_key))? else {
                     stale = true;
                     continue;
@@ -149,7 +156,10 @@ impl Scene<'_, '_> {
         let mut outcome = Outcome::default();
         let Some(collection) = self.catalog.get(namespace).map(Arc::clone) else { return Ok(Applied::Done(outcome)) };
         let mut stale = false;
-        for id_key in target_keys(targets, removal.id.as_ref()) {
+        let Some(id_keys) = target_keys(&collection, targets, removal.id.as_ref(), &removal.filter) else {
+            return Ok(Applied::Stale);
+        };
+        for id_key in id_keys {
             let key = collection.record_key(&id_key);
             let before = self.commit.get(Space::Records, &key)?;
             let Some(before) = before.filter(|b| !b.is_empty()) else {
@@ -277,11 +287,35 @@ fn key_of(doc: Doc<'_>) -> DocBuf {
     key
 }
 
-fn target_keys(targets: &Targets, id: Option<&Value<'_>>) -> Vec<Bytes> {
-    match targets {
-        Targets::Found(keys) => keys.clone(),
-        Targets::ById => id.map(|id| Bytes::from(id_key(id))).into_iter().collect(),
+/// The keys of the records to look at; `None` if the one `_id` of the filter may mean several documents, because it
+/// is compared in another collation than the collection has.
+fn target_keys(
+    collection: &Collection,
+    targets: &Targets,
+    id: Option<&Value<'_>>,
+    filter: &Predicate,
+) -> Option<Vec<Bytes>> {
+    let id = match targets {
+        Targets::Found(keys) => return Some(keys.clone()),
+        Targets::ById => id,
+    };
+    let same = filter.collation() == collection.collation.as_ref();
+    if !same && id.is_some_and(collation::applies_to) {
+        return None;
     }
+    Some(id.map(|id| Bytes::from(collection.id_key(id))).into_iter().collect())
+}
+
+/// The key of a new document's `_id`, which was prepared without knowing the collection.
+fn own_id_key<'i>(collection: &Collection, insert: &'i Insert) -> Result<Cow<'i, [u8]>> {
+    if collection.collation.is_none() {
+        return Ok(Cow::Borrowed(&insert.id_key));
+    }
+    let key = collection.id_key(&Doc::new(&insert.doc).get("_id").unwrap_or(Value::Null));
+    if key.len() + 4 > millstream_storage::KEY_BYTES_MAX {
+        return Err(Error::TooLarge("the _id is too large to be a key".into()));
+    }
+    Ok(Cow::Owned(key))
 }
 
 pub(super) fn duplicate_id(collection: &Collection, doc: Doc<'_>) -> Error {

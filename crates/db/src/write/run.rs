@@ -193,11 +193,13 @@ impl WriteRun {
 
     /// Finds the documents of a statement that does not name its `_id`; says whether it is about many.
     fn search(&self, statement: &Statement) -> Result<Option<(Vec<Bytes>, bool)>> {
+        // One that names an `_id` and comes back may mean several documents by it: the collection's collation differs.
+        let searched = |statement| self.attempts > 0 || needs_search(statement);
         let (filter, sort, hint, multi) = match &statement.action {
-            Ok(Action::Update(change)) if needs_search(statement) => {
+            Ok(Action::Update(change)) if searched(statement) => {
                 (&change.filter, change.sort.as_ref(), change.hint.as_ref(), change.multi)
             }
-            Ok(Action::Delete(removal)) if needs_search(statement) => {
+            Ok(Action::Delete(removal)) if searched(statement) => {
                 (&removal.filter, removal.sort.as_ref(), removal.hint.as_ref(), removal.multi)
             }
             _ => return Ok(None),

@@ -117,6 +117,36 @@ fn keys_agree_with_comparison() {
     }
 }
 
+/// Keys are stored: as those of records in collections with a collation, and in indexes. When an update of the
+/// collation data changes them, the format on disk changes, and what is stored has to be made again.
+#[test]
+fn keys_stay_what_they_are() {
+    let hex = |spec: bson::Document, text: &str| {
+        let mut key = Vec::new();
+        collation(spec).append_key(text, &mut key);
+        key.iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+    };
+    let stored = [
+        hex(doc! {"locale": "en"}, "Oslo 10"),
+        hex(doc! {"locale": "en", "strength": 1, "numericOrdering": true}, "Éva 10"),
+        hex(doc! {"locale": "sv", "strength": 2}, "Ångström"),
+        hex(doc! {"locale": "de@collation=phonebook", "strength": 5}, "Größe"),
+        hex(doc! {"locale": "ja"}, "日本ニホン"),
+        hex(doc! {"locale": "zh"}, "北京"),
+        hex(doc! {"locale": "fr_CA"}, "côté"),
+    ];
+    let expected = [
+        "474f4147041412010b01dc0a",
+        "33552b04100c",
+        "5e7f0245374f514d5e7f0443010c",
+        "374d47334f4f33014347700601dcc5dcc5e0d305010178a3a0d4c12e893095",
+        "c723c8db5f32426c01090109",
+        "4da5686601060106",
+        "2f4751330188448e06010a",
+    ];
+    assert_eq!(stored, expected);
+}
+
 #[test]
 fn values_compare_by_it_also_inside_others() {
     let collation = collation(doc! {"locale": "en", "strength": 2});

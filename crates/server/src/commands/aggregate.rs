@@ -55,7 +55,7 @@ fn aggregate(context: &Context<'_>) -> Result<Reply> {
         return watch(context, &arguments, coll, &options.value(), stages.get(1..).unwrap_or_default(), explain);
     }
     let Some(coll) = coll else {
-        let scope = super::find::scope(context)?;
+        let scope = super::find::scope(context, None)?;
         Pipeline::parse(&stages, &scope, Place::Aggregate).map_err(errors::query)?;
         let stage = first.map_or("an empty pipeline", |stage| stage.key());
         let message = format!("{{aggregate: 1}} is not valid for '{stage}'; a collection is required.");
@@ -65,7 +65,7 @@ fn aggregate(context: &Context<'_>) -> Result<Reply> {
     if explain {
         return super::find::explain_command(context, context.body(), true);
     }
-    let scope = super::find::scope(context)?;
+    let scope = super::find::scope(context, Some(&namespace))?;
     let pipeline = Pipeline::parse(&stages, &scope, Place::Aggregate).map_err(errors::query)?;
     let hint = arguments.element("hint").map(|e| e.value());
     let rows = match pipeline.coll_stats() {
@@ -123,7 +123,8 @@ fn watch(
     }
     let scope =
         millstream_change::Scope::of(context.database, coll, &options).map_err(|e| errors::failure(e.into()))?;
-    let variables = super::find::scope(context)?;
+    // The collation of the collection is not inherited (CS-3.3.4).
+    let variables = super::find::scope(context, None)?;
     let spec = Spec { scope, options, stages, variables: &variables };
     let stream = context.server.engine.db().watch(spec).map_err(errors::failure)?;
     if explain {

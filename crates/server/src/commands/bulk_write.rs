@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use millstream_db::{Action, Image, Outcome, Source, Statement, WriteCommand, check_collection_name, insert_document};
+use millstream_query::expression::Scope;
 use millstream_value::{Code, Doc, DocBuf, Namespace};
 
 use super::crud::{self, UpdateParts};
@@ -54,20 +55,25 @@ async fn bulk_write(context: &Context<'_>) -> Result<Reply> {
     let namespaces = namespaces(context)?;
     let ids = crud::statement_ids(context, ops.len())?;
     let arguments = context.arguments();
-    let scope = super::find::scope(context)?;
+    let scope = super::find::scope(context, None)?;
+    // The statements on a collection compare as it does.
+    let of =
+        |ns: &Arc<Namespace>| Scope { collation: context.server.engine.db().default_collation(ns), ..scope.clone() };
+    let scopes: Vec<Scope> = namespaces.iter().map(of).collect();
     let mut verbs = Vec::with_capacity(ops.len());
     let mut statements = Vec::with_capacity(ops.len());
     let now = context.server.engine.db().clock_time();
     for (op, id) in ops.iter().zip(ids) {
         let doc = Doc::new(op);
         let (verb, at) = verb(doc)?;
-        let namespace = usize::try_from(at).ok().and_then(|at| namespaces.get(at)).ok_or_else(|| {
+        let found = usize::try_from(at).ok().and_then(|at| namespaces.get(at).zip(scopes.get(at)));
+        let (namespace, scope) = found.ok_or_else(|| {
             Failure::new(Code::BadValue, format!("BulkWrite ops entry has an invalid nsInfo index {at}."))
         })?;
         let action = match verb {
             Verb::Insert => insert(op, doc, now)?,
-            Verb::Update => update(doc, &scope)?,
-            Verb::Delete => delete(doc, &scope)?,
+            Verb::Update => update(doc, scope)?,
+            Verb::Delete => delete(doc, scope)?,
         };
         verbs.push(verb);
         statements.push(Statement { namespace: Arc::clone(namespace), id, action });
@@ -143,14 +149,14 @@ fn insert(op: &Bytes, doc: Doc<'_>, now: millstream_value::ClusterTime) -> Resul
     Ok(insert_document(&op.slice_ref(document.as_bytes()), now).map(Action::Insert))
 }
 
-fn update(doc: Doc<'_>, scope: &millstream_query::expression::Scope) -> Result<Parsed> {
+fn update(doc: Doc<'_>, scope: &Scope) -> Result<Parsed> {
     let arguments = Arguments::new("bulkWrite.ops", doc);
     let parts = UpdateParts::read(&arguments, "filter", "updateMods")?;
     let scope = crud::of_statement(scope, &arguments, arguments.document("constants")?)?;
     Ok(crud::change(parts, &scope).map(|c| Action::Update(Box::new(c))))
 }
 
-fn delete(doc: Doc<'_>, scope: &millstream_query::expression::Scope) -> Result<Parsed> {
+fn delete(doc: Doc<'_>, scope: &Scope) -> Result<Parsed> {
     let arguments = Arguments::new("bulkWrite.ops", doc);
     let scope = crud::of_statement(scope, &arguments, None)?;
     let filter = arguments.required("filter", arguments.document("filter")?)?;

@@ -18,7 +18,6 @@ use millstream_query::predicate::Predicate;
 use millstream_query::projection::{Kind as ProjectionKind, Projection};
 use millstream_query::sort::Sort;
 use millstream_query::update::Update;
-use millstream_query::{Collation, collation};
 use millstream_value::{ArrayBuf, Code, Doc, DocBuf, Namespace, Value, kind};
 
 use super::{Command, Fields, Handler, Operation};
@@ -171,7 +170,7 @@ async fn batch(context: &Context<'_>, field: &'static str, parse: ParseStatement
     let documents = documents(context, field)?;
     let concern = write_concern::check(context)?;
     let ids = statement_ids(context, documents.len())?;
-    let scope = super::find::scope(context)?;
+    let scope = super::find::scope(context, Some(&*namespace))?;
     let mut statements = Vec::with_capacity(documents.len());
     for (document, id) in documents.iter().zip(ids) {
         let action = parse(context, Doc::new(document), &scope)?;
@@ -224,11 +223,11 @@ pub(super) fn of_statement<'s>(
     arguments: &Arguments<'_>,
     constants: Option<Doc<'_>>,
 ) -> Result<Cow<'s, Scope>> {
-    let collation = super::find::collation(arguments)?;
-    if collation.is_none() && constants.is_none() {
+    let own = super::find::collation(arguments)?;
+    if own.is_none() && constants.is_none() {
         return Ok(Cow::Borrowed(scope));
     }
-    let scope = Scope { collation, ..scope.clone() };
+    let scope = Scope { collation: own.unwrap_or_else(|| scope.collation.clone()), ..scope.clone() };
     Ok(Cow::Owned(match constants {
         None => scope,
         Some(constants) => super::find::with_variables(scope, constants),
@@ -285,7 +284,7 @@ pub(super) fn change(parts: UpdateParts<'_>, scope: &Scope) -> std::result::Resu
     }
     let sort = parts.sort.filter(|s| !s.is_empty()).map(|s| Sort::parse(s, scope)).transpose()?;
     Ok(Change {
-        id: single_id(parts.filter, scope.collation.as_ref()),
+        id: single_id(parts.filter),
         filter: Arc::new(filter),
         update,
         multi: parts.multi,
@@ -325,18 +324,11 @@ pub(super) fn removal(
 ) -> std::result::Result<Removal, millstream_db::Error> {
     let predicate = Predicate::parse(filter, scope)?;
     let sort = sort.filter(|s| !s.is_empty()).map(|s| Sort::parse(s, scope)).transpose()?;
-    Ok(Removal {
-        id: single_id(filter, scope.collation.as_ref()),
-        filter: Arc::new(predicate),
-        multi,
-        sort,
-        hint,
-        image,
-    })
+    Ok(Removal { id: single_id(filter), filter: Arc::new(predicate), multi, sort, hint, image })
 }
 
-/// The `_id` that a filter asks for, if it asks for exactly one; under a collation a text may mean several.
-pub(super) fn single_id(filter: Doc<'_>, collation: Option<&Collation>) -> Option<Value<'static>> {
+/// The `_id` that a filter asks for, if it asks for exactly one. Whether that is one document depends on collations.
+pub(super) fn single_id(filter: Doc<'_>) -> Option<Value<'static>> {
     let id = filter.element("_id")?;
     let value = match id.as_doc() {
         // `{_id: {$eq: 1}}` and `{_id: {a: 1}}`: the second is a value.
@@ -350,9 +342,6 @@ pub(super) fn single_id(filter: Doc<'_>, collation: Option<&Collation>) -> Optio
         }
         None => id.value(),
     };
-    if collation.is_some() && collation::applies_to(&value) {
-        return None;
-    }
     (!matches!(value.kind(), kind::REGEX | kind::ARRAY | kind::UNDEFINED | kind::NULL)).then(|| value.into_owned())
 }
 
@@ -407,7 +396,7 @@ async fn find_and_modify(context: &Context<'_>) -> Result<Reply> {
     let namespace = writable(context)?;
     let concern = write_concern::check(context)?;
     let arguments = context.arguments();
-    let scope = super::find::scope(context)?;
+    let scope = super::find::scope(context, Some(&*namespace))?;
     let filter = arguments.document("query")?.unwrap_or(Doc::empty());
     let remove = arguments.flag("remove")?.unwrap_or(false);
     let new = arguments.flag("new")?.unwrap_or(false);

@@ -5,6 +5,7 @@
 
 use bytes::Bytes;
 use millstream_db::{HideIndex, Modification, OPLOG, Source, check_collection_name, parse_images};
+use millstream_query::Collation;
 use millstream_value::{Code, Doc, DocBuf, Namespace, Value, kind};
 
 use super::cursor::Layout;
@@ -169,9 +170,10 @@ fn create(context: &Context<'_>) -> Result<Reply> {
         &arguments,
         &["capped", "clusteredIndex", "encryptedFields", "expireAfterSeconds", "timeseries", "validator", "viewOn"],
     )?;
-    if super::find::collation(&arguments)?.is_some() {
-        return Err(Failure::new(Code::NotImplemented, "a default collation of a collection is not supported"));
+    if arguments.document("collation")?.is_some_and(Doc::is_empty) {
+        return Err(Failure::new(Code::BadValue, "'collation' cannot be an empty document."));
     }
+    let collation = super::find::collation(&arguments)?.flatten();
     let mut options = DocBuf::new();
     if let Some(images) = arguments.element("changeStreamPreAndPostImages") {
         let enabled = parse_images("create", &images.value()).map_err(errors::failure)?;
@@ -185,6 +187,7 @@ fn create(context: &Context<'_>) -> Result<Reply> {
             });
         }
     }
+    options.push_some("collation", collation.as_ref().map(Collation::spec));
     context.server.engine.db().create(&namespace, options).map_err(errors::failure)?;
     done(context, DocBuf::new())
 }
@@ -382,7 +385,7 @@ fn list_databases(context: &Context<'_>) -> Result<Reply> {
 
 /// The rows that pass the command's `filter`.
 fn filtered(context: &Context<'_>, rows: Vec<DocBuf>) -> Result<Vec<Bytes>> {
-    let scope = super::find::scope(context)?;
+    let scope = super::find::scope(context, None)?;
     let filter = context.arguments().document("filter")?.unwrap_or(millstream_value::Doc::empty());
     let filter = millstream_query::predicate::Predicate::parse(filter, &scope).map_err(errors::query)?;
     let mut out = Vec::new();

@@ -88,22 +88,25 @@ pub(super) fn named(database: &str, coll: &str) -> Result<Namespace> {
     Ok(Namespace::new(database, coll))
 }
 
-/// What expressions of the command may refer to.
-pub(super) fn scope(context: &Context<'_>) -> Result<Scope> {
+/// What expressions of the command may refer to, and how they compare: as the command says, or else as the collection.
+pub(super) fn scope(context: &Context<'_>, namespace: Option<&Namespace>) -> Result<Scope> {
     let db = context.server.engine.db();
     let mut scope = Scope::at(i64::try_from(db.now_ms()).unwrap_or(i64::MAX));
     scope.cluster_time = Some(db.committed());
-    scope.collation = collation(&context.arguments())?;
+    scope.collation = match collation(&context.arguments())? {
+        Some(own) => own,
+        None => namespace.and_then(|namespace| db.default_collation(namespace)),
+    };
     match context.arguments().document("let")? {
         None => Ok(scope),
         Some(variables) => Ok(with_variables(scope, variables)),
     }
 }
 
-/// The `collation` of a command or a statement; none: the simple one.
-pub(super) fn collation(arguments: &Arguments<'_>) -> Result<Option<Collation>> {
-    let spec = arguments.document("collation")?.unwrap_or(Doc::empty());
-    Collation::parse(spec).map_err(errors::query)
+/// The `collation` of a command or a statement, if it names one; `Some(None)` is the simple one.
+pub(super) fn collation(arguments: &Arguments<'_>) -> Result<Option<Option<Collation>>> {
+    let spec = arguments.document("collation")?.filter(|spec| !spec.is_empty());
+    spec.map(|spec| Collation::parse(spec).map_err(errors::query)).transpose()
 }
 
 /// A scope with the variables of a `let` or `c` document.
@@ -118,7 +121,7 @@ async fn find(context: &Context<'_>) -> Result<Reply> {
     // One document by its `_id` is read on the spot; anything else may take long.
     let arguments = context.arguments();
     let filter = arguments.document("filter")?.unwrap_or(Doc::empty());
-    let is_id = filter.has("_id") && super::crud::single_id(filter, None).is_some();
+    let is_id = filter.has("_id") && super::crud::single_id(filter).is_some();
     if is_id && arguments.element("collation").is_none() {
         return run_find(context);
     }
@@ -130,7 +133,7 @@ fn run_find(context: &Context<'_>) -> Result<Reply> {
     let arguments = context.arguments();
     check_read_concern(&arguments)?;
     check_time_limit(&arguments)?;
-    let request = FindRequest::parse(context, &arguments)?;
+    let request = FindRequest::parse(context, &namespace, &arguments)?;
     let db = context.server.engine.db();
     let source = if namespace.to_string() == OPLOG {
         request.oplog(db)?
@@ -162,9 +165,9 @@ struct FindRequest {
 }
 
 impl FindRequest {
-    fn parse(context: &Context<'_>, arguments: &Arguments<'_>) -> Result<Self> {
+    fn parse(context: &Context<'_>, namespace: &Namespace, arguments: &Arguments<'_>) -> Result<Self> {
         check_fields(arguments)?;
-        let scope = scope(context)?;
+        let scope = scope(context, Some(namespace))?;
         let filter = arguments.document("filter")?.unwrap_or(Doc::empty());
         let sort = arguments.document("sort")?.filter(|s| !s.is_empty());
         let natural = sort.and_then(|s| s.get("$natural"));
@@ -412,7 +415,7 @@ fn count(context: &Context<'_>) -> Result<Reply> {
     let namespace = namespace(context)?;
     let arguments = context.arguments();
     arguments.only_or_generic(&["collation", "count", "fields", "hint", "limit", "query", "skip"])?;
-    let scope = scope(context)?;
+    let scope = scope(context, Some(&namespace))?;
     let filter = arguments.document("query")?.unwrap_or(Doc::empty());
     let limit = arguments.i64("limit")?.unwrap_or(0).unsigned_abs();
     let skip = arguments.i64("skip")?.unwrap_or(0);
@@ -443,7 +446,7 @@ fn distinct(context: &Context<'_>) -> Result<Reply> {
     let namespace = namespace(context)?;
     let arguments = context.arguments();
     arguments.only_or_generic(&["collation", "distinct", "hint", "key", "query"])?;
-    let scope = scope(context)?;
+    let scope = scope(context, Some(&namespace))?;
     let path = arguments.required("key", arguments.str("key")?)?;
     let filter = arguments.document("query")?.unwrap_or(Doc::empty());
     let filter = Arc::new(Predicate::parse(filter, &scope).map_err(errors::query)?);
@@ -475,7 +478,7 @@ pub(super) fn explain_command(context: &Context<'_>, command: Doc<'_>, run: bool
     let first = command.elements().next();
     let (name, coll) = (first.map_or("", |e| e.key()), first.and_then(|e| e.as_str()));
     let namespace = named(context.database, coll.unwrap_or_default())?;
-    let mut scope = scope(context)?;
+    let mut scope = scope(context, Some(&namespace))?;
     let inner = Arguments::new(name, command);
     let statement = |field: &str| {
         let statements = inner.array(field)?;
@@ -503,7 +506,9 @@ pub(super) fn explain_command(context: &Context<'_>, command: Doc<'_>, run: bool
             return Err(Failure::new(Code::CommandNotFound, message));
         }
     };
-    scope.collation = collation(&Arguments::new(name, options))?;
+    if let Some(own) = collation(&Arguments::new(name, options))? {
+        scope.collation = own;
+    }
     let filter = filter.unwrap_or(Doc::empty());
     let sort = if matches!(name, "find" | "findAndModify" | "findandmodify") { options.doc("sort") } else { None };
     let hint = options.element("hint").filter(|e| e.kind() != kind::NULL).map(|e| e.value().into_owned());
