@@ -1,12 +1,12 @@
-//! Documents in and out: CRUD, bulk writes, retryable writes, indexes.
+//! Documents in and out: CRUD, bulk writes, retryable writes, indexes, collations.
 
 use bson::{Document, doc};
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt};
 use mongodb::IndexModel;
 use mongodb::error::{ErrorKind, WriteFailure};
 use mongodb::options::{
-    DeleteOneModel, IndexOptions, InsertOneModel, ReplaceOneModel, ReturnDocument, UpdateManyModel, UpdateOneModel,
-    WriteModel,
+    Collation, CollationStrength, DeleteOneModel, IndexOptions, InsertOneModel, ReplaceOneModel, ReturnDocument,
+    UpdateManyModel, UpdateOneModel, WriteModel,
 };
 
 use super::{collection, fresh};
@@ -152,4 +152,49 @@ async fn an_aggregation_groups_and_sorts() {
     ];
     let found: Vec<Document> = orders.aggregate(pipeline).await.unwrap().try_collect().await.unwrap();
     assert_eq!(found, [doc! {"_id": "desk", "n": 1, "worth": 100.0}, doc! {"_id": "lamp", "n": 5, "worth": 52.5},]);
+}
+
+#[tokio::test]
+async fn texts_compare_as_a_collation_says() {
+    let (_server, orders) = collection().await;
+    let loose = || Collation::builder().locale("en").strength(CollationStrength::Secondary).build();
+    let cities = ["Oslo", "oslo", "Århus", "bergen"];
+    let mut stream =
+        orders.watch().pipeline([doc! {"$match": {"fullDocument.city": "OSLO"}}]).collation(loose()).await.unwrap();
+    orders
+        .insert_many(cities.iter().enumerate().map(|(id, city)| doc! {"_id": i32::try_from(id).unwrap(), "city": city}))
+        .await
+        .unwrap();
+    for id in 0..2 {
+        assert_eq!(stream.next().await.unwrap().unwrap().document_key, Some(doc! {"_id": id}));
+    }
+
+    assert_eq!(orders.count_documents(doc! {"city": "OSLO"}).collation(loose()).await.unwrap(), 2);
+    let sorted: Vec<Document> = orders
+        .find(doc! {})
+        .sort(doc! {"city": -1, "_id": 1})
+        .collation(loose())
+        .await
+        .unwrap()
+        .try_collect()
+        .await
+        .unwrap();
+    let ids: Vec<i32> = sorted.iter().map(|doc| doc.get_i32("_id").unwrap()).collect();
+    assert_eq!(ids, [0, 1, 3, 2]);
+    let updated =
+        orders.update_many(doc! {"city": "BERGEN"}, doc! {"$set": {"hit": true}}).collation(loose()).await.unwrap();
+    assert_eq!(updated.modified_count, 1);
+    assert_eq!(orders.delete_many(doc! {"city": "OSLO"}).collation(loose()).await.unwrap().deleted_count, 2);
+
+    // A collection of its own collation, where texts that are equal are one `_id`.
+    let database = orders.client().database("shop");
+    database.create_collection("people").collation(loose()).await.unwrap();
+    let people = database.collection::<Document>("people");
+    people.insert_one(doc! {"_id": "Ann"}).await.unwrap();
+    let clash = people.insert_one(doc! {"_id": "ANN"}).await.unwrap_err();
+    assert!(
+        matches!(*clash.kind, ErrorKind::Write(WriteFailure::WriteError(ref error)) if error.code == 11000),
+        "{clash}"
+    );
+    assert_eq!(people.find_one(doc! {"_id": "ann"}).await.unwrap(), Some(doc! {"_id": "Ann"}));
 }

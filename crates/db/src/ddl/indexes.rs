@@ -207,6 +207,11 @@ fn begin(
     for spec in specs {
         let key = spec.as_doc().doc("key").unwrap_or(Doc::empty());
         if default_name(key) == "_id_1" {
+            let wanted = parse(inheriting(spec, &collection).as_doc(), 0)?;
+            if wanted.collation != collection.collation {
+                let message = "The _id index must have the same collation as the collection.";
+                return Err(Error::invalid(millstream_value::Code::BadValue, message));
+            }
             continue;
         }
         let mut index = parse(inheriting(spec, &collection).as_doc(), catalog.next_number())?;

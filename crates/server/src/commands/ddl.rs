@@ -174,6 +174,10 @@ fn create(context: &Context<'_>) -> Result<Reply> {
         return Err(Failure::new(Code::BadValue, "'collation' cannot be an empty document."));
     }
     let collation = super::find::collation(&arguments)?.flatten();
+    let id_index = Arguments::new("create.idIndex", arguments.document("idIndex")?.unwrap_or(Doc::empty()));
+    if super::find::collation(&id_index)?.is_some_and(|of_index| of_index != collation) {
+        return Err(Failure::new(Code::BadValue, "'idIndex' must have the same collation as the collection."));
+    }
     let mut options = DocBuf::new();
     if let Some(images) = arguments.element("changeStreamPreAndPostImages") {
         let enabled = parse_images("create", &images.value()).map_err(errors::failure)?;
