@@ -106,10 +106,10 @@ fn hide_index(
     Ok(hidden)
 }
 
-/// The options with images on, or without any word of them when off: as MongoDB stores them.
+/// The options with images on, or without any word of them when off: as MongoDB stores them, and in its order, where what else there
+/// is comes after them (CS-1.6.1).
 fn with_images(options: Doc<'_>, enabled: bool) -> DocBuf {
     let mut out = DocBuf::new();
-    // They stand before the other options that there are (CS-1.6.1).
     if enabled {
         out.nest("changeStreamPreAndPostImages", |o| {
             o.push("enabled", true);
