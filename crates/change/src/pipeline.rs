@@ -20,9 +20,12 @@ pub(crate) struct Stages {
     rest: Pipeline,
     /// Whether large events are cut.
     pub(crate) split: bool,
-    /// Values that an event must have at a path to pass.
-    pub(crate) required: Vec<Required>,
+    /// What an event must have to pass: everything in one of these lists.
+    pub(crate) ways: Vec<Vec<Required>>,
 }
+
+/// A filter that can be passed in more ways than this is not split up for routing.
+const WAYS_MAX: usize = 64;
 
 /// An event passes only if it has one of these values at this path.
 pub(crate) struct Required {
@@ -42,23 +45,23 @@ impl Stages {
         let pipeline = Pipeline::parse(stages, variables, Place::ChangeStream)?;
         let split = pipeline.splits_large_events();
         let Some(leading) = pipeline.leading_match().cloned() else {
-            let (leading, early, required) = (None, None, Vec::new());
-            return Ok(Self { leading, early, leading_reads_images: false, rest: pipeline, split, required });
+            let (leading, early, ways) = (None, None, vec![Vec::new()]);
+            return Ok(Self { leading, early, leading_reads_images: false, rest: pipeline, split, ways });
         };
-        let required = required(&leading);
+        let collated = leading.collation().is_some();
+        let ways = leading.ways(WAYS_MAX).into_iter().map(|way| required(way, collated)).collect();
         let (early, leading_reads_images) = if reads_images(&leading, options) {
             (without_images(stages, options, variables)?, true)
         } else {
             (Some(leading.clone()), false)
         };
         let rest = pipeline.without_first(1);
-        Ok(Self { leading: Some(leading), early, leading_reads_images, rest, split, required })
+        Ok(Self { leading: Some(leading), early, leading_reads_images, rest, split, ways })
     }
 
     /// Whether an event of a type may pass.
     pub(crate) fn may_pass(&self, operation_type: &str) -> bool {
-        let mut of_type = self.required.iter().filter(|required| required.path == "operationType");
-        of_type.all(|required| required.values.iter().any(|value| value.as_str() == Some(operation_type)))
+        self.ways.iter().any(|way| is_of_type(way, operation_type))
     }
 
     /// Whether an event whose images are still `missing` may pass; if none are, whether it passes the first `$match`.
@@ -84,6 +87,12 @@ impl Stages {
     pub(crate) fn apply(&self, event: DocBuf) -> Result<Option<DocBuf>> {
         Ok(self.rest.apply_one(event)?)
     }
+}
+
+/// Whether an event of a type may pass in this way.
+pub(crate) fn is_of_type(way: &[Required], operation_type: &str) -> bool {
+    let mut of_type = way.iter().filter(|required| required.path == "operationType");
+    of_type.all(|required| required.values.iter().any(|value| value.as_str() == Some(operation_type)))
 }
 
 /// The parts of the first `$match` that can be decided without images; `None` if there are none.
@@ -138,10 +147,9 @@ fn reads_images(filter: &Predicate, options: &Options) -> bool {
 
 /// The equalities that routing can use: plain values only, since null also means missing, and under a collation no
 /// texts, since routing compares bytes (CS-4.9.3).
-fn required(filter: &Predicate) -> Vec<Required> {
-    let collated = filter.collation().is_some();
+fn required(conditions: Vec<Condition>, collated: bool) -> Vec<Required> {
     let usable = |condition: &Condition| condition.plain && !(collated && condition.compares_texts());
-    let conditions = filter.conditions().into_iter().filter(usable);
+    let conditions = conditions.into_iter().filter(usable);
     let values = conditions.filter_map(|condition| match condition.test {
         Test::Eq(value) => Some(Required { path: condition.path, values: vec![value] }),
         Test::In(values) => Some(Required { path: condition.path, values }),

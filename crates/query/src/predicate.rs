@@ -155,6 +155,13 @@ impl Predicate {
         conditions::of(&self.root)
     }
 
+    /// The ways to match, at most `max`: every matching document satisfies all conditions of at least one of these lists.
+    /// As with [`Predicate::conditions`], it may still fail the filter.
+    #[must_use]
+    pub fn ways(&self, max: usize) -> Vec<Vec<Condition>> {
+        conditions::ways(&self.root, max)
+    }
+
     /// The fields that an upsert's new document starts with, ordered by path.
     ///
     /// # Errors

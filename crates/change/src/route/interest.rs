@@ -5,7 +5,7 @@ use millstream_value::{Value, key};
 
 use crate::entry::Form;
 use crate::options::{FullDocument, Options};
-use crate::pipeline::{Required, Stages};
+use crate::pipeline::{Required, Stages, is_of_type};
 use crate::scope::Scope;
 
 /// A value list longer than this is not indexed: it costs more than it saves.
@@ -68,41 +68,16 @@ impl Interest {
         Self(vec![Place::Everything])
     }
 
-    /// Of a stream.
+    /// Of a stream: the commands that concern its scope, and the documents that may pass its filter in one way or another.
     pub(crate) fn of(scope: &Scope, options: &Options, stages: &Stages) -> Self {
         let commands = Spot { forms: vec![Form::Command], value: None };
-        let documents = documents(options, stages);
-        let names = |path: &str| names(stages, path);
-        let mut places = Vec::new();
-        match scope {
-            Scope::Collection(ns) => {
-                places.push(Place::Collection(ns.to_string(), commands));
-                places.push(Place::Collection(ns.to_string(), documents));
-            }
-            Scope::Database(db) => {
-                places.push(Place::Database(db.clone(), commands));
-                match names("ns.coll") {
-                    None => places.push(Place::Database(db.clone(), documents)),
-                    Some(colls) => places
-                        .extend(colls.iter().map(|coll| Place::Collection(format!("{db}.{coll}"), documents.clone()))),
-                }
-            }
-            Scope::Cluster => {
-                places.push(Place::Cluster(commands));
-                match (names("ns.db"), names("ns.coll")) {
-                    (None, _) => places.push(Place::Cluster(documents)),
-                    (Some(dbs), Some(colls)) if dbs.len() * colls.len() <= NAMES_MAX => {
-                        for db in &dbs {
-                            places.extend(
-                                colls.iter().map(|coll| Place::Collection(format!("{db}.{coll}"), documents.clone())),
-                            );
-                        }
-                    }
-                    (Some(dbs), _) => {
-                        places.extend(dbs.into_iter().map(|db| Place::Database(db, documents.clone())));
-                    }
-                }
-            }
+        let mut places = vec![match scope {
+            Scope::Collection(ns) => Place::Collection(ns.to_string(), commands),
+            Scope::Database(db) => Place::Database(db.clone(), commands),
+            Scope::Cluster => Place::Cluster(commands),
+        }];
+        for way in &stages.ways {
+            add(&mut places, scope, way, &documents(options, way));
         }
         Self(places)
     }
@@ -112,23 +87,47 @@ impl Interest {
     }
 }
 
-/// The names that the filter requires at a path, if they are few.
-fn names(stages: &Stages, path: &str) -> Option<Vec<String>> {
-    let required = stages.required.iter().find(|required| required.path == path)?;
+/// Adds where the documents are found that pass in one way.
+fn add(places: &mut Vec<Place>, scope: &Scope, way: &[Required], documents: &Spot) {
+    let names = |path: &str| names(way, path);
+    match scope {
+        Scope::Collection(ns) => places.push(Place::Collection(ns.to_string(), documents.clone())),
+        Scope::Database(db) => match names("ns.coll") {
+            None => places.push(Place::Database(db.clone(), documents.clone())),
+            Some(colls) => {
+                places.extend(colls.iter().map(|coll| Place::Collection(format!("{db}.{coll}"), documents.clone())))
+            }
+        },
+        Scope::Cluster => match (names("ns.db"), names("ns.coll")) {
+            (None, _) => places.push(Place::Cluster(documents.clone())),
+            (Some(dbs), Some(colls)) if dbs.len() * colls.len() <= NAMES_MAX => {
+                for db in &dbs {
+                    places
+                        .extend(colls.iter().map(|coll| Place::Collection(format!("{db}.{coll}"), documents.clone())));
+                }
+            }
+            (Some(dbs), _) => places.extend(dbs.into_iter().map(|db| Place::Database(db, documents.clone()))),
+        },
+    }
+}
+
+/// The names that are required at a path, if they are few.
+fn names(way: &[Required], path: &str) -> Option<Vec<String>> {
+    let required = way.iter().find(|required| required.path == path)?;
     let mut names: Vec<String> = required.values.iter().filter_map(|value| value.as_str().map(str::to_owned)).collect();
     names.sort_unstable();
     names.dedup();
     (names.len() <= NAMES_MAX).then_some(names)
 }
 
-/// What a stream wants of documents: by type, and by value where the filter allows it.
-fn documents(options: &Options, stages: &Stages) -> Spot {
+/// What of documents passes in one way: by type, and by value where a value is required.
+fn documents(options: &Options, way: &[Required]) -> Spot {
     let types =
         [(Form::Insert, "insert"), (Form::Update, "update"), (Form::Replace, "replace"), (Form::Delete, "delete")];
-    let forms: Vec<Form> = types.iter().filter(|row| stages.may_pass(row.1)).map(|row| row.0).collect();
+    let forms: Vec<Form> = types.iter().filter(|row| is_of_type(way, row.1)).map(|row| row.0).collect();
     let looks_up = options.full_document != FullDocument::Default;
     let value = |field, prefix: &str| {
-        stages.required.iter().find_map(|required| {
+        way.iter().find_map(|required| {
             let path = required.path.strip_prefix(prefix)?;
             let keys = keys(required)?;
             Some(RequiredValue { field, path: path.to_owned(), keys, forms: forms.clone(), looks_up })

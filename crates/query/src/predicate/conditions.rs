@@ -82,6 +82,34 @@ fn collect(node: &Node, found: &mut Vec<Condition>) {
     }
 }
 
+/// The ways to match: every matching document satisfies all conditions of at least one of these lists. At most `max` of
+/// them; where there would be more, the conditions of the conjunction at the top are the only list.
+pub(super) fn ways(root: &Node, max: usize) -> Vec<Vec<Condition>> {
+    ways_of(root, max).unwrap_or_else(|| vec![of(root)])
+}
+
+fn ways_of(node: &Node, max: usize) -> Option<Vec<Vec<Condition>>> {
+    let ways = match node {
+        Node::And(parts) => {
+            let mut ways = vec![Vec::new()];
+            for part in parts {
+                // A part with too many ways of its own still has what they share.
+                let more = ways_of(part, max).filter(|more| ways.len() * more.len() <= max);
+                let more = more.unwrap_or_else(|| vec![of(part)]);
+                let joined = |way: &Vec<Condition>| more.iter().map(|rest| [way.as_slice(), rest].concat()).collect();
+                ways = ways.iter().flat_map(|way| -> Vec<_> { joined(way) }).collect();
+            }
+            ways
+        }
+        Node::Or(parts) => match alternatives(parts) {
+            Some(condition) => vec![vec![condition]],
+            None => parts.iter().map(|part| ways_of(part, max)).collect::<Option<Vec<_>>>()?.concat(),
+        },
+        _ => vec![of(node)],
+    };
+    (ways.len() <= max).then_some(ways)
+}
+
 fn alternatives(parts: &[Node]) -> Option<Condition> {
     let mut all: Option<Condition> = None;
     let mut listed = Vec::new();

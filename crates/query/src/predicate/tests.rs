@@ -237,6 +237,25 @@ fn conditions_are_what_every_match_satisfies() {
 }
 
 #[test]
+fn every_match_satisfies_one_of_the_ways() {
+    let shown = |filter: &bson::Document, max| {
+        let ways = parse(filter).ways(max);
+        let named = |way: &Vec<Condition>| way.iter().map(|c| c.path.as_str()).collect::<Vec<_>>().join(" ");
+        ways.iter().map(named).collect::<Vec<_>>().join(" | ")
+    };
+    let filter = doc! {"a": 1, "$or": [{"b": 1, "c": 2}, {"$or": [{"d": 1}, {"e": 1}]}, {"f": 1}]};
+    assert_eq!(shown(&filter, 10), "a b c | a d | a e | a f");
+    assert_eq!(shown(&filter, 3), "a");
+    let filter = doc! {"$and": [{"$or": [{"a": 1}, {"b": 1}]}, {"$or": [{"c": 1}, {"d": 1}]}, {"e": 1}]};
+    assert_eq!(shown(&filter, 4), "a c e | a d e | b c e | b d e");
+    assert_eq!(shown(&filter, 3), "a e | b e");
+    assert_eq!(shown(&doc! {"$or": [{"a": 1}, {"a": {"$in": [2, 3]}}]}, 4), "a");
+    assert_eq!(shown(&doc! {"$or": [{"a": 1}, {"$expr": {"$eq": ["$b", 1]}}]}, 4), "a | ");
+    assert_eq!(shown(&doc! {"$nor": [{"a": 1}]}, 4), "");
+    assert_eq!(shown(&doc! {}, 4), "");
+}
+
+#[test]
 fn equalities_start_an_upsert() {
     let found = parse(&doc! {"b": {"$in": [2]}, "a": {"$all": [1]}, "$and": [{"c.d": {"$eq": 3}}], "e": {"$gt": 1}});
     let found: Vec<_> = found.equalities().unwrap().into_iter().map(|(path, _)| path).collect();
