@@ -10,6 +10,7 @@ use millstream_storage::{ClusterTime, LogEntry};
 use millstream_value::Doc;
 
 pub use self::build::{Retry, Stamp, Target, command, delete, insert, noop, replace, update};
+use crate::pipeline::Results;
 use crate::{Error, Result};
 
 /// One entry of the log, read once and shared by all watchers. Cheap to clone.
@@ -94,6 +95,8 @@ struct Operation {
     image: (ClusterTime, u32),
     /// The assembled event without and with the expanded fields, made by the first who needs it.
     events: [OnceLock<Bytes>; 2],
+    /// What became of the event in shared pipelines.
+    results: Results,
 }
 
 impl Entry {
@@ -275,6 +278,11 @@ impl<'a> Change<'a> {
     pub(crate) fn cached(self, expanded: bool) -> &'a OnceLock<Bytes> {
         let [classic, with_more] = &self.operation.events;
         if expanded { with_more } else { classic }
+    }
+
+    /// What became of the event in shared pipelines.
+    pub(crate) fn results(self) -> &'a Results {
+        &self.operation.results
     }
 
     fn slice(self, span: Span) -> &'a [u8] {

@@ -1,10 +1,13 @@
 //! The user's stages after `$changeStream`, and what of them can run early (CS-6).
 
+mod shared;
+
 use millstream_query::expression::Scope as Variables;
 use millstream_query::predicate::{Condition, Predicate, Test};
 use millstream_query::stage::{Pipeline, Place};
 use millstream_value::{ArrayBuf, Doc, DocBuf, Value};
 
+pub(crate) use self::shared::{Pipelines, Results};
 use crate::options::{Before, FullDocument, Options};
 use crate::{Error, Result};
 
@@ -22,6 +25,8 @@ pub(crate) struct Stages {
     pub(crate) split: bool,
     /// What an event must have to pass: everything in one of these lists.
     pub(crate) ways: Vec<Vec<Required>>,
+    /// Names them among those that are shared.
+    number: Option<u64>,
 }
 
 /// A filter that can be passed in more ways than this is not split up for routing.
@@ -46,7 +51,7 @@ impl Stages {
         let split = pipeline.splits_large_events();
         let Some(leading) = pipeline.leading_match().cloned() else {
             let (leading, early, ways) = (None, None, vec![Vec::new()]);
-            return Ok(Self { leading, early, leading_reads_images: false, rest: pipeline, split, ways });
+            return Ok(Self { leading, early, leading_reads_images: false, rest: pipeline, split, ways, number: None });
         };
         let collated = leading.collation().is_some();
         let ways = leading.ways(WAYS_MAX).into_iter().map(|way| required(way, collated)).collect();
@@ -56,7 +61,7 @@ impl Stages {
             (Some(leading.clone()), false)
         };
         let rest = pipeline.without_first(1);
-        Ok(Self { leading: Some(leading), early, leading_reads_images, rest, split, ways })
+        Ok(Self { leading: Some(leading), early, leading_reads_images, rest, split, ways, number: None })
     }
 
     /// Whether an event of a type may pass.
@@ -76,6 +81,11 @@ impl Stages {
             Some(leading) if self.leading_reads_images => Ok(leading.matches(event)?),
             _ => Ok(true),
         }
+    }
+
+    /// Whether there is a first `$match`.
+    pub(crate) fn filters(&self) -> bool {
+        self.leading.is_some()
     }
 
     /// Whether there is anything after the first `$match`.

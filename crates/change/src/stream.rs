@@ -82,7 +82,7 @@ pub struct Batch {
 pub struct ChangeStream {
     scope: Scope,
     options: Options,
-    stages: Stages,
+    stages: Arc<Stages>,
     source: Source,
     lookup: Arc<dyn Lookup>,
     resume: Resume,
@@ -112,7 +112,7 @@ impl ChangeStream {
     ) -> Result<Self> {
         let Spec { scope, options, stages, variables } = spec;
         let start = options.start(&scope)?;
-        let stages = Stages::parse(stages, &options, variables)?;
+        let stages = tail.pipelines().compile(stages, &options, variables)?;
         let (from, resume, position) = match start {
             Start::Now => (now.next(), Resume::done(), Token::high_water_mark(now.next())),
             Start::At(time) => (time, Resume::done(), Token::high_water_mark(time)),
@@ -285,7 +285,14 @@ impl ChangeStream {
             Bytes::from(draft().assemble(shape, event::Images::default()))
         };
         let wanted = images::wanted(event_type, &self.options);
-        if !self.stages.passes_early(Doc::new(&plain), wanted.any())? {
+        // Results are shared by those who see the same bytes; images are looked up by each.
+        let shared = (version == token::VERSION && !wanted.any()).then(|| change.results());
+        let passes = || self.stages.passes_early(Doc::new(&plain), wanted.any());
+        let passes = match shared {
+            Some(results) if self.stages.filters() => results.passes(&self.stages, passes)?,
+            _ => passes()?,
+        };
+        if !passes {
             return Ok(());
         }
         let first_fragment = match self.resume.check(Doc::new(&plain))? {
@@ -303,9 +310,12 @@ impl ChangeStream {
         } else {
             plain.clone()
         };
-        let Some(event) = self.transform(event, Doc::new(&plain))? else {
-            return Ok(());
+        let transform = || self.transform(event, Doc::new(&plain));
+        let event = match shared {
+            Some(results) if self.stages.transforms() => results.transformed(&self.stages, transform)?,
+            _ => transform()?,
         };
+        let Some(event) = event else { return Ok(()) };
         if self.stages.split {
             let id = |fragment| EventName { fragment: Some(fragment), ..draft().name() }.encode();
             self.ready.extend(split::fragments(event, id, first_fragment)?);

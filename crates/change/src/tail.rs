@@ -12,6 +12,7 @@ use parking_lot::{Mutex, RwLock};
 pub(crate) use self::allowance::Allowance;
 pub use self::allowance::Share;
 use crate::entry::Entry;
+use crate::pipeline::Pipelines;
 use crate::route::{Interest, Router, Subscription};
 
 /// How a tail is kept.
@@ -43,7 +44,19 @@ pub struct Tail {
     end: AtomicU64,
     watchers: AtomicU64,
     allowance: Arc<Allowance>,
+    pipelines: Pipelines,
+    late: Mutex<Late>,
 }
+
+/// What can wait until the writers of a group have their answers.
+#[derive(Default)]
+struct Late {
+    woken: Vec<Arc<Subscription>>,
+    dropped: Vec<Entry>,
+}
+
+/// So many watchers are woken before the writers of a group have their answers: waking more would keep those waiting.
+const WOKEN_AT_ONCE: usize = 16;
 
 struct Ring {
     entries: VecDeque<Entry>,
@@ -63,6 +76,8 @@ impl Tail {
             end: AtomicU64::new(0),
             watchers: AtomicU64::new(0),
             allowance: Allowance::new(options.watchers_bytes_max),
+            pipelines: Pipelines::default(),
+            late: Mutex::default(),
         })
     }
 
@@ -84,6 +99,11 @@ impl Tail {
     /// The memory that watchers share.
     pub(crate) fn allowance(&self) -> &Arc<Allowance> {
         &self.allowance
+    }
+
+    /// The pipelines of all streams.
+    pub(crate) fn pipelines(&self) -> &Pipelines {
+        &self.pipelines
     }
 
     /// A subscription that is told of every entry: for readers of the log itself.
@@ -138,6 +158,17 @@ impl Observer for Tail {
             }
             self.end.store(last.to_u64(), Ordering::SeqCst);
         }
+        let later = woken.split_off(woken.len().min(WOKEN_AT_ONCE));
+        for watcher in woken {
+            watcher.wake();
+        }
+        let mut late = self.late.lock();
+        late.woken.extend(later);
+        late.dropped.extend(dropped);
+    }
+
+    fn settled(&self) {
+        let Late { woken, dropped } = std::mem::take(&mut *self.late.lock());
         for watcher in woken {
             watcher.wake();
         }

@@ -24,6 +24,10 @@ impl Observer for Publisher {
         self.publish_catalog();
         self.tail.published(group);
     }
+
+    fn settled(&self) {
+        self.tail.settled();
+    }
 }
 
 impl Publisher {

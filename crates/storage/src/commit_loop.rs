@@ -122,6 +122,7 @@ impl CommitLoop {
                     quietly("an observer", || self.observer.published(&entries));
                 }
                 applied.into_iter().for_each(|(write, outcome)| finish(write, outcome));
+                quietly("an observer", || self.observer.settled());
             }
             Err(error) => {
                 tracing::error!(%error, source = ?error, "a flush failed: no more writes until the store is reopened");

@@ -21,6 +21,10 @@ pub trait Observer: Send + Sync {
     /// The log entries of a group, in order: durable and readable, not yet acknowledged. Runs on the
     /// commit thread, so it must be quick.
     fn published(&self, group: &[LogEntry]);
+
+    /// The writers of the last published group were answered. Runs on the commit thread, before the
+    /// next group.
+    fn settled(&self) {}
 }
 
 /// Durable records, indexes and the change log. Cheap to clone; the last clone closes it.

@@ -7,6 +7,7 @@ use millstream_storage::{ClusterTime, LogEntry};
 use millstream_value::{Doc, Element, Value, kind};
 
 use super::{Entry, Form, Inner, Operation, Operations, Span, State};
+use crate::pipeline::Results;
 use crate::raw::UUID_SUBTYPE;
 
 pub(super) fn entry(entry: LogEntry) -> Inner {
@@ -138,6 +139,7 @@ fn operation(
         index,
         image,
         events: [OnceLock::new(), OnceLock::new()],
+        results: Results::default(),
     })
 }
 
@@ -186,6 +188,7 @@ pub(super) fn join(parts: &[Entry]) -> Inner {
                 index: u32::try_from(operations.len()).unwrap_or(u32::MAX),
                 image: operation.image,
                 events: [OnceLock::new(), OnceLock::new()],
+                results: Results::default(),
             });
         }
         inner.time = part.time();
