@@ -67,8 +67,12 @@ fn source(stages: &[Value<'_>], options: &Options, variables: &Variables) -> Opt
         return None;
     }
     let mut source = format!(
-        "{:?} {:?} {} {} ",
-        options.full_document, options.before, options.show_expanded_events, options.show_raw_update_description
+        "{:?} {:?} {} {} {:?} ",
+        options.full_document,
+        options.before,
+        options.show_expanded_events,
+        options.show_raw_update_description,
+        variables.collation
     )
     .into_bytes();
     for stage in stages {

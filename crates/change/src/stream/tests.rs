@@ -299,3 +299,33 @@ fn events_are_assembled_once() {
     let [a, b, c] = streams.each_mut().map(|stream| stream.next_batch(ALL).unwrap().events.remove(0));
     assert!(a.as_ptr() == b.as_ptr() && b.as_ptr() == c.as_ptr());
 }
+
+/// Equal pipelines run once per change for all who have them; what differs from stream to stream does not.
+#[test]
+fn equal_pipelines_share_their_results() {
+    let world = World::new();
+    let stages = || vec![doc! {"$match": {"fullDocument.a": {"$gt": 1}}}, doc! {"$set": {"seen": "$fullDocument.a"}}];
+    let now = || vec![doc! {"$set": {"seen": {"$eq": ["$$NOW", "$$NOW"]}}}];
+    let expanded = || doc! {"showExpandedEvents": true};
+    let open = |options, stages| world.watch("shop.orders", options, stages);
+    let mut streams = [
+        open(doc! {}, stages()),
+        open(doc! {}, stages()),
+        open(expanded(), stages()),
+        open(doc! {}, now()),
+        open(doc! {}, now()),
+    ];
+    for a in 1..=3 {
+        world.log(insert("shop.orders", doc! {"_id": a, "a": a}));
+    }
+    let [a, b, expanded, now, again] = streams.each_mut().map(|stream| stream.next_batch(ALL).unwrap().events);
+    assert_eq!([a.len(), b.len(), expanded.len(), now.len(), again.len()], [2, 2, 2, 3, 3]);
+    for (a, b) in a.iter().zip(&b) {
+        assert_eq!(a.as_ptr(), b.as_ptr());
+    }
+    let seen = |event: &bytes::Bytes| bson::Document::from_reader(&event[..]).unwrap().get_i32("seen").unwrap();
+    assert_eq!(a.iter().map(seen).collect::<Vec<_>>(), [2, 3]);
+    assert!(a[0] != expanded[0]);
+    assert_eq!(now, again);
+    assert!(now[0].as_ptr() != again[0].as_ptr());
+}
