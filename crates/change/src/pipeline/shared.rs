@@ -79,7 +79,7 @@ fn source(stages: &[Value<'_>], options: &Options, variables: &Variables) -> Opt
         source.extend_from_slice(stage.as_doc()?.as_bytes());
     }
     let changes = |word: &&str| source.windows(word.len()).any(|part| part == word.as_bytes());
-    if CHANGING.iter().any(|word| changes(word)) {
+    if CHANGING.iter().any(changes) {
         return None;
     }
     Some(source.into())
