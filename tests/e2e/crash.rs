@@ -23,6 +23,7 @@ const WRITERS: i64 = 4;
 /// How long the watcher may need for the rest once the writing is over.
 const CATCH_UP_MAX: Duration = Duration::from_secs(30);
 
+/// CS-8.1.1, CS-8.1.4.
 #[test]
 fn killed_fifty_times_nothing_is_lost_or_repeated() {
     let seed: u64 = std::env::var("CRASH_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(rand::random);

@@ -4,6 +4,7 @@ mod connections;
 mod documents;
 mod errors;
 mod log;
+mod resuming;
 mod streams;
 
 use mongodb::error::{Error, ErrorKind};

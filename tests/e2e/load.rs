@@ -11,6 +11,7 @@ const WRITING: Duration = Duration::from_secs(2);
 /// How long a watcher may need for what is left once the writing is over.
 const CATCH_UP_MAX: Duration = Duration::from_secs(30);
 
+/// CS-8.1.2, CS-8.1.3.
 #[test]
 fn no_watcher_misses_a_change_under_load() {
     let server = Server::memory();

@@ -2,12 +2,15 @@
 //!
 //! `sessions` runs the text files of `conformance/`, `vectors` the recorded cases beside them; `drivers`
 //! uses the Rust driver, `programs` runs everything in `examples/`; `load` has many writers at once; `crash`
-//! and `torn` end the server in the ways that a machine can; `cli` is about the binary's own commands; `wire`
+//! and `torn` end the server in the ways that a machine can; `cli` is about the binary's own commands; `cursors` has several connections at one cursor, `limits` goes to
+//! where things end; `wire`
 //! sends what it should refuse.
 
 mod cli;
 mod crash;
+mod cursors;
 mod drivers;
+mod limits;
 mod load;
 mod programs;
 mod sessions;

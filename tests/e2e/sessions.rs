@@ -17,7 +17,7 @@ fn text_sessions_on_the_engine() {
     let mut wrong = Vec::new();
     let mut blocks = 0;
     for path in files() {
-        let server = Server::memory();
+        let server = Server::with(&["--memory", "--test-commands"]);
         blocks += run_file(&path, &server.address(), &mut wrong);
     }
     println!("{blocks} blocks of text sessions ran");

@@ -3,9 +3,11 @@
 pub(crate) mod normal;
 pub(crate) mod notation;
 pub(crate) mod programs;
+pub(crate) mod proxy;
 pub(crate) mod server;
 pub(crate) mod wire;
 
+pub(crate) use proxy::Proxy;
 pub(crate) use server::Server;
 pub(crate) use wire::Connection;
 

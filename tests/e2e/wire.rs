@@ -106,6 +106,28 @@ fn the_first_message_may_be_an_old_query() {
     assert_eq!(reply.get_bool("helloOk").ok(), Some(true));
 }
 
+/// CS-13.17: lists of documents may come in sections of their own, before the command or after it.
+#[test]
+fn sections_may_come_in_any_order() {
+    let server = Server::memory();
+    let mut connection = server.connect();
+    let documents = [doc! {"_id": 1}, doc! {"_id": 2}, doc! {"_id": 3}];
+    let reply = connection.command_with("shop", doc! {"insert": "c"}, "documents", &documents).unwrap();
+    assert_eq!(reply.get_i32("n").ok(), Some(3), "{reply}");
+    let updates = [doc! {"q": {}, "u": {"$set": {"a": 1}}, "multi": true}];
+    let reply = connection.command_with("shop", doc! {"update": "c"}, "updates", &updates).unwrap();
+    assert_eq!(reply.get_i32("nModified").ok(), Some(3), "{reply}");
+    let deletes = [doc! {"q": {"_id": 1}, "limit": 1}, doc! {"q": {"_id": 2}, "limit": 1}];
+    let reply = connection.command_with("shop", doc! {"delete": "c"}, "deletes", &deletes).unwrap();
+    assert_eq!(reply.get_i32("n").ok(), Some(2), "{reply}");
+    let bulk = doc! {"bulkWrite": 1, "nsInfo": [{"ns": "shop.c"}]};
+    let ops = [doc! {"insert": 0, "document": {"_id": 9}}];
+    let reply = connection.command_with("admin", bulk, "ops", &ops).unwrap();
+    assert_eq!(reply.get_i32("nInserted").ok(), Some(1), "{reply}");
+    let reply = connection.command_with("shop", doc! {"insert": "c"}, "others", &documents).unwrap();
+    assert_eq!(reply.get_i32("code").ok(), Some(40415), "{reply}");
+}
+
 #[test]
 fn a_retried_write_runs_once() {
     let server = Server::durable();
@@ -138,6 +160,7 @@ fn a_retried_write_runs_once() {
     assert_eq!(reply.get_i32("code").ok(), Some(225), "{reply}");
 }
 
+/// CS-13.7, CS-14.45.
 #[test]
 fn a_retry_after_a_crash_runs_once() {
     let mut server = Server::durable();

@@ -17,6 +17,7 @@ use millstream_value::{Doc, DocBuf, Value, shell};
 pub use self::images::Lookup;
 use self::resume::{Resume, Seen};
 use self::source::Source;
+pub use self::split::large_events_split;
 use crate::entry::Change;
 use crate::event::{self, Class, Draft, EventType};
 use crate::options::{FullDocument, Options, Start};

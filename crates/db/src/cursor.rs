@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 
 use crate::oplog::OplogTail;
 use crate::query::Documents;
-use crate::{Error, Result};
+use crate::{Error, Result, TimeLimit};
 
 /// Cursors that may be open at once: a bound on memory, far above what one machine serves.
 const CURSORS_MAX: usize = 200_000;
@@ -35,13 +35,31 @@ struct Slot {
     id: i64,
     /// `<db>.<collection>` as told to the client.
     namespace: String,
-    session: Option<[u8; 16]>,
+    owner: Owner,
     keeps: bool,
     place: Mutex<Place>,
     used_ms: AtomicI64,
     killed: AtomicBool,
     /// To be woken when it is killed, or comes back from being read ahead.
     waiter: Mutex<Option<Waker>>,
+}
+
+/// Whose a cursor is. Whoever reads it has to be the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Owner {
+    /// The session that opened it.
+    pub session: Option<[u8; 16]>,
+    /// The declaration under which it was opened.
+    pub api: Option<Api>,
+}
+
+/// A client's declaration that it uses the versioned API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Api {
+    /// Only what is part of it.
+    pub strict: bool,
+    /// Nothing that is going to leave it.
+    pub deprecation_errors: bool,
 }
 
 /// Where a cursor's source is.
@@ -74,6 +92,8 @@ pub enum Source {
         rows: Documents,
         /// Read already, not yet returned.
         held: Option<Bytes>,
+        /// Of all the commands that read it.
+        time: TimeLimit,
     },
     /// A change stream.
     Changes(Box<ChangeStream>),
@@ -102,7 +122,13 @@ impl Source {
     /// A query's result.
     #[must_use]
     pub fn documents(rows: Documents) -> Self {
-        Self::Documents { rows, held: None }
+        Self::limited(rows, TimeLimit::default())
+    }
+
+    /// A query's result, until its time is over.
+    #[must_use]
+    pub fn limited(rows: Documents, time: TimeLimit) -> Self {
+        Self::Documents { rows, held: None, time }
     }
 
     /// Whether a `getMore` waits when there is nothing.
@@ -130,7 +156,8 @@ impl Source {
     /// What reading the documents gives. The cursor is of no use afterwards.
     pub fn batch(&mut self, count: usize) -> Result<Batch> {
         match self {
-            Self::Documents { rows, held } => {
+            Self::Documents { rows, held, time } => {
+                time.resume();
                 let mut batch = Batch::default();
                 let mut size = 0;
                 while batch.documents.len() < count {
@@ -152,6 +179,8 @@ impl Source {
                         None => batch.exhausted = true,
                     }
                 }
+                time.check()?;
+                time.pause();
                 Ok(batch)
             }
             Self::Changes(stream) => {
@@ -196,7 +225,7 @@ impl Cursors {
     ///
     /// # Errors
     /// [`Error::TooManyCursors`].
-    pub fn keep(&self, source: Source, namespace: String, session: Option<[u8; 16]>, no_timeout: bool) -> Result<i64> {
+    pub fn keep(&self, source: Source, namespace: String, owner: Owner, no_timeout: bool) -> Result<i64> {
         let mut open = self.open.lock();
         if open.len() >= CURSORS_MAX {
             return Err(Error::TooManyCursors(CURSORS_MAX));
@@ -212,7 +241,7 @@ impl Cursors {
         let slot = Slot {
             id,
             namespace,
-            session,
+            owner,
             keeps: no_timeout,
             place: Mutex::new(Place::Here(source)),
             used_ms: AtomicI64::new(self.now_ms()),
@@ -227,22 +256,23 @@ impl Cursors {
     ///
     /// # Errors
     /// The refusals of CS-8.3.8 and CS-8.3.9; the cursor stays as it is then.
-    pub fn lease(self: &Arc<Self>, id: i64, namespace: &str, session: Option<[u8; 16]>) -> Result<Lease> {
-        let slot = self.slot(id, namespace, session)?;
+    pub fn lease(self: &Arc<Self>, id: i64, namespace: &str, owner: Owner) -> Result<Lease> {
+        let slot = self.slot(id, namespace, owner)?;
         let source = slot.place.lock().take().ok_or(Error::CursorInUse(id))?;
         Ok(Lease { cursors: Arc::clone(self), slot, source: Some(source) })
     }
 
     /// A cursor that this command may use.
-    fn slot(&self, id: i64, namespace: &str, session: Option<[u8; 16]>) -> Result<Arc<Slot>> {
+    fn slot(&self, id: i64, namespace: &str, owner: Owner) -> Result<Arc<Slot>> {
         let slot = self.open.lock().get(&id).map(Arc::clone).ok_or(Error::CursorNotFound(id))?;
         if slot.namespace != namespace {
             return Err(Error::CursorNamespace { requested: namespace.to_owned(), actual: slot.namespace.clone() });
         }
-        match (slot.session, session) {
+        match (slot.owner.session, owner.session) {
             (Some(_), None) => Err(Error::CursorNeedsSession(id)),
             (None, Some(_)) => Err(Error::CursorHasNoSession(id)),
             (Some(a), Some(b)) if a != b => Err(Error::CursorOtherSession(id)),
+            _ if slot.owner.api != owner.api => Err(Error::CursorOtherApi(id)),
             _ => Ok(slot),
         }
     }
@@ -251,14 +281,8 @@ impl Cursors {
     ///
     /// # Errors
     /// As [`Cursors::lease`].
-    pub fn poll_lease(
-        self: &Arc<Self>,
-        id: i64,
-        namespace: &str,
-        session: Option<[u8; 16]>,
-        waker: &Waker,
-    ) -> Poll<Result<Lease>> {
-        let slot = match self.slot(id, namespace, session) {
+    pub fn poll_lease(self: &Arc<Self>, id: i64, namespace: &str, owner: Owner, waker: &Waker) -> Poll<Result<Lease>> {
+        let slot = match self.slot(id, namespace, owner) {
             Ok(slot) => slot,
             Err(error) => return Poll::Ready(Err(error)),
         };
@@ -284,7 +308,7 @@ impl Cursors {
 
     /// Ends the cursors of these sessions; of none: of all.
     pub fn kill_sessions(&self, sessions: &[[u8; 16]]) {
-        self.end_where(|slot| match slot.session {
+        self.end_where(|slot| match slot.owner.session {
             Some(session) => sessions.is_empty() || sessions.contains(&session),
             None => false,
         });
@@ -302,7 +326,7 @@ impl Cursors {
     /// Ends cursors that nobody has used for too long: those without a session, and those whose session has ended.
     pub fn end_idle(&self, session_alive: impl Fn(&[u8; 16]) -> bool) {
         let now = self.now_ms();
-        self.end_where(|slot| match &slot.session {
+        self.end_where(|slot| match &slot.owner.session {
             Some(session) => !session_alive(session),
             None => {
                 !slot.keeps
@@ -453,10 +477,10 @@ mod tests {
     fn who_comes_while_a_cursor_reads_ahead_waits() {
         let cursors = Arc::new(Cursors::new(Arc::new(SystemClock), 1_000));
         let source = Source::documents(Box::new(std::iter::empty()));
-        let id = cursors.keep(source, "shop.orders".into(), None, false).unwrap();
+        let id = cursors.keep(source, "shop.orders".into(), Owner::default(), false).unwrap();
         let [first, second] = [Arc::<Count>::default(), Arc::default()];
         let wakers = [&first, &second].map(|count| Waker::from(Arc::clone(count)));
-        let poll = |waker| cursors.poll_lease(id, "shop.orders", None, waker);
+        let poll = |waker| cursors.poll_lease(id, "shop.orders", Owner::default(), waker);
 
         let Poll::Ready(Ok(lease)) = poll(&wakers[0]) else { panic!("not there") };
         assert!(matches!(poll(&wakers[0]), Poll::Ready(Err(Error::CursorInUse(_)))));

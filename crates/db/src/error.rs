@@ -85,6 +85,9 @@ pub enum Error {
     /// The cursor belongs to another session.
     #[error("Cannot run getMore on cursor {0}, which was created in another session")]
     CursorOtherSession(i64),
+    /// The cursor was opened under another declaration of the API.
+    #[error("Cannot run getMore on cursor {0}, which was created with other API parameters")]
+    CursorOtherApi(i64),
     /// Too many cursors are open.
     #[error("too many open cursors (limit {0})")]
     TooManyCursors(usize),

@@ -10,6 +10,7 @@ mod db;
 mod ddl;
 mod error;
 mod index;
+mod limit;
 mod listing;
 mod lookup;
 mod oplog;
@@ -18,20 +19,23 @@ mod plan;
 mod query;
 mod read;
 mod shared;
+mod size;
 #[cfg(test)]
 mod tests;
 mod upkeep;
 mod watch;
 mod write;
 
-pub use cursor::{BATCH_BYTES_MAX, Batch, Cursors, Lease, ReadAhead, Source};
+pub use cursor::{Api, BATCH_BYTES_MAX, Batch, Cursors, Lease, Owner, ReadAhead, Source};
 pub use db::{Db, Options};
 pub use ddl::{HideIndex, IndexesCreated, Modification, Renamed, parse_images};
 pub use error::{DuplicateKey, Error, Result};
+pub use limit::TimeLimit;
 pub use listing::{CollectionInfo, DatabaseInfo};
 pub use oplog::{OPLOG, OplogTail};
 pub use pending::Pending;
 pub use query::{Documents, Find};
+pub use size::Size;
 pub use upkeep::Upkeep;
 pub use write::{
     Action, Change, Image, Insert, Outcome, Removal, Retry, Statement, WriteCommand, WriteReply, WriteRun,

@@ -1,10 +1,12 @@
 //! What exists, for those who list it.
 
+use std::collections::BTreeMap;
+
 use millstream_query::Collation;
 use millstream_value::{DocBuf, Namespace, Value};
 
-use crate::Db;
 use crate::oplog::OPLOG;
+use crate::{Db, Result, size};
 
 /// A collection as `listCollections` shows it.
 pub struct CollectionInfo {
@@ -22,8 +24,8 @@ pub struct CollectionInfo {
 pub struct DatabaseInfo {
     /// Its name.
     pub name: String,
-    /// Bytes of the log; other databases share their files and are not measured one by one.
-    pub bytes: Option<u64>,
+    /// Bytes of its documents; of `local` those of the log.
+    pub bytes: u64,
 }
 
 impl Db {
@@ -51,15 +53,17 @@ impl Db {
     }
 
     /// The databases that hold a collection, by name, and `local`.
-    #[must_use]
-    pub fn databases(&self) -> Vec<DatabaseInfo> {
-        let catalog = self.catalog();
-        let mut names: Vec<String> = catalog.all().map(|c| c.namespace.db.clone()).collect();
-        names.push("local".to_owned());
-        names.sort_unstable();
-        names.dedup();
-        let bytes = |name: &str| (name == "local").then(|| self.window().bytes);
-        names.into_iter().map(|name| DatabaseInfo { bytes: bytes(&name), name }).collect()
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub fn databases(&self) -> Result<Vec<DatabaseInfo>> {
+        let (snapshot, catalog) = self.view();
+        let mut bytes = BTreeMap::from([("local", self.window().bytes)]);
+        for collection in catalog.all() {
+            let size = size::stored(&snapshot, collection)?.unwrap_or_default();
+            *bytes.entry(&collection.namespace.db).or_default() += u64::try_from(size.bytes).unwrap_or(0);
+        }
+        Ok(bytes.into_iter().map(|(name, bytes)| DatabaseInfo { name: name.to_owned(), bytes }).collect())
     }
 
     /// The collation that commands on a collection use unless they name one; none: the simple one.

@@ -11,8 +11,9 @@ use millstream_storage::{LogEntry, Store};
 use millstream_value::{ClusterTime, Doc, Value};
 
 use crate::cursor::{BATCH_BYTES_MAX, Batch};
+use crate::limit::LOOK_EVERY;
 use crate::query::Documents;
-use crate::{Db, Error, Result};
+use crate::{Db, Error, Result, TimeLimit};
 
 /// The name under which the log is shown.
 pub const OPLOG: &str = "local.oplog.rs";
@@ -24,7 +25,7 @@ const CHUNK_ENTRIES: usize = 1_000;
 impl Db {
     /// The entries that match, oldest first or newest first.
     #[must_use]
-    pub fn oplog(&self, filter: Arc<Predicate>, newest_first: bool) -> Documents {
+    pub fn oplog(&self, filter: Arc<Predicate>, newest_first: bool, time: TimeLimit) -> Documents {
         let store = self.store().clone();
         let (low, high) = time_bounds(&filter);
         let entries: Box<dyn Iterator<Item = Result<LogEntry>> + Send> = if newest_first {
@@ -32,7 +33,12 @@ impl Db {
         } else {
             Box::new(Forwards::new(store, low).take_while(move |e| e.as_ref().map_or(true, |e| e.time <= high)))
         };
-        Box::new(entries.filter_map(move |entry| match entry {
+        let mut examined = 0_u64;
+        let mut look = move || {
+            examined += 1;
+            if examined.is_multiple_of(LOOK_EVERY) { time.check() } else { Ok(()) }
+        };
+        Box::new(entries.filter_map(move |entry| match look().and(entry) {
             Err(error) => Some(Err(error)),
             Ok(entry) => match filter.matches(Doc::new(&entry.bytes)) {
                 Ok(true) => Some(Ok(entry.bytes)),

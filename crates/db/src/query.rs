@@ -13,7 +13,7 @@ use millstream_value::{ArrayBuf, Code, Doc, DocBuf, Namespace, Value, key};
 
 use crate::plan::{self, Access, Plan};
 use crate::read::Rows;
-use crate::{Db, Error, Result};
+use crate::{Db, Error, Result, Size, TimeLimit, size};
 
 /// Documents that a query gives, one after the other.
 pub type Documents = Box<dyn Iterator<Item = Result<Bytes>> + Send>;
@@ -37,6 +37,15 @@ pub struct Find {
     pub limit: Option<u64>,
     /// The index to use.
     pub hint: Option<Value<'static>>,
+    /// How long it may take.
+    pub time: TimeLimit,
+}
+
+/// How much of a result is wanted, and when.
+struct Limits<'a> {
+    skip: u64,
+    limit: Option<u64>,
+    time: &'a TimeLimit,
 }
 
 impl Db {
@@ -45,8 +54,8 @@ impl Db {
     /// # Errors
     /// A bad hint, or a disk that fails. Later errors come from the documents.
     pub fn find(&self, namespace: &Namespace, find: Find) -> Result<Documents> {
-        let rows =
-            self.sorted_rows(namespace, &find.filter, find.sort.as_ref(), find.hint.as_ref(), find.skip, find.limit)?;
+        let limits = Limits { skip: find.skip, limit: find.limit, time: &find.time };
+        let rows = self.sorted_rows(namespace, &find.filter, find.sort.as_ref(), find.hint.as_ref(), limits)?;
         let Some(projection) = find.projection else { return Ok(rows) };
         let filter = find.filter;
         let positional = projection.needs_position();
@@ -69,13 +78,13 @@ impl Db {
         filter: &Arc<Predicate>,
         sort: Option<&Sort>,
         hint: Option<&Value<'_>>,
-        skip: u64,
-        limit: Option<u64>,
+        limits: Limits<'_>,
     ) -> Result<Documents> {
+        let Limits { skip, limit, time } = limits;
         let (snapshot, catalog) = self.view();
         let Some(collection) = catalog.get(namespace) else { return Ok(Box::new(std::iter::empty())) };
         let plan = plan::choose(collection, filter, sort, hint)?;
-        let rows = Rows::open(&snapshot, collection, &plan, Arc::clone(filter));
+        let rows = Rows::open(&snapshot, collection, &plan, Arc::clone(filter)).within(time);
         let rows: Documents = match sort.filter(|_| !plan.sorted) {
             None => Box::new(rows.map(|row| row.map(|r| r.doc))),
             Some(sort) => {
@@ -90,10 +99,17 @@ impl Db {
     ///
     /// # Errors
     /// As [`Db::find`].
-    pub fn aggregate(&self, namespace: &Namespace, pipeline: &Pipeline, hint: Option<&Value<'_>>) -> Result<Documents> {
+    pub fn aggregate(
+        &self,
+        namespace: &Namespace,
+        pipeline: &Pipeline,
+        hint: Option<&Value<'_>>,
+        time: &TimeLimit,
+    ) -> Result<Documents> {
         let prefix = pipeline.prefix();
         let filter = Arc::new(prefix.predicate.map_or_else(Predicate::always_true, Clone::clone));
-        let rows = self.sorted_rows(namespace, &filter, prefix.sort, hint, prefix.skip.unwrap_or(0), prefix.limit)?;
+        let limits = Limits { skip: prefix.skip.unwrap_or(0), limit: prefix.limit, time };
+        let rows = self.sorted_rows(namespace, &filter, prefix.sort, hint, limits)?;
         let rest = pipeline.without_first(prefix.stages);
         if rest.is_empty() {
             return Ok(rows);
@@ -101,6 +117,7 @@ impl Db {
         let input = rows.map(|doc| match doc {
             Ok(doc) => Ok(DocBuf::from_bytes(doc.to_vec())),
             Err(Error::Query(error)) => Err(error),
+            Err(Error::Invalid { code, message }) => Err(millstream_query::Error::new(code, message)),
             Err(other) => Err(millstream_query::Error::new(Code::InternalError, other.to_string())),
         });
         Ok(Box::new(rest.run(input).map(|doc| Ok(Bytes::from(doc?.into_bytes())))))
@@ -113,8 +130,15 @@ impl Db {
     pub fn count(&self, namespace: &Namespace, find: &Find) -> Result<u64> {
         let (snapshot, catalog) = self.view();
         let Some(collection) = catalog.get(namespace) else { return Ok(0) };
+        if find.hint.is_none()
+            && find.filter.is_always_true()
+            && let Some(Size { documents, .. }) = size::stored(&snapshot, collection)?
+        {
+            let left = u64::try_from(documents).unwrap_or(0).saturating_sub(find.skip);
+            return Ok(find.limit.map_or(left, |limit| left.min(limit)));
+        }
         let plan = plan::choose(collection, &find.filter, None, find.hint.as_ref())?;
-        let rows = Rows::open(&snapshot, collection, &plan, Arc::clone(&find.filter));
+        let rows = Rows::open(&snapshot, collection, &plan, Arc::clone(&find.filter)).within(&find.time);
         let mut count = 0_u64;
         let most = find.limit.map(|limit| limit.saturating_add(find.skip));
         for row in rows {
@@ -124,6 +148,7 @@ impl Db {
                 break;
             }
         }
+        find.time.check()?;
         Ok(count.saturating_sub(find.skip))
     }
 
@@ -137,8 +162,10 @@ impl Db {
         path: &str,
         filter: &Arc<Predicate>,
         hint: Option<&Value<'_>>,
+        time: &TimeLimit,
     ) -> Result<ArrayBuf> {
-        let rows = self.sorted_rows(namespace, filter, None, hint, 0, None)?;
+        let limits = Limits { skip: 0, limit: None, time };
+        let rows = self.sorted_rows(namespace, filter, None, hint, limits)?;
         let at = Path::parse(path);
         let mut seen = std::collections::BTreeMap::new();
         let order = collation::order(filter.collation());
@@ -166,6 +193,7 @@ impl Db {
                 seen.insert(key, value.into_owned());
             }
         }
+        time.check()?;
         Ok(seen.into_values().collect())
     }
 

@@ -8,9 +8,10 @@ use millstream_query::predicate::Predicate;
 use millstream_storage::{Range, Slice, Snapshot, Space};
 use millstream_value::Doc;
 
-use crate::Result;
 use crate::catalog::Collection;
+use crate::limit::LOOK_EVERY;
 use crate::plan::{Access, KeyRange, Plan, successor};
+use crate::{Result, TimeLimit};
 
 /// A document and the key of its `_id`.
 pub(crate) struct Row {
@@ -23,6 +24,7 @@ pub(crate) struct Rows {
     source: Source,
     predicate: Arc<Predicate>,
     always: bool,
+    time: TimeLimit,
     /// Documents looked at, for `explain`.
     pub(crate) examined: u64,
 }
@@ -54,7 +56,13 @@ impl Rows {
                 seen: index.multikey.load(std::sync::atomic::Ordering::Acquire).then(HashSet::new),
             },
         };
-        Self { source, always: predicate.is_always_true(), predicate, examined: 0 }
+        Self { source, always: predicate.is_always_true(), predicate, time: TimeLimit::default(), examined: 0 }
+    }
+
+    /// The same, until the time is over.
+    pub(crate) fn within(mut self, time: &TimeLimit) -> Self {
+        self.time = time.clone();
+        self
     }
 
     fn next_row(&mut self) -> Option<Result<Row>> {
@@ -87,6 +95,11 @@ impl Iterator for Rows {
 
     fn next(&mut self) -> Option<Result<Row>> {
         loop {
+            if self.examined.is_multiple_of(LOOK_EVERY)
+                && let Err(error) = self.time.check()
+            {
+                return Some(Err(error));
+            }
             let row = match self.next_row()? {
                 Ok(row) => row,
                 Err(error) => return Some(Err(error)),

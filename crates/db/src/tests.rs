@@ -14,8 +14,8 @@ use millstream_storage::{Location, SystemClock};
 use millstream_value::{Doc, DocBuf, Namespace, Value, from_bson, from_bson_document, to_bson_document};
 
 use crate::{
-    Action, Change, Db, Error, Find, Image, Options, Removal, Retry, Statement, WriteCommand, WriteReply,
-    insert_document,
+    Action, Change, Db, Error, Find, Image, Options, Owner, Removal, Retry, Size, Source, Statement, TimeLimit,
+    WriteCommand, WriteReply, insert_document,
 };
 
 fn open() -> Db {
@@ -84,7 +84,15 @@ fn write(db: &Db, actions: Vec<Action>) -> WriteReply {
 }
 
 fn query(filter: bson::Document) -> Find {
-    Find { filter: predicate(&filter), sort: None, projection: None, skip: 0, limit: None, hint: None }
+    Find {
+        filter: predicate(&filter),
+        sort: None,
+        projection: None,
+        skip: 0,
+        limit: None,
+        hint: None,
+        time: TimeLimit::default(),
+    }
 }
 
 fn read(db: &Db, find: Find) -> Vec<bson::Document> {
@@ -96,7 +104,7 @@ fn index(db: &Db, spec: bson::Document) -> crate::Result<()> {
 }
 
 fn log_length(db: &Db) -> usize {
-    db.oplog(predicate(&doc! {"op": {"$ne": "n"}}), false).count()
+    db.oplog(predicate(&doc! {"op": {"$ne": "n"}}), false, TimeLimit::default()).count()
 }
 
 #[test]
@@ -345,4 +353,115 @@ fn what_the_catalog_holds_survives_a_restart() {
     assert_eq!(to_bson_document(options[0].as_doc()), doc! {"changeStreamPreAndPostImages": {"enabled": true}});
     // The index knows that it holds several keys of one document: both bounds must not be joined.
     assert_eq!(read(&db, query(doc! {"a": {"$gt": 1, "$lt": 2}})).len(), 1);
+}
+
+#[test]
+fn the_size_of_a_collection_is_known_without_reading_it() {
+    let db = open();
+    let real = |db: &Db| {
+        let docs = db.find(&ns(), query(doc! {})).unwrap().map(|doc| doc.unwrap().len()).collect::<Vec<_>>();
+        Size::of(docs.len().try_into().unwrap(), docs.iter().sum())
+    };
+    let check = |db: &Db, documents: i64| {
+        assert_eq!(db.size(&ns()).unwrap(), Some(real(db)));
+        assert_eq!(real(db).documents, documents);
+        assert_eq!(db.count(&ns(), &query(doc! {})).unwrap(), u64::try_from(documents).unwrap());
+        let some = Find { skip: 1, limit: Some(2), ..query(doc! {}) };
+        assert_eq!(db.count(&ns(), &some).unwrap(), u64::try_from(documents.saturating_sub(1).clamp(0, 2)).unwrap());
+    };
+    check(&db, 0);
+    write(&db, (0..5).map(|id| insert(doc! {"_id": id})).collect());
+    check(&db, 5);
+    write(&db, vec![update(doc! {"_id": 1}, doc! {"$set": {"text": "longer"}}, false, false)]);
+    write(&db, vec![update(doc! {"_id": 9}, doc! {"$set": {"a": 1}}, false, true)]);
+    check(&db, 6);
+    // Of a statement that fails nothing remains, of the others all.
+    index(&db, doc! {"key": {"a": 1}, "name": "a_1", "unique": true, "sparse": true}).unwrap();
+    let actions = vec![insert(doc! {"_id": 20}), insert(doc! {"_id": 21, "a": 1}), insert(doc! {"_id": 22})];
+    db.write(command(actions, false, None)).block().unwrap();
+    check(&db, 8);
+    write(&db, vec![delete(doc! {"_id": {"$gte": 9}}, true)]);
+    check(&db, 5);
+    db.rename(&ns(), &Namespace::new("shop", "sold"), false).unwrap();
+    assert_eq!(db.size(&Namespace::new("shop", "sold")).unwrap().unwrap().documents, 5);
+    check(&db, 0);
+    db.drop_collection(&Namespace::new("shop", "sold")).unwrap();
+    write(&db, vec![insert(doc! {"_id": 1})]);
+    check(&db, 1);
+}
+
+/// A clock that a test sets.
+struct SetClock(std::sync::atomic::AtomicU64);
+
+impl SetClock {
+    fn at(ms: u64) -> Arc<Self> {
+        Arc::new(Self(ms.into()))
+    }
+
+    fn advance(&self, ms: u64) {
+        self.0.fetch_add(ms, std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
+impl millstream_storage::Clock for SetClock {
+    fn now_ms(&self) -> u64 {
+        self.0.load(std::sync::atomic::Ordering::Relaxed)
+    }
+}
+
+/// CS-8.4.2: a cursor without a session ends after ten minutes in which nobody used it, unless it was to stay; one of a
+/// session lives as long as that.
+#[test]
+fn idle_cursors_end_by_their_owner() {
+    let clock = SetClock::at(1_755_427_520_000);
+    let db = Db::open(Location::Memory, Arc::clone(&clock) as _, Options::default()).unwrap();
+    let cursors = db.cursors();
+    let open = |session: Option<[u8; 16]>, stays| {
+        let rows = Source::documents(Box::new(std::iter::repeat_with(|| Ok(Bytes::from_static(&[5, 0, 0, 0, 0])))));
+        cursors.keep(rows, "shop.orders".to_owned(), Owner { session, api: None }, stays).unwrap()
+    };
+    let sessions = [[1; 16], [2; 16]];
+    let plain = open(None, false);
+    let used = open(None, false);
+    let staying = open(None, true);
+    let [alive, ended] = sessions.map(|session| open(Some(session), false));
+    let is_there = |id, session| match cursors.lease(id, "shop.orders", Owner { session, api: None }) {
+        Ok(lease) => {
+            lease.give_back();
+            true
+        }
+        Err(_) => false,
+    };
+    clock.advance(599_000);
+    assert!(is_there(used, None));
+    db.sweep(|_| true);
+    assert_eq!(cursors.count(), 5);
+    clock.advance(2_000);
+    db.sweep(|session| *session == sessions[0]);
+    assert!(!is_there(plain, None) && is_there(used, None) && is_there(staying, None));
+    assert!(is_there(alive, Some(sessions[0])) && !is_there(ended, Some(sessions[1])));
+}
+
+/// CS-11.1.4: an entry every ten seconds in which nothing else was written.
+#[test]
+fn an_idle_log_goes_on() {
+    let clock = SetClock::at(1_755_427_520_000);
+    let db = Db::open(Location::Memory, Arc::clone(&clock) as _, Options::default()).unwrap();
+    let noops = || db.oplog(predicate(&doc! {"o.msg": "periodic noop"}), false, TimeLimit::default()).count();
+    let settle = || write(&db, vec![update(doc! {"_id": 1}, doc! {"$set": {"a": 1}}, false, false)]);
+    clock.advance(9_999);
+    db.periodic_noop();
+    settle();
+    assert_eq!(noops(), 0);
+    clock.advance(1);
+    db.periodic_noop();
+    settle();
+    assert_eq!(noops(), 1);
+    let end = db.committed();
+    write(&db, vec![insert(doc! {"_id": 1})]);
+    clock.advance(9_999);
+    db.periodic_noop();
+    settle();
+    assert_eq!(noops(), 1, "something else was written");
+    assert!(db.committed() > end);
 }

@@ -1,9 +1,12 @@
 //! What has to be done from time to time: the caller has the clock and the threads.
 
-use millstream_storage::{Commit, Write};
+use std::time::Duration;
 
-use crate::Db;
+use millstream_storage::{Commit, Write};
+use millstream_value::ClusterTime;
+
 use crate::write::forget_old;
+use crate::{Db, Result, ddl};
 
 /// How often [`Db::periodic_noop`] and [`Db::sweep`] want to be called.
 pub struct Upkeep;
@@ -24,6 +27,23 @@ impl Db {
         }
     }
 
+    /// Brings the log up to a time that is at most a moment ahead of the clock.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub fn advance_to(&self, time: ClusterTime) -> Result<()> {
+        while self.committed() < time {
+            ddl::in_loop(self, |commit, _| {
+                note(commit);
+                Ok(())
+            })?;
+            if self.committed() < time {
+                std::thread::sleep(ADVANCE_PAUSE);
+            }
+        }
+        Ok(())
+    }
+
     /// Ends idle cursors and forgets old retryable writes.
     pub fn sweep(&self, session_alive: impl Fn(&[u8; 16]) -> bool) {
         self.cursors().end_idle(session_alive);
@@ -33,13 +53,20 @@ impl Db {
     }
 }
 
+/// Between two looks at the clock while it catches up.
+const ADVANCE_PAUSE: Duration = Duration::from_millis(50);
+
+fn note(commit: &mut Commit<'_>) {
+    let time = commit.tick();
+    let stamp = millstream_change::entry::Stamp { time, wall_ms: commit.wall_ms(), retry: None };
+    commit.append(time, millstream_change::entry::noop(stamp, "periodic noop"));
+}
+
 struct Noop;
 
 impl Write for Noop {
     fn apply(&mut self, commit: &mut Commit<'_>) -> millstream_storage::Result<()> {
-        let time = commit.tick();
-        let stamp = millstream_change::entry::Stamp { time, wall_ms: commit.wall_ms(), retry: None };
-        commit.append(time, millstream_change::entry::noop(stamp, "periodic noop"));
+        note(commit);
         Ok(())
     }
 

@@ -37,6 +37,8 @@ pub(crate) struct EngineOptions {
     pub(crate) watch_bytes: usize,
     /// The name of the replica set that clients see.
     pub(crate) replica_set: String,
+    /// Let clients make commands fail.
+    pub(crate) test_commands: bool,
     /// What an operator should know, one sentence each.
     pub(crate) warnings: Vec<String>,
 }
@@ -58,12 +60,22 @@ pub(crate) struct Engine {
 /// `io::Error` that it was, so that `serve` can say it in a sentence.
 pub(crate) async fn start_engine(options: EngineOptions, ready: impl FnOnce(SocketAddr)) -> anyhow::Result<Engine> {
     tracing::debug!(?options, "starting the engine");
-    let EngineOptions { data, address, oplog_bytes, oplog_age_min, tail_bytes, watch_bytes, replica_set, warnings } =
-        options;
+    let EngineOptions {
+        data,
+        address,
+        oplog_bytes,
+        oplog_age_min,
+        tail_bytes,
+        watch_bytes,
+        replica_set,
+        test_commands,
+        warnings,
+    } = options;
     // The port first: a port in use must not leave a new data folder behind.
     let options = millstream_server::Options {
         address,
         set_name: replica_set,
+        test_commands,
         command_line: std::env::args().collect(),
         startup_warnings: warnings,
         ..millstream_server::Options::default()

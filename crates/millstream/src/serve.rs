@@ -70,6 +70,7 @@ fn engine_options(config: &ServeConfig) -> EngineOptions {
         tail_bytes: config.tail_bytes,
         watch_bytes: config.watch_bytes,
         replica_set: config.replica_set.clone(),
+        test_commands: config.test_commands,
         warnings: public_warning(config).into_iter().collect(),
     }
 }

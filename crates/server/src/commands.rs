@@ -9,6 +9,7 @@ mod crud;
 mod cursor;
 mod ddl;
 mod diagnostics;
+mod fail_point;
 mod find;
 mod handshake;
 mod list_commands;
@@ -37,6 +38,7 @@ pub(crate) static TABLE: &[Command] = &[
     ddl::COLL_MOD,
     stats::COLL_STATS,
     refused::COMMIT_TRANSACTION,
+    fail_point::CONFIGURE_FAIL_POINT,
     diagnostics::CONNECTION_STATUS,
     find::COUNT,
     ddl::CREATE,

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
+use millstream_db::{Api, Owner};
 use millstream_value::{Code, Doc, DocBuf};
 use millstream_wire::Request;
 
@@ -26,6 +27,8 @@ pub(crate) struct Context<'a> {
     pub(crate) database: &'a str,
     /// `lsid`.
     pub(crate) session: Option<SessionId>,
+    /// `apiVersion` and what goes with it.
+    pub(crate) api: Option<Api>,
     /// `txnNumber`; only commands whose row says `retryable` get one.
     pub(crate) transaction_number: Option<i64>,
 }
@@ -34,6 +37,11 @@ impl<'a> Context<'a> {
     /// The command document.
     pub(crate) fn body(&self) -> Doc<'a> {
         Doc::new(&self.request.body)
+    }
+
+    /// Whose cursors the command may open and read.
+    pub(crate) fn owner(&self) -> Owner {
+        Owner { session: self.session.map(|session| session.0), api: self.api }
     }
 
     /// The command document's fields, typed.
@@ -64,5 +72,10 @@ impl Connection {
             let message = "The client metadata document may only be sent in the first hello";
             Failure::new(Code::ClientMetadataCannotBeMutated, message)
         })
+    }
+
+    /// What the client calls itself.
+    pub(crate) fn app_name(&self) -> Option<&str> {
+        self.metadata.get()?.as_doc().doc("application")?.str("name")
     }
 }

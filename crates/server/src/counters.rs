@@ -14,6 +14,11 @@ pub(crate) struct Counters {
     pub(crate) bytes_in: Count,
     pub(crate) bytes_out: Count,
     pub(crate) requests: Count,
+    /// Change streams opened, and those of them with `showExpandedEvents`.
+    pub(crate) change_streams: Count,
+    pub(crate) expanded_streams: Count,
+    /// Change streams that ended because an event was too large.
+    pub(crate) large_events_failed: Count,
     operations: [Count; Operation::ALL.len()],
     /// By row of the command table: how often run, how often failed.
     commands: Vec<(Count, Count)>,
@@ -29,6 +34,9 @@ impl Counters {
             bytes_in: Count::default(),
             bytes_out: Count::default(),
             requests: Count::default(),
+            change_streams: Count::default(),
+            expanded_streams: Count::default(),
+            large_events_failed: Count::default(),
             operations: Default::default(),
             commands: TABLE.iter().map(|_| Default::default()).collect(),
         }

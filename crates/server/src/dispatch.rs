@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use millstream_db::Api;
 use millstream_value::{Code, Doc, kind, type_name};
 use millstream_wire::Request;
 use tokio::runtime::{Handle, RuntimeFlavor};
@@ -10,6 +11,7 @@ use crate::arguments::{Arguments, check_fields, wrong_type};
 use crate::commands::{self, Command, Database, Fields, Handler};
 use crate::context::{Connection, Context};
 use crate::engine::SessionId;
+use crate::fail_point::{Labels, Then};
 use crate::failure::{Failure, Result};
 use crate::reply::{self, Afterwards, Repeat, Reply};
 use crate::server::Server;
@@ -49,7 +51,26 @@ pub(crate) async fn run(
     let name = body.elements().next().map(|element| element.key()).unwrap_or_default();
     let found = commands::find(name);
     let compressible = found.is_none_or(|(_, command)| !command.uncompressed);
+    let struck = match found {
+        Some(_) if server.options.test_commands => server.fail_point.strike(name, connection.app_name()),
+        _ => None,
+    };
+    let failing = match struck {
+        None => None,
+        Some(strike) => {
+            tokio::time::sleep(strike.block).await;
+            match strike.then {
+                Then::Run => None,
+                Then::Fail(failure, labels) => Some((failure, labels)),
+                Then::Close => return None,
+            }
+        }
+    };
     let result = match prepare(server, connection, request, name, found.map(|(_, row)| row)) {
+        Ok(context) if failing.is_some() => Ok(Err(failing.map_or_else(Failure::shutdown, |(failure, labels)| {
+            let retryable = context.transaction_number.is_some();
+            if labels == Labels::Given { failure } else { failure.labelled(context.command, retryable) }
+        }))),
         Ok(context) => execute(&context, interrupted).await.map(|result| {
             result.map_err(|failure| failure.labelled(context.command, context.transaction_number.is_some()))
         }),
@@ -109,7 +130,8 @@ fn prepare<'a>(
     if let Some(session) = session {
         server.engine.session_used(session);
     }
-    Ok(Context { server, connection, request, command, name, database, session, transaction_number })
+    let api = api(&arguments)?;
+    Ok(Context { server, connection, request, command, name, database, session, api, transaction_number })
 }
 
 async fn execute(
@@ -190,6 +212,18 @@ pub(crate) fn session_id(path: &str, document: Doc<'_>) -> Result<SessionId> {
         let message = format!("BSON field '{path}.id' is the wrong type '{found}', expected type 'UUID'");
         Failure::new(Code::TypeMismatch, message)
     })
+}
+
+/// `apiVersion` and its companions.
+fn api(arguments: &Arguments<'_>) -> Result<Option<Api>> {
+    match arguments.str("apiVersion")? {
+        None => Ok(None),
+        Some("1") => Ok(Some(Api {
+            strict: arguments.bool("apiStrict")?.unwrap_or(false),
+            deprecation_errors: arguments.bool("apiDeprecationErrors")?.unwrap_or(false),
+        })),
+        Some(_) => Err(Failure::new(Code::APIVersionError, "API version must be \"1\"")),
+    }
 }
 
 /// `txnNumber`, which retryable writes have. Multi-document transactions are refused.

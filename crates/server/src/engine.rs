@@ -149,3 +149,48 @@ pub(crate) struct LogTimes {
 /// The `id` of a logical session: a UUID.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct SessionId(pub(crate) [u8; 16]);
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use millstream_db::{Owner, Source};
+    use millstream_storage::{Clock, Location};
+
+    use super::*;
+
+    struct SetClock(AtomicU64);
+
+    impl Clock for SetClock {
+        fn now_ms(&self) -> u64 {
+            self.0.load(Ordering::Relaxed)
+        }
+    }
+
+    /// CS-8.4.2: half an hour after its last use a session ends, and its cursors with it.
+    #[test]
+    fn a_session_lives_as_long_as_it_is_used() {
+        let clock = Arc::new(SetClock(AtomicU64::new(1_755_427_520_000)));
+        let db = Db::open(Location::Memory, Arc::clone(&clock) as _, millstream_db::Options::default()).unwrap();
+        let engine = Engine::new(db);
+        let minutes = |minutes: u64| clock.0.fetch_add(minutes * 60_000, Ordering::Relaxed);
+        let sessions = [SessionId([1; 16]), SessionId([2; 16])];
+        for session in sessions {
+            engine.session_used(session);
+            let source = Source::documents(Box::new(std::iter::empty()));
+            let owner = Owner { session: Some(session.0), api: None };
+            engine.db().cursors().keep(source, "shop.orders".to_owned(), owner, false).unwrap();
+        }
+        minutes(29);
+        engine.session_used(sessions[0]);
+        engine.sweep();
+        assert_eq!(engine.db().cursors().count(), 2);
+        minutes(2);
+        engine.sweep();
+        assert_eq!(engine.db().cursors().count(), 1);
+        minutes(30);
+        engine.sweep();
+        assert_eq!(engine.db().cursors().count(), 0);
+    }
+}

@@ -14,7 +14,7 @@ pub(crate) fn failure(error: Error) -> Failure {
             details.push("keyPattern", &clash.key_pattern).push("keyValue", &clash.key_value);
             failure.details = Some(details);
         }
-        Error::Change(change) => failure.labels = change.label().into_iter().collect(),
+        Error::Change(change) => failure.labels = change.label().into_iter().map(Into::into).collect(),
         _ => {}
     }
     failure
@@ -51,6 +51,7 @@ fn code(error: &Error) -> Code {
         Error::CursorNeedsSession(_) => Code::Location(50736),
         Error::CursorHasNoSession(_) => Code::Location(50737),
         Error::CursorOtherSession(_) => Code::Location(50738),
+        Error::CursorOtherApi(_) => Code::APIMismatchError,
         Error::TooManyCursors(_) => Code::OperationFailed,
         Error::TransactionTooOld { .. } => Code::TransactionTooOld,
         Error::Conflict => Code::WriteConflict,

@@ -12,7 +12,7 @@ pub(crate) struct Failure {
     pub(crate) code: Code,
     pub(crate) message: Cow<'static, str>,
     /// `errorLabels`, left out if empty.
-    pub(crate) labels: Vec<&'static str>,
+    pub(crate) labels: Vec<Cow<'static, str>>,
     /// Further fields, such as `keyPattern` and `keyValue` of a duplicate key.
     pub(crate) details: Option<DocBuf>,
 }
@@ -31,13 +31,15 @@ impl Failure {
 
     /// With the labels that tell drivers to try again (CS-5.10.3, CS-13.9).
     pub(crate) fn labelled(mut self, command: &Command, retryable_write: bool) -> Self {
+        let code = self.code.number();
         let transient =
-            matches!(self.code.number(), 6 | 7 | 89 | 91 | 189 | 262 | 9001 | 10107 | 11600 | 11602 | 13435 | 13436);
+            matches!(code, 6 | 7 | 89 | 91 | 134 | 189 | 262 | 9001 | 10107 | 11600 | 11602 | 13435 | 13436);
+        let resumable = transient || matches!(code, 133 | 175 | 234 | 358 | 402 | 407 | 412 | 50915);
         if transient && retryable_write {
-            self.labels.push("RetryableWriteError");
+            self.labels.push("RetryableWriteError".into());
         }
-        if transient && matches!(command.name, "aggregate" | "getMore") {
-            self.labels.push("ResumableChangeStreamError");
+        if resumable && matches!(command.name, "aggregate" | "getMore") {
+            self.labels.push("ResumableChangeStreamError".into());
         }
         self
     }

@@ -32,6 +32,7 @@ mod counters;
 mod dispatch;
 mod engine;
 mod errors;
+mod fail_point;
 mod failure;
 mod listener;
 mod options;

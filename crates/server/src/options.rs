@@ -16,6 +16,8 @@ pub struct Options {
     pub set_name: String,
     /// Connections beyond this are closed at once.
     pub connections_max: usize,
+    /// Whether `configureFailPoint` may make commands fail.
+    pub test_commands: bool,
     /// How long a stop waits for commands that are running.
     pub shutdown_grace: Duration,
     /// What `getCmdLineOpts` shows: the program's arguments.
@@ -32,6 +34,7 @@ impl Default for Options {
             set_name: "rs0".to_owned(),
             // Far above any pool; a descriptor and a few kilobytes each.
             connections_max: 65_536,
+            test_commands: false,
             shutdown_grace: Duration::from_secs(5),
             command_line: Vec::new(),
             startup_warnings: Vec::new(),

@@ -90,7 +90,7 @@ pub(crate) fn failure(server: &Server, failure: &Failure) -> Vec<u8> {
         document.extend(details.as_doc());
     }
     if !failure.labels.is_empty() {
-        document.push("errorLabels", failure.labels.iter().copied().collect::<ArrayBuf>());
+        document.push("errorLabels", failure.labels.iter().map(|label| &**label).collect::<ArrayBuf>());
     }
     if failure.concerns_topology() {
         document.push("topologyVersion", server.identity.topology_version());

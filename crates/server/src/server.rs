@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use millstream_value::{DocBuf, Value, new_object_id};
 
 use crate::counters::Counters;
+use crate::fail_point::FailPoint;
 use crate::{Engine, Options, Shutdown};
 
 /// One running server.
@@ -18,6 +19,7 @@ pub(crate) struct Server {
     /// Milliseconds since 1970.
     pub(crate) started_ms: i64,
     pub(crate) counters: Counters,
+    pub(crate) fail_point: FailPoint,
     pub(crate) shutdown: Shutdown,
     message_ids: AtomicI32,
     connection_ids: AtomicI32,
@@ -31,6 +33,7 @@ impl Server {
             engine,
             options,
             counters: Counters::new(),
+            fail_point: FailPoint::default(),
             shutdown: Shutdown::new(),
             message_ids: AtomicI32::new(0),
             connection_ids: AtomicI32::new(0),

@@ -23,7 +23,7 @@ fn is_ok(reply: &Document) {
     assert_eq!(reply.get_f64("ok").unwrap(), 1.0, "{reply}");
 }
 
-/// CS-11.3.1, CS-13.6.
+/// CS-11.3.1, CS-11.3.8, CS-13.6.
 const HELLO_KEYS: &[&str] = &[
     "topologyVersion",
     "hosts",
@@ -49,6 +49,52 @@ const HELLO_KEYS: &[&str] = &[
     "operationTime",
 ];
 
+/// CS-11.4.3.
+const STATUS_KEYS: &[&str] = &[
+    "set",
+    "date",
+    "myState",
+    "term",
+    "syncSourceHost",
+    "syncSourceId",
+    "heartbeatIntervalMillis",
+    "majorityVoteCount",
+    "writeMajorityCount",
+    "votingMembersCount",
+    "writableVotingMembersCount",
+    "optimes",
+    "lastStableRecoveryTimestamp",
+    "electionCandidateMetrics",
+    "members",
+    "ok",
+    "$clusterTime",
+    "operationTime",
+];
+
+/// CS-11.4.3: its one member.
+const MEMBER_KEYS: &[&str] = &[
+    "_id",
+    "name",
+    "health",
+    "state",
+    "stateStr",
+    "uptime",
+    "optime",
+    "optimeDate",
+    "lastAppliedWallTime",
+    "lastDurableWallTime",
+    "syncSourceHost",
+    "syncSourceId",
+    "infoMessage",
+    "electionTime",
+    "electionDate",
+    "configVersion",
+    "configTerm",
+    "self",
+    "lastHeartbeatMessage",
+];
+
+/// CS-11.3.2, CS-11.3.3.
 #[tokio::test(flavor = "multi_thread")]
 async fn hello_describes_a_primary() {
     let server = Running::start().await;
@@ -328,7 +374,7 @@ fn uuid(byte: u8) -> bson::Binary {
     bson::Binary { subtype: BinarySubtype::Uuid, bytes: vec![byte; 16] }
 }
 
-/// CS-8.5.1.
+/// CS-8.5.1, CS-13.5.
 #[tokio::test(flavor = "multi_thread")]
 async fn session_commands_check_their_arguments() {
     let server = Running::start().await;
@@ -377,20 +423,32 @@ async fn cursors_end_with_their_sessions() {
     }
 }
 
-/// CS-11.4.
+/// CS-11.4.1 (the set exists from the start), CS-11.4.3, CS-11.4.4, CS-11.4.6, CS-13.25.
 #[tokio::test(flavor = "multi_thread")]
 async fn mongosh_sees_a_healthy_set() {
     let server = Running::start().await;
     let mut client = server.connect().await;
     let status = client.run(doc! { "replSetGetStatus": 1, "$db": "admin" }).await;
     assert_eq!((status.get_str("set").unwrap(), status.get_i32("myState").unwrap()), ("rs0", 1));
+    assert_eq!(keys(&status), STATUS_KEYS);
     let member = status.get_array("members").unwrap()[0].as_document().unwrap().clone();
+    assert_eq!(keys(&member), MEMBER_KEYS);
     assert_eq!(member.get_str("stateStr").unwrap(), "PRIMARY");
     assert_eq!(member.get_str("name").unwrap(), server.address.to_string());
 
     let config = client.run(doc! { "replSetGetConfig": 1, "$db": "admin" }).await;
     let config = config.get_document("config").unwrap();
     assert_eq!(config.get_str("_id").unwrap(), "rs0");
+    let members = config.get_array("members").unwrap();
+    let member = doc! {
+        "_id": 0, "host": server.address.to_string(), "arbiterOnly": false, "buildIndexes": true, "hidden": false,
+        "priority": 1, "tags": {}, "secondaryDelaySecs": 0i64, "votes": 1,
+    };
+    assert_eq!(members, &[member.into()]);
+    let id = config.get_document("settings").unwrap().get_object_id("replicaSetId").unwrap();
+    let again = client.run(doc! { "replSetGetConfig": 1, "$db": "admin" }).await;
+    let settings = again.get_document("config").unwrap().get_document("settings").unwrap();
+    assert_eq!(settings.get_object_id("replicaSetId").unwrap(), id);
 
     let reply = client.run(doc! { "replSetInitiate": {}, "$db": "admin" }).await;
     is_error(&reply, 23, "AlreadyInitialized");
@@ -398,7 +456,9 @@ async fn mongosh_sees_a_healthy_set() {
 
     let build = client.run(doc! { "buildInfo": 1, "$db": "admin" }).await;
     assert_eq!(build.get_str("version").unwrap(), "8.0.10");
-    assert!(build.contains_key("millstreamVersion"));
+    assert!(build.contains_key("millstreamVersion") && build.contains_key("versionArray"));
+    assert_eq!(build.get_i32("maxBsonObjectSize").unwrap(), 16 * 1024 * 1024);
+    assert_eq!(build.get_array("modules").unwrap(), &[]);
     let version = client.run(doc! { "getParameter": 1, "featureCompatibilityVersion": 1, "$db": "admin" }).await;
     assert_eq!(version.get_document("featureCompatibilityVersion").unwrap(), &doc! { "version": "8.0" });
     let log = client.run(doc! { "getLog": "startupWarnings", "$db": "admin" }).await;
@@ -441,6 +501,22 @@ async fn the_status_counts() {
     assert_eq!(ping.get_document("ping").unwrap(), &doc! { "failed": 0i64, "total": 3i64 });
     assert_eq!(status.get_document("opcounters").unwrap().get_i64("command").unwrap(), 3);
     assert!(status.get_document("network").unwrap().get_i64("bytesIn").unwrap() > 100);
+}
+
+/// CS-8.3.12: a getMore that allows a stream of replies gets one reply, which is legal.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_getmore_is_answered_once() {
+    let server = Running::start().await;
+    let mut client = server.connect().await;
+    let pipeline = vec![doc! { "$changeStream": {} }];
+    let opened = client.run(doc! { "aggregate": "c", "pipeline": pipeline, "cursor": {}, "$db": "test" }).await;
+    let id = opened.get_document("cursor").unwrap().get_i64("id").unwrap();
+    let more = doc! { "getMore": id, "collection": "c", "maxTimeMS": 1, "$db": "test" };
+    let sent = client.send(more, Flags { exhaust_allowed: true, ..Flags::default() }, None).await;
+    let reply = client.receive().await.unwrap();
+    assert_eq!((reply.response_to, reply.flags.more_to_come), (sent, false));
+    is_ok(&reply.document);
+    is_ok(&client.run(doc! { "ping": 1, "$db": "admin" }).await);
 }
 
 /// CS-13.16: nobody waits for a reply, so none may come.
@@ -595,6 +671,7 @@ async fn a_stop_ends_waits_and_closes_everything() {
     assert!(tokio::net::TcpStream::connect(server.address).await.is_err());
 }
 
+/// CS-11.3.2: drivers go to the address that they are told.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_advertised_address_can_be_chosen() {
     let options = Options { advertised: Some("db.example:27017".to_owned()), ..support::options() };

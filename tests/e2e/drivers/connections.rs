@@ -48,6 +48,7 @@ async fn every_compressor_carries_documents_and_events() {
     }
 }
 
+/// CS-13.25.
 #[tokio::test]
 async fn a_healthy_replica_set_of_one_is_described() {
     let server = Server::memory();
@@ -85,6 +86,7 @@ async fn a_healthy_replica_set_of_one_is_described() {
     }
 }
 
+/// CS-13.14, CS-13.19.
 #[tokio::test]
 async fn a_waiting_stream_does_not_hold_up_other_work() {
     let server = Server::memory();

@@ -8,6 +8,7 @@ use mongodb::options::CursorType;
 
 use super::fresh;
 
+/// CS-11.1.2, CS-11.2.1.
 #[tokio::test]
 async fn the_log_can_be_tailed_from_a_time() {
     let (_server, client) = fresh().await;
@@ -52,6 +53,7 @@ async fn the_log_can_be_tailed_from_a_time() {
     assert!(times.windows(2).all(|pair| pair[0] < pair[1]));
 }
 
+/// CS-11.1.1, CS-11.1.5.
 #[tokio::test]
 async fn the_log_begins_with_the_initiation_and_cannot_be_written() {
     let (_server, client) = fresh().await;

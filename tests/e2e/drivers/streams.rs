@@ -62,6 +62,7 @@ async fn every_position_resumes_to_exactly_the_rest() {
     }
 }
 
+/// CS-13.21, CS-13.29.
 #[tokio::test]
 async fn an_idle_streams_token_resumes_past_other_writes() {
     let (_server, orders) = collection().await;
@@ -80,6 +81,7 @@ async fn an_idle_streams_token_resumes_past_other_writes() {
     assert_eq!(keys(&take(&mut resumed, 1).await), [1]);
 }
 
+/// CS-13.24: types that a driver reads into. CS-13.22: the end.
 #[tokio::test]
 async fn drop_ends_the_stream_and_start_after_goes_on() {
     let (_server, orders) = collection().await;

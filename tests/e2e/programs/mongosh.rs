@@ -2,6 +2,7 @@
 
 use crate::support::{Server, programs, root};
 
+/// CS-11.4.2, CS-11.4.5, CS-11.4.6.
 #[test]
 fn a_session_finds_a_healthy_primary_and_works() {
     let server = Server::memory();

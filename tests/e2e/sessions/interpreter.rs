@@ -17,6 +17,8 @@ pub(super) struct Interpreter {
     emptied: Vec<String>,
     seen: Seen,
     streams: BTreeMap<String, Stream>,
+    /// The ids of cursors that whole commands left open, in order.
+    cursors: Vec<i64>,
     /// Fields of events to print; empty: all.
     shown: Vec<String>,
 }
@@ -36,6 +38,7 @@ impl Interpreter {
             emptied: Vec::new(),
             seen: Seen::default(),
             streams: BTreeMap::new(),
+            cursors: Vec::new(),
             shown: Vec::new(),
         };
         interpreter.enter("test");
@@ -254,6 +257,9 @@ impl Interpreter {
             && let Ok(id) = cursor.get_i64("id")
         {
             let state = if id == 0 { "closed" } else { "live" };
+            if id != 0 && !self.cursors.contains(&id) {
+                self.cursors.push(id);
+            }
             cursor.insert("id", Bson::Symbol(state.to_owned()));
         }
         if let Ok(errors) = reply.get_array_mut("writeErrors") {
@@ -283,9 +289,11 @@ impl Interpreter {
     /// What `token(1)` stands for. One that was never printed is a text, so that the session goes on
     /// and shows what came instead.
     fn placeholder(&self, kind: &str, number: usize) -> Option<Bson> {
-        let known = ["token", "time", "oid", "uuid"].contains(&kind);
+        let known = ["cursor", "token", "time", "oid", "uuid"].contains(&kind);
         let missing = || Bson::String(format!("missing {kind}({number})"));
-        known.then(|| self.seen.value(kind, number).unwrap_or_else(missing))
+        let cursor = || self.cursors.get(number.checked_sub(1)?).map(|id| Bson::Int64(*id));
+        let value = || if kind == "cursor" { cursor() } else { self.seen.value(kind, number) };
+        known.then(|| value().unwrap_or_else(missing))
     }
 
     fn document(&self, text: &str) -> Document {

@@ -134,6 +134,23 @@ pub(crate) fn node(uri: &str, path: &str, arguments: &[&str]) -> Program {
     Program::start(path, here(&mut command, uri))
 }
 
+/// A Python program of the tests.
+pub(crate) fn python_test(uri: &str, path: &str) -> Program {
+    let python = installed(root().join(".venv/bin/python"));
+    let mut command = Command::new(python);
+    command.arg(root().join("tests/programs").join(path));
+    Program::start(path, here(&mut command, uri))
+}
+
+/// A Node.js program of the tests, with the driver of the examples.
+pub(crate) fn node_test(uri: &str, path: &str) -> Program {
+    let modules = root().join("examples/node_modules");
+    installed(modules.join("mongodb"));
+    let mut command = Command::new("node");
+    command.arg(root().join("tests/programs").join(path)).env("NODE_PATH", modules);
+    Program::start(path, here(&mut command, uri))
+}
+
 /// mongosh with one of the scripts in the examples.
 pub(crate) fn mongosh(uri: &str, arguments: &[&str]) -> Program {
     let shell = installed(root().join("examples/node_modules/.bin/mongosh"));

@@ -7,6 +7,8 @@
 //!         no longer has
 //! Source: CS-6.8.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use bytes::Bytes;
 use millstream_value::{Doc, Element};
 
@@ -20,6 +22,15 @@ const FRAGMENT_BYTES_MAX: usize = 16_785_408;
 /// What `splitEvent` and the document around the fields take.
 const FRAME_BYTES: usize = 64;
 
+/// How many events were split since the process began.
+static LARGE_EVENTS_SPLIT: AtomicU64 = AtomicU64::new(0);
+
+/// How many events were split since the process began, in all streams.
+#[must_use]
+pub fn large_events_split() -> u64 {
+    LARGE_EVENTS_SPLIT.load(Ordering::Relaxed)
+}
+
 /// The fragments of an event from number `first` on, or the event itself.
 pub(super) fn fragments(event: Bytes, id: impl Fn(u32) -> Encoded, first: usize) -> Result<Vec<Bytes>> {
     if event.len() <= FRAGMENT_BYTES_MAX {
@@ -32,6 +43,7 @@ pub(super) fn fragments(event: Bytes, id: impl Fn(u32) -> Encoded, first: usize)
     if first > groups.len() {
         return Err(Error::FragmentNotFound("the event has fewer fragments"));
     }
+    LARGE_EVENTS_SPLIT.fetch_add(1, Ordering::Relaxed);
     let count = i32::try_from(groups.len()).unwrap_or(i32::MAX);
     let numbered = (0_i32..).zip(&groups).skip(first);
     Ok(numbered.map(|(number, fields)| fragment(number, count, fields, &id)).collect())

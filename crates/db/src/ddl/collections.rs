@@ -7,7 +7,7 @@ use millstream_value::{DocBuf, Namespace, Value};
 
 use super::{in_loop, log};
 use crate::catalog::{Catalog, Collection, default_collation, images_enabled};
-use crate::{Db, Error, Result};
+use crate::{Db, Error, Result, size};
 
 /// What a rename replaced.
 pub struct Renamed {
@@ -43,6 +43,7 @@ pub(crate) fn create_in_loop(
     command.extend(collection.options.as_doc());
     command.push("idIndex", collection.id_index());
     let collection = catalog.put(collection, commit);
+    size::begin(commit, number);
     log(commit, &namespace.db, Some(uuid), command.as_doc(), None);
     Ok(collection)
 }
@@ -70,7 +71,7 @@ impl Db {
         let namespace = namespace.clone();
         in_loop(self, move |commit, catalog| {
             let Some(collection) = catalog.get(&namespace).map(Arc::clone) else { return Ok(None) };
-            drop_in_loop(commit, catalog, &collection);
+            drop_in_loop(commit, catalog, &collection)?;
             Ok(Some(collection.indexes.len() + 1))
         })
     }
@@ -87,7 +88,7 @@ impl Db {
                 return Ok(false);
             }
             for collection in &collections {
-                drop_in_loop(commit, catalog, collection);
+                drop_in_loop(commit, catalog, collection)?;
             }
             let mut command = DocBuf::new();
             command.push("dropDatabase", 1);
@@ -121,9 +122,7 @@ impl Db {
             if target.is_some() && !replace {
                 return Err(Error::invalid(millstream_value::Code::NamespaceExists, "target namespace exists"));
             }
-            if let Some(target) = &target {
-                forget(commit, catalog, target);
-            }
+            let replaced = target.as_ref().map(|target| forget(commit, catalog, target)).transpose()?.flatten();
             catalog.remove(&from, commit);
             let mut renamed = collection.copy();
             renamed.rename(to.clone());
@@ -133,24 +132,36 @@ impl Db {
             if let Some(target) = &target {
                 command.push("dropTarget", Value::Binary(4, target.uuid.as_slice().into()));
             }
-            log(commit, &from.db, Some(collection.uuid), command.as_doc(), None);
+            log(commit, &from.db, Some(collection.uuid), command.as_doc(), replaced.as_ref().map(DocBuf::as_doc));
             Ok(Renamed { dropped: target.map(|t| t.uuid) })
         })
     }
 }
 
-fn drop_in_loop(commit: &mut Commit<'_>, catalog: &mut Catalog, collection: &Arc<Collection>) {
-    forget(commit, catalog, collection);
+fn drop_in_loop(commit: &mut Commit<'_>, catalog: &mut Catalog, collection: &Arc<Collection>) -> Result<()> {
+    let dropped = forget(commit, catalog, collection)?;
     let mut command = DocBuf::new();
     command.push("drop", &collection.namespace.coll);
-    log(commit, &collection.namespace.db, Some(collection.uuid), command.as_doc(), None);
+    let dropped = dropped.as_ref().map(DocBuf::as_doc);
+    log(commit, &collection.namespace.db, Some(collection.uuid), command.as_doc(), dropped);
+    Ok(())
 }
 
-/// Takes a collection out of the catalog and has its rows removed in time.
-fn forget(commit: &mut Commit<'_>, catalog: &mut Catalog, collection: &Arc<Collection>) {
+/// Takes a collection out of the catalog and has its rows removed in time. Says how much is gone, as the log tells it.
+fn forget(commit: &mut Commit<'_>, catalog: &mut Catalog, collection: &Arc<Collection>) -> Result<Option<DocBuf>> {
+    let held = size::in_loop(commit, collection.number)?;
     catalog.remove(&collection.namespace, commit);
     commit.delete_prefix(Space::Records, collection.number);
     for index in &collection.indexes {
         commit.delete_prefix(Space::Indexes, index.number);
     }
+    size::end(commit, collection.number);
+    Ok(held.map(|size| {
+        let mut dropped = DocBuf::new();
+        match i32::try_from(size.documents) {
+            Ok(documents) => dropped.push("numRecords", documents),
+            Err(_) => dropped.push("numRecords", size.documents),
+        };
+        dropped
+    }))
 }

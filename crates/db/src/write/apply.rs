@@ -17,7 +17,7 @@ use crate::catalog::{Catalog, Collection};
 use crate::ddl;
 use crate::error::DuplicateKey;
 use crate::index::Keys;
-use crate::{Error, Result};
+use crate::{Error, Result, Size};
 
 /// The documents that a statement is about, as a search outside the loop found them.
 pub(super) enum Targets {
@@ -36,6 +36,8 @@ pub(super) struct Scene<'s, 'c> {
     pub(super) retry: Option<&'s mut entry::Retry>,
     /// Of the last change.
     pub(super) time: Option<ClusterTime>,
+    /// The collection that changed, by its number, and by how much it has grown.
+    pub(super) grown: Option<(u32, Size)>,
 }
 
 /// A statement's result, or the wish to be searched for again.
@@ -81,6 +83,7 @@ impl Scene<'_, '_> {
         }
         self.index_changes(collection, None, Some(doc), &id_key)?;
         self.commit.put(Space::Records, key, insert.doc.clone());
+        self.grow(collection, Size::of(1, insert.doc.len()));
         let time = self.tick();
         let entry = entry::insert(self.stamp(time, statement), target(collection), doc, key_of(doc).as_doc());
         self.commit.append(time, entry);
@@ -173,6 +176,7 @@ impl Scene<'_, '_> {
             }
             self.index_changes(&collection, Some(doc), None, &id_key)?;
             self.commit.delete(Space::Records, key);
+            self.grow(&collection, Size::default().minus(Size::of(1, before.len())));
             let time = self.tick();
             let entry = entry::delete(self.stamp(time, statement), target(&collection), key_of(doc).as_doc());
             self.commit.append(time, entry);
@@ -210,6 +214,7 @@ impl Scene<'_, '_> {
         let new = Doc::new(after);
         self.index_changes(collection, Some(Doc::new(before)), Some(new), id_key)?;
         self.commit.put(Space::Records, collection.record_key(id_key), after.clone());
+        self.grow(collection, Size::of(0, after.len()).minus(Size::of(0, before.len())));
         let time = self.tick();
         let key = key_of(new);
         let stamp = self.stamp(time, statement);
@@ -252,6 +257,12 @@ impl Scene<'_, '_> {
             ddl::note_multikey(self.commit, collection, index);
         }
         Ok(())
+    }
+
+    /// A statement changes one collection only.
+    fn grow(&mut self, collection: &Collection, by: Size) {
+        let so_far = self.grown.map_or_else(Size::default, |(_, size)| size);
+        self.grown = Some((collection.number, so_far.plus(by)));
     }
 
     fn tick(&mut self) -> ClusterTime {

@@ -1,5 +1,6 @@
 //! A run of statements as one write of the commit loop.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use millstream_storage::{Commit, Write};
@@ -10,7 +11,7 @@ use super::session::Record;
 use super::{Outcome, Retry, Statement};
 use crate::pending::Promise;
 use crate::shared::LoopCatalog;
-use crate::{Error, Result};
+use crate::{Error, Result, Size, size};
 
 /// What a job hands back.
 pub(super) struct Report {
@@ -70,6 +71,8 @@ impl Job {
         let mut catalog = pending.clone();
         let statements = Arc::clone(&self.statements);
         let by_id = Targets::ById;
+        // Noted once for each collection, however many statements there are.
+        let mut grown = BTreeMap::new();
         let mut logged = self.retry.map(super::session::logged);
         for position in self.first..self.last {
             let Some(statement) = statements.get(position) else { break };
@@ -86,15 +89,20 @@ impl Job {
                 images_always: self.images_always,
                 retry: logged.as_mut(),
                 time: None,
+                grown: None,
             };
             let applied = match &statement.action {
                 Ok(action) => scene.run(&statement.namespace, statement.id, action, targets),
                 Err(error) => Err(error.clone()),
             };
-            let time = scene.time;
+            let (time, change) = (scene.time, scene.grown);
             match applied {
                 Ok(Applied::Done(outcome)) => {
                     self.report.time = time.or(self.report.time);
+                    if let Some((collection, change)) = change {
+                        let sum: &mut Size = grown.entry(collection).or_default();
+                        *sum = sum.plus(change);
+                    }
                     if let Some(record) = &mut record {
                         record.note(statement.id, &outcome);
                     }
@@ -115,6 +123,9 @@ impl Job {
                     }
                 }
             }
+        }
+        for (collection, by) in grown {
+            size::change(commit, collection, by)?;
         }
         if let Some(record) = &record {
             record.save(commit);

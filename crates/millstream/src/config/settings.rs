@@ -28,6 +28,8 @@ pub(crate) struct ServeConfig {
     pub(crate) tail_bytes: usize,
     /// How many bytes all watchers together may hold beside those.
     pub(crate) watch_bytes: usize,
+    /// Let clients make commands fail.
+    pub(crate) test_commands: bool,
     /// The form of log lines.
     pub(crate) log: LogFormat,
     /// What to log, as a filter.
@@ -116,11 +118,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
         default: "false",
         help: "Keep nothing on disk: for tests and experiments",
         set: |config, text| {
-            config.memory = match text.to_ascii_lowercase().as_str() {
-                "true" | "1" | "yes" | "on" => true,
-                "false" | "0" | "no" | "off" => false,
-                _ => return Err(format!("`{text}` is neither true nor false")),
-            };
+            config.memory = switch(text)?;
             Ok(())
         },
     },
@@ -190,6 +188,17 @@ pub(crate) static SETTINGS: &[Setting] = &[
         },
     },
     Setting {
+        name: "test-commands",
+        value: None,
+        environment: &["MILLSTREAM_TEST_COMMANDS"],
+        default: "false",
+        help: "Let clients make commands fail with configureFailPoint: for tests of applications and drivers",
+        set: |config, text| {
+            config.test_commands = switch(text)?;
+            Ok(())
+        },
+    },
+    Setting {
         name: "watch-bytes",
         value: Some("SIZE"),
         environment: &["MILLSTREAM_WATCH_BYTES"],
@@ -201,6 +210,14 @@ pub(crate) static SETTINGS: &[Setting] = &[
         },
     },
 ];
+
+fn switch(text: &str) -> Result<bool, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "1" | "yes" | "on" => Ok(true),
+        "false" | "0" | "no" | "off" => Ok(false),
+        _ => Err(format!("`{text}` is neither true nor false")),
+    }
+}
 
 /// Below this a watcher would read the disk for every change.
 const MEMORY_BYTES_MIN: usize = 1 << 20;
@@ -226,6 +243,7 @@ impl Default for ServeConfig {
             replica_set: String::new(),
             tail_bytes: 0,
             watch_bytes: 0,
+            test_commands: false,
             log: LogFormat::default(),
             log_level: String::new(),
         }
@@ -263,6 +281,7 @@ mod tests {
             ("replica-set", "a b"),
             ("tail-bytes", "1"),
             ("watch-bytes", "much"),
+            ("test-commands", "perhaps"),
         ] {
             let setting = SETTINGS.iter().find(|setting| setting.name == name).unwrap();
             assert!((setting.set)(&mut ServeConfig::default(), value).is_err(), "{name}={value}");

@@ -40,6 +40,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<exit::Code> {
         tail_bytes: WATCH_BYTES,
         watch_bytes: WATCH_BYTES,
         replica_set: "rs0".to_owned(),
+        test_commands: false,
         warnings: Vec::new(),
     };
     let engine = start_engine(options, |_| {}).await.context("could not start the engine of the demo")?;

@@ -48,8 +48,8 @@ fn aggregate(context: &Context<'_>) -> Result<Reply> {
         let message = "The 'cursor' option is required, except for aggregate with the explain argument";
         return Err(Failure::new(Code::FailedToParse, message));
     }
-    super::find::check_read_concern(&arguments)?;
-    super::find::check_time_limit(&arguments)?;
+    super::find::check_read_concern(context, &arguments)?;
+    let time = super::find::time_limit(&arguments)?;
     let first = stages.first().and_then(|s| s.as_doc()).and_then(|s| s.elements().next());
     if let Some(options) = first.filter(|e| e.key() == "$changeStream") {
         return watch(context, &arguments, coll, &options.value(), stages.get(1..).unwrap_or_default(), explain);
@@ -74,10 +74,19 @@ fn aggregate(context: &Context<'_>) -> Result<Reply> {
             let rows = pipeline.run(std::iter::once(Ok(stats)));
             Box::new(rows.map(|row| Ok(row?.into_bytes().into())))
         }
-        None => context.server.engine.db().aggregate(&namespace, &pipeline, hint.as_ref()).map_err(errors::failure)?,
+        None => {
+            let db = context.server.engine.db();
+            db.aggregate(&namespace, &pipeline, hint.as_ref(), &time).map_err(errors::failure)?
+        }
     };
     let mut document = DocBuf::with_capacity(512);
-    super::find::open_cursor(context, Source::documents(rows), namespace.to_string(), Layout::First, &mut document)?;
+    super::find::open_cursor(
+        context,
+        Source::limited(rows, time),
+        namespace.to_string(),
+        Layout::First,
+        &mut document,
+    )?;
     Ok(document.into())
 }
 
@@ -125,6 +134,9 @@ fn watch(
         millstream_change::Scope::of(context.database, coll, &options).map_err(|e| errors::failure(e.into()))?;
     // The collation of the collection is not inherited (CS-3.3.4).
     let variables = super::find::scope(context, None)?;
+    let counters = &context.server.counters;
+    counters.change_streams.add(1);
+    counters.expanded_streams.add(u64::from(options.show_expanded_events));
     let spec = Spec { scope, options, stages, variables: &variables };
     let stream = context.server.engine.db().watch(spec).map_err(errors::failure)?;
     if explain {

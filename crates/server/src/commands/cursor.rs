@@ -105,9 +105,9 @@ async fn get_more(context: &Context<'_>) -> Result<Reply> {
     let wait = arguments.i64("maxTimeMS")?;
     let namespace = format!("{}.{coll}", context.database);
     let cursors = context.server.engine.db().cursors();
-    let session = context.session.map(|s| s.0);
+    let owner = context.owner();
     let mut lease =
-        poll_fn(|cx| cursors.poll_lease(id, &namespace, session, cx.waker())).await.map_err(errors::failure)?;
+        poll_fn(|cx| cursors.poll_lease(id, &namespace, owner, cx.waker())).await.map_err(errors::failure)?;
     let source = lease.source().map_err(errors::failure)?;
     let awaits = source.awaits();
     if wait.is_some_and(|ms| ms > 0) && !awaits {
@@ -122,7 +122,7 @@ async fn get_more(context: &Context<'_>) -> Result<Reply> {
         let long = source.may_take_long();
         let mut read = || source.batch(count);
         let batch = if long { crate::dispatch::blocking(read) } else { read() };
-        let batch = batch.map_err(|e| super::find::during(e, "Executor error during getMore"))?;
+        let batch = batch.map_err(|e| super::find::during(context, e, "Executor error during getMore"))?;
         if !awaits || batch.exhausted || !batch.documents.is_empty() || wait.is_zero() {
             break batch;
         }
@@ -134,7 +134,7 @@ async fn get_more(context: &Context<'_>) -> Result<Reply> {
         if timeout_at(until, ready).await.is_err() {
             // One last look: the empty reply's token is to tell how far the log was seen.
             let source = lease.source().map_err(errors::failure)?;
-            break source.batch(count).map_err(|e| super::find::during(e, "Executor error during getMore"))?;
+            break source.batch(count).map_err(|e| super::find::during(context, e, "Executor error during getMore"))?;
         }
     };
     let mut document = DocBuf::with_capacity(256);

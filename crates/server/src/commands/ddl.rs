@@ -362,11 +362,9 @@ fn list_collections(context: &Context<'_>) -> Result<Reply> {
 
 fn list_databases(context: &Context<'_>) -> Result<Reply> {
     let name_only = context.arguments().flag("nameOnly")?.unwrap_or(false);
-    let mut total = 0_i64;
     let mut rows = Vec::new();
-    for info in context.server.engine.db().databases() {
-        let bytes = i64::try_from(info.bytes.unwrap_or(0)).unwrap_or(i64::MAX);
-        total = total.saturating_add(bytes);
+    for info in context.server.engine.db().databases().map_err(errors::failure)? {
+        let bytes = i64::try_from(info.bytes).unwrap_or(i64::MAX);
         let mut row = DocBuf::new();
         row.push("name", &info.name);
         if !name_only {
@@ -382,6 +380,8 @@ fn list_databases(context: &Context<'_>) -> Result<Reply> {
         }
     });
     if !name_only {
+        let size = |row: &Bytes| Doc::new(row).get("sizeOnDisk").and_then(|size| size.as_integer());
+        let total: i64 = rows.iter().filter_map(size).sum();
         document.push("totalSize", total).push("totalSizeMb", total / (1024 * 1024));
     }
     Ok(document.into())
@@ -390,7 +390,7 @@ fn list_databases(context: &Context<'_>) -> Result<Reply> {
 /// The rows that pass the command's `filter`.
 fn filtered(context: &Context<'_>, rows: Vec<DocBuf>) -> Result<Vec<Bytes>> {
     let scope = super::find::scope(context, None)?;
-    let filter = context.arguments().document("filter")?.unwrap_or(millstream_value::Doc::empty());
+    let filter = context.arguments().document("filter")?.unwrap_or(Doc::empty());
     let filter = millstream_query::predicate::Predicate::parse(filter, &scope).map_err(errors::query)?;
     let mut out = Vec::new();
     for row in rows {

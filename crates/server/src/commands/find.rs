@@ -4,8 +4,9 @@
 //! Limits: the first batch has 101 documents unless the client asks otherwise (CS-15).
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use millstream_db::{Find, OPLOG, Source};
+use millstream_db::{Find, OPLOG, Source, TimeLimit};
 use millstream_query::Collation;
 use millstream_query::expression::Scope;
 use millstream_query::predicate::Predicate;
@@ -15,7 +16,7 @@ use millstream_value::{Code, Doc, DocBuf, Namespace, Value, kind};
 
 use super::cursor::Layout;
 use super::{Command, Handler, Operation};
-use crate::arguments::Arguments;
+use crate::arguments::{Arguments, wrong_type};
 use crate::context::Context;
 use crate::errors;
 use crate::failure::{Failure, Result};
@@ -23,6 +24,9 @@ use crate::reply::Reply;
 
 /// Documents in a first batch (CS-4.3.1).
 pub(super) const FIRST_BATCH: usize = 101;
+
+/// How far ahead of the clock a time may be that a client says it has seen: clocks of one machine do not differ more.
+const CLOCK_AHEAD_SECONDS_MAX: u64 = 1;
 
 pub(super) const COUNT: Command = Command {
     name: "count",
@@ -131,8 +135,7 @@ async fn find(context: &Context<'_>) -> Result<Reply> {
 fn run_find(context: &Context<'_>) -> Result<Reply> {
     let namespace = namespace(context)?;
     let arguments = context.arguments();
-    check_read_concern(&arguments)?;
-    check_time_limit(&arguments)?;
+    check_read_concern(context, &arguments)?;
     let request = FindRequest::parse(context, &namespace, &arguments)?;
     let db = context.server.engine.db();
     let source = if namespace.to_string() == OPLOG {
@@ -145,8 +148,9 @@ fn run_find(context: &Context<'_>) -> Result<Reply> {
             }
             return Ok(empty_cursor(&namespace).into());
         }
+        let time = request.find.time.clone();
         let rows = db.find(&namespace, request.find).map_err(errors::failure)?;
-        Source::documents(rows)
+        Source::limited(rows, time)
     };
     let first = if request.single_batch { Batching::Single(request.batch) } else { Batching::First(request.batch) };
     let mut document = DocBuf::with_capacity(512);
@@ -167,6 +171,7 @@ struct FindRequest {
 impl FindRequest {
     fn parse(context: &Context<'_>, namespace: &Namespace, arguments: &Arguments<'_>) -> Result<Self> {
         check_fields(arguments)?;
+        let time = time_limit(arguments)?;
         let scope = scope(context, Some(namespace))?;
         let filter = arguments.document("filter")?.unwrap_or(Doc::empty());
         let sort = arguments.document("sort")?.filter(|s| !s.is_empty());
@@ -208,7 +213,7 @@ impl FindRequest {
         if awaits && !tailable {
             return Err(Failure::new(Code::FailedToParse, "Cannot set 'awaitData' without also setting 'tailable'"));
         }
-        if tailable && (single_batch || (sort.is_some() && natural.is_none())) {
+        if tailable && (single_batch || natural_backwards || (sort.is_some() && natural.is_none())) {
             let message = "cannot use tailable option with a sort other than {$natural: 1} or with singleBatch";
             return Err(Failure::new(Code::BadValue, message));
         }
@@ -225,6 +230,7 @@ impl FindRequest {
                 skip,
                 limit,
                 hint,
+                time,
             },
             batch,
             single_batch,
@@ -255,12 +261,14 @@ impl FindRequest {
                 return Err(Failure::new(Code::BadValue, message));
             }
         };
-        let rows = db.oplog(Arc::clone(&self.find.filter), backwards);
+        let time = self.find.time.clone();
+        let rows = db.oplog(Arc::clone(&self.find.filter), backwards, time.clone());
         let skip = usize::try_from(self.find.skip).unwrap_or(usize::MAX);
         let limit = self.find.limit.map_or(usize::MAX, |l| usize::try_from(l).unwrap_or(usize::MAX));
         let rows = rows.skip(skip).take(limit);
-        let Some(projection) = self.find.projection.clone() else { return Ok(Source::documents(Box::new(rows))) };
-        Ok(Source::documents(Box::new(rows.map(move |doc| Ok(projection.apply(Doc::new(&doc?))?.into_bytes().into())))))
+        let Some(projection) = self.find.projection.clone() else { return Ok(Source::limited(Box::new(rows), time)) };
+        let rows = rows.map(move |doc| Ok(projection.apply(Doc::new(&doc?))?.into_bytes().into()));
+        Ok(Source::limited(Box::new(rows), time))
     }
 }
 
@@ -310,10 +318,13 @@ fn check_fields(arguments: &Arguments<'_>) -> Result<()> {
 }
 
 /// Any level is served by the durable state; unknown ones are refused (CS-4.3.6 is checked by `aggregate`).
-pub(super) fn check_read_concern(arguments: &Arguments<'_>) -> Result<()> {
+pub(super) fn check_read_concern(context: &Context<'_>, arguments: &Arguments<'_>) -> Result<()> {
     let Some(concern) = arguments.document("readConcern")? else { return Ok(()) };
     if concern.has("atClusterTime") {
         return Err(Failure::new(Code::NotImplemented, "reads at a past time are not supported"));
+    }
+    if let Some(after) = concern.element("afterClusterTime") {
+        wait_for(context, &after.value())?;
     }
     match concern.get("level") {
         None => Ok(()),
@@ -329,13 +340,32 @@ pub(super) fn check_read_concern(arguments: &Arguments<'_>) -> Result<()> {
     }
 }
 
-/// `maxTimeMS` fits an int32 and is not negative.
-pub(super) fn check_time_limit(arguments: &Arguments<'_>) -> Result<()> {
-    match arguments.i64("maxTimeMS")? {
-        Some(limit) if !(0..=i64::from(i32::MAX)).contains(&limit) => {
-            Err(Failure::new(Code::BadValue, format!("{limit} value for maxTimeMS is out of range")))
-        }
-        _ => Ok(()),
+/// Causally consistent sessions read what they have seen before: waits until that is there (CS-8.5.2).
+fn wait_for(context: &Context<'_>, after: &Value<'_>) -> Result<()> {
+    let Value::Timestamp(after) = after else {
+        return Err(wrong_type("readConcern.afterClusterTime", after.kind(), "timestamp"));
+    };
+    let db = context.server.engine.db();
+    if *after <= db.committed() {
+        return Ok(());
+    }
+    if u64::from(after.seconds) > db.now_ms() / 1000 + CLOCK_AHEAD_SECONDS_MAX {
+        let message = format!(
+            "readConcern afterClusterTime value must not be greater than the current clusterTime. Requested \
+             clusterTime: {after}; current clusterTime: {}",
+            db.committed()
+        );
+        return Err(Failure::new(Code::InvalidOptions, message));
+    }
+    crate::dispatch::blocking(|| db.advance_to(*after)).map_err(errors::failure)
+}
+
+/// `maxTimeMS` fits an int32 and is not negative; 0 is no limit.
+pub(super) fn time_limit(arguments: &Arguments<'_>) -> Result<TimeLimit> {
+    match arguments.i64("maxTimeMS")?.map(|limit| (limit, u32::try_from(limit))) {
+        None | Some((_, Ok(0))) => Ok(TimeLimit::default()),
+        Some((limit, Ok(ms))) if limit <= i64::from(i32::MAX) => Ok(TimeLimit::of(Duration::from_millis(ms.into()))),
+        Some((limit, _)) => Err(Failure::new(Code::BadValue, format!("{limit} value for maxTimeMS is out of range"))),
     }
 }
 
@@ -382,23 +412,25 @@ pub(super) fn open_batched(
         "find" => "Executor error during find command",
         _ => "PlanExecutor error during aggregation",
     };
-    let batch = source.batch(count).map_err(|error| during(error, what))?;
-    let session = context.session.map(|s| s.0);
+    let batch = source.batch(count).map_err(|error| during(context, error, what))?;
     let id = if batch.exhausted || !keep {
         0
     } else {
         let cursors = context.server.engine.db().cursors();
-        cursors.keep(source, namespace.clone(), session, no_timeout).map_err(errors::failure)?
+        cursors.keep(source, namespace.clone(), context.owner(), no_timeout).map_err(errors::failure)?
     };
     super::cursor::write(document, layout, &batch, id, &namespace);
     Ok(())
 }
 
 /// A failure while documents are produced, as MongoDB words it for change streams and pipelines (CS-8.2.2).
-pub(super) fn during(error: millstream_db::Error, what: &str) -> Failure {
+pub(super) fn during(context: &Context<'_>, error: millstream_db::Error, what: &str) -> Failure {
     let prefixed = matches!(error, millstream_db::Error::Change(_) | millstream_db::Error::Query(_));
     let mut failure = errors::failure(error);
     if prefixed {
+        if failure.code == Code::BSONObjectTooLarge {
+            context.server.counters.large_events_failed.add(1);
+        }
         failure.message = format!("{what} :: caused by :: {}", failure.message).into();
     }
     failure
@@ -415,6 +447,8 @@ fn count(context: &Context<'_>) -> Result<Reply> {
     let namespace = namespace(context)?;
     let arguments = context.arguments();
     arguments.only_or_generic(&["collation", "count", "fields", "hint", "limit", "query", "skip"])?;
+    check_read_concern(context, &arguments)?;
+    let time = time_limit(&arguments)?;
     let scope = scope(context, Some(&namespace))?;
     let filter = arguments.document("query")?.unwrap_or(Doc::empty());
     let limit = arguments.i64("limit")?.unwrap_or(0).unsigned_abs();
@@ -426,11 +460,16 @@ fn count(context: &Context<'_>) -> Result<Reply> {
         skip: u64::try_from(skip).map_err(|_| negative("skip", skip))?,
         limit: Some(limit).filter(|l| *l > 0),
         hint: arguments.element("hint").map(|e| e.value().into_owned()),
+        time,
     };
     let db = context.server.engine.db();
     let count = if namespace.to_string() == OPLOG {
-        let rows = db.oplog(Arc::clone(&find.filter), false);
-        u64::try_from(rows.count()).unwrap_or(u64::MAX)
+        let mut count = 0;
+        for entry in db.oplog(Arc::clone(&find.filter), false, find.time.clone()) {
+            entry.map_err(errors::failure)?;
+            count += 1;
+        }
+        count
     } else {
         db.count(&namespace, &find).map_err(errors::failure)?
     };
@@ -446,13 +485,15 @@ fn distinct(context: &Context<'_>) -> Result<Reply> {
     let namespace = namespace(context)?;
     let arguments = context.arguments();
     arguments.only_or_generic(&["collation", "distinct", "hint", "key", "query"])?;
+    check_read_concern(context, &arguments)?;
+    let time = time_limit(&arguments)?;
     let scope = scope(context, Some(&namespace))?;
     let path = arguments.required("key", arguments.str("key")?)?;
     let filter = arguments.document("query")?.unwrap_or(Doc::empty());
     let filter = Arc::new(Predicate::parse(filter, &scope).map_err(errors::query)?);
     let hint = arguments.element("hint").map(|e| e.value());
-    let values =
-        context.server.engine.db().distinct(&namespace, path, &filter, hint.as_ref()).map_err(errors::failure)?;
+    let db = context.server.engine.db();
+    let values = db.distinct(&namespace, path, &filter, hint.as_ref(), &time).map_err(errors::failure)?;
     let mut document = DocBuf::new();
     document.push("values", values);
     Ok(document.into())
@@ -519,6 +560,7 @@ pub(super) fn explain_command(context: &Context<'_>, command: Doc<'_>, run: bool
         skip: 0,
         limit: None,
         hint,
+        time: TimeLimit::default(),
     };
     let mut document = context.server.engine.db().explain(&namespace, &find, filter, run).map_err(errors::failure)?;
     document.push("command", command);

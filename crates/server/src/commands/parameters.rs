@@ -8,6 +8,7 @@ use millstream_value::{ArrayBuf, Code, DocBuf};
 
 use super::handshake::SESSION_TIMEOUT_MINUTES;
 use super::{Command, Database, Handler};
+use crate::Options;
 use crate::arguments::GENERIC_FIELDS;
 use crate::context::Context;
 use crate::failure::{Failure, Result};
@@ -40,32 +41,32 @@ pub(super) const SET_PARAMETER: Command = Command {
 /// A setting that clients ask for.
 struct Parameter {
     name: &'static str,
-    push: fn(&mut DocBuf, &'static str),
+    push: fn(&Options, &mut DocBuf, &'static str),
 }
 
 /// In alphabetical order.
 static PARAMETERS: &[Parameter] = &[
     Parameter {
         name: "authenticationMechanisms",
-        push: |out, name| {
+        push: |_, out, name| {
             out.push(name, ArrayBuf::new());
         },
     },
     Parameter {
         name: "cursorTimeoutMillis",
-        push: |out, name| {
+        push: |_, out, name| {
             out.push(name, 600_000i64);
         },
     },
     Parameter {
         name: "enableTestCommands",
-        push: |out, name| {
-            out.push(name, false);
+        push: |options, out, name| {
+            out.push(name, options.test_commands);
         },
     },
     Parameter {
         name: "featureCompatibilityVersion",
-        push: |out, name| {
+        push: |_, out, name| {
             let mut version = DocBuf::new();
             version.push("version", "8.0");
             out.push(name, version);
@@ -73,13 +74,13 @@ static PARAMETERS: &[Parameter] = &[
     },
     Parameter {
         name: "localLogicalSessionTimeoutMinutes",
-        push: |out, name| {
+        push: |_, out, name| {
             out.push(name, SESSION_TIMEOUT_MINUTES);
         },
     },
     Parameter {
         name: "transactionLifetimeLimitSeconds",
-        push: |out, name| {
+        push: |_, out, name| {
             out.push(name, 60);
         },
     },
@@ -95,7 +96,7 @@ fn get_parameter(context: &Context<'_>) -> Result<Reply> {
     let mut document = DocBuf::new();
     for parameter in PARAMETERS {
         if all || asked.has(parameter.name) {
-            (parameter.push)(&mut document, parameter.name);
+            (parameter.push)(&context.server.options, &mut document, parameter.name);
         }
     }
     if document.as_doc().is_empty() {

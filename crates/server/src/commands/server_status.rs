@@ -112,7 +112,16 @@ fn metrics(context: &Context<'_>) -> DocBuf {
         row.push("failed", failed).push("total", total);
         commands.push(name, row);
     }
+    let counters = &context.server.counters;
     let mut document = context.server.engine.metrics();
+    document.nest("aggStageCounters", |stages| {
+        stages.push("$changeStream", counters.change_streams.get());
+    });
+    document.nest("changeStreams", |streams| {
+        let split = i64::try_from(millstream_change::large_events_split()).unwrap_or(i64::MAX);
+        streams.push("largeEventsSplit", split).push("largeEventsFailed", counters.large_events_failed.get());
+        streams.push("showExpandedEvents", counters.expanded_streams.get());
+    });
     document.push("commands", commands);
     document
 }

@@ -1,11 +1,11 @@
 //! Sizes: `collStats`, the stage `$collStats`, and `dbStats`, as far as the tools that show them need.
 //!
 //! Shape:  `{ collStats: <coll>, [scale] }`, `{ dbStats: 1, [scale] }`
-//! Result: documents and their bytes, counted when asked for; what they and the indexes take on disk is not known
+//! Result: documents and their bytes; what they and the indexes take on disk is not known
 
 use std::sync::Arc;
 
-use millstream_db::{Find, OPLOG};
+use millstream_db::{Find, OPLOG, Size, TimeLimit};
 use millstream_query::predicate::Predicate;
 use millstream_value::{Code, Doc, DocBuf, Namespace, Value};
 
@@ -114,6 +114,9 @@ fn push_sizes(context: &Context<'_>, namespace: &Namespace, scale: i64, document
 
 /// The number of documents, and their bytes.
 fn measure(context: &Context<'_>, namespace: &Namespace) -> Result<(i64, i64)> {
+    if let Some(Size { documents, bytes }) = context.server.engine.db().size(namespace).map_err(errors::failure)? {
+        return Ok((documents, bytes));
+    }
     let all = Find {
         filter: Arc::new(Predicate::always_true()),
         sort: None,
@@ -121,6 +124,7 @@ fn measure(context: &Context<'_>, namespace: &Namespace) -> Result<(i64, i64)> {
         skip: 0,
         limit: None,
         hint: None,
+        time: TimeLimit::default(),
     };
     let (mut count, mut bytes) = (0_i64, 0_i64);
     for document in context.server.engine.db().find(namespace, all).map_err(errors::failure)? {

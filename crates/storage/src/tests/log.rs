@@ -3,6 +3,7 @@
 use super::*;
 use crate::{LogWindow, Retain};
 
+/// CS-8.1.2, CS-8.1.4, CS-14.63.
 #[test]
 fn the_clock_never_goes_back_even_across_restarts() {
     on_both(|location| {
