@@ -50,3 +50,29 @@ impl Failure {
         matches!(self.code.number(), 91 | 189 | 10107 | 11600 | 11602 | 13435 | 13436)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn labels(command: &'static str, code: i32) -> Vec<Cow<'static, str>> {
+        let command = Command { name: command, ..Command::DEFAULT };
+        Failure::new(Code::from_number(code), "").labelled(&command, false).labels
+    }
+
+    /// CS-5.10.3.
+    #[test]
+    fn drivers_are_told_which_errors_a_stream_survives() {
+        let resumable =
+            [6, 7, 89, 91, 133, 134, 175, 189, 234, 262, 402, 9_001, 10_107, 11_600, 11_602, 13_435, 13_436];
+        for code in resumable.into_iter().chain([358, 407, 412, 50_915]) {
+            for command in ["aggregate", "getMore"] {
+                assert_eq!(labels(command, code), ["ResumableChangeStreamError"], "{command} {code}");
+            }
+            assert!(labels("find", code).is_empty());
+        }
+        for code in [2, 9, 13, 20, 43, 47, 72, 73, 136, 143, 237, 260, 280, 286, 10_334, 40_573, 50_738] {
+            assert!(labels("getMore", code).is_empty(), "{code}");
+        }
+    }
+}
