@@ -18,7 +18,7 @@ pub struct Options {
     pub resume_after: Option<Token>,
     /// The token after which to start anew.
     pub start_after: Option<Token>,
-    /// The time of the first event.
+    /// The time of the first event. Clients may also send a date, which MongoDB refuses.
     pub start_at_operation_time: Option<ClusterTime>,
     /// Watch every database.
     pub all_changes_for_cluster: bool,
@@ -185,14 +185,22 @@ static OPTIONS: &[Row] = &[
     Row::flag("showRawUpdateDescription", |o, name, v| flag(name, v).map(|f| o.show_raw_update_description = f)),
     Row::flag("showSystemEvents", |o, name, v| flag(name, v).map(|f| o.show_system_events = f)),
     Row::new("startAfter", |o, name, v| token(name, v).map(|token| o.start_after = Some(token))),
-    Row::new("startAtOperationTime", |o, name, v| match v {
-        Value::Timestamp(time) => {
-            o.start_at_operation_time = Some(*time);
-            Ok(())
-        }
-        _ => Err(wrong(name, v, "timestamp")),
+    Row::new("startAtOperationTime", |o, name, v| {
+        o.start_at_operation_time = Some(match v {
+            Value::Timestamp(time) => *time,
+            Value::Date(ms) => since(*ms),
+            _ => return Err(wrong(name, v, "timestamp")),
+        });
+        Ok(())
     }),
 ];
+
+/// The first time of the second that a date lies in. A cluster time has the seconds of the wall clock or later ones, so
+/// that nothing that was written at the date or after it comes before this. Of the second itself there may be more.
+fn since(unix_ms: i64) -> ClusterTime {
+    let seconds = unix_ms.div_euclid(1000).max(0);
+    ClusterTime::new(u32::try_from(seconds).unwrap_or(u32::MAX), 0)
+}
 
 fn flag(name: &'static str, value: &Value<'_>) -> Result<bool> {
     match value {

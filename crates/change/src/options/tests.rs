@@ -49,6 +49,20 @@ fn null_counts_as_absent() {
     assert!(parse(doc! {}.into()).is_ok());
 }
 
+/// Beyond MongoDB: a date is the beginning of its second, so that nothing at or after it is left out.
+#[test]
+fn a_start_time_may_be_a_date() {
+    let start = |ms: i64| {
+        let date = bson::DateTime::from_millis(ms);
+        parse(doc! {"startAtOperationTime": date}.into()).unwrap().start(&Scope::Cluster).unwrap()
+    };
+    let at = |seconds| Start::At(ClusterTime::new(seconds, 0));
+    assert_eq!(start(1_755_427_520_000), at(1_755_427_520));
+    assert_eq!(start(1_755_427_520_999), at(1_755_427_520));
+    assert_eq!((start(-1), start(0), start(999)), (at(0), at(0), at(0)));
+    assert_eq!(start(i64::MAX), at(u32::MAX));
+}
+
 /// CS-4.2.6 to CS-4.2.8, in the order of CS-4.2.10.
 #[test]
 fn options_are_checked_together() {
