@@ -33,8 +33,9 @@ fn text_sessions_on_a_reference_server() {
     let address = uri.trim_start_matches("mongodb://");
     let address = address.split(['/', '?']).next().unwrap_or_default();
     let mut wrong = Vec::new();
-    for path in files() {
-        run_file(&path, address, &mut wrong);
+    // What is beyond MongoDB has no reference.
+    for path in files().iter().filter(|path| path.file_stem().is_none_or(|name| name != "beyond")) {
+        run_file(path, address, &mut wrong);
     }
     assert!(wrong.is_empty(), "{} blocks differ:\n{}", wrong.len(), wrong.join("\n"));
 }

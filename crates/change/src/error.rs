@@ -46,6 +46,11 @@ pub enum Error {
         "Only one type of resume option is allowed, but multiple were found: 'startAtOperationTime' and a resume token"
     )]
     TimeAndToken,
+    /// `startAtOperationTime` beside a snapshot, which begins now.
+    #[error(
+        "Do not specify both 'startAtOperationTime' and a snapshot in a $changeStream stage: a snapshot begins now"
+    )]
+    SnapshotAndTime,
     /// `resumeAfter` an invalidation (CS-4.2.7).
     #[error("Attempting to resume a change stream using 'resumeAfter' is not allowed from an invalidate notification.")]
     ResumeAfterInvalidate,
@@ -248,7 +253,7 @@ impl Error {
             Self::ResumeAndStart => Code::Location(50_865),
             Self::TimeAndToken => Code::Location(40_674),
             Self::ResumeAfterInvalidate | Self::NoUuid => Code::InvalidResumeToken,
-            Self::ClusterScope(_) => Code::InvalidOptions,
+            Self::ClusterScope(_) | Self::SnapshotAndTime => Code::InvalidOptions,
             Self::InternalNamespace(_) => Code::InvalidNamespace,
             Self::NotFirst => Code::Location(40_602),
             Self::Token(error) => error.code(),

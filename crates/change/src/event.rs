@@ -25,7 +25,7 @@ use millstream_value::{Doc, DocBuf};
 
 use crate::entry::{Change, Form};
 use crate::raw::Raw;
-use crate::token::{Detail, EventName};
+use crate::token::{Detail, EventName, Position};
 use crate::{Error, Result};
 
 /// Every event type, by the name in `operationType`.
@@ -44,6 +44,9 @@ pub static EVENT_TYPES: &[&EventType] = &[
     &replace::REPLACE,
     &update::UPDATE,
 ];
+
+/// What documents of a snapshot come as.
+pub(crate) const INSERT_NAME: &str = insert::INSERT.name;
 
 /// A row of [`EVENT_TYPES`].
 pub struct EventType {
@@ -154,15 +157,25 @@ pub(crate) struct Draft<'a> {
     body: Body<'a>,
     /// Of the token.
     version: u8,
+    /// How far the snapshot is in which the event comes.
+    place: Option<&'a Position>,
 }
 
 impl<'a> Draft<'a> {
     pub(crate) fn new(change: Change<'a>, event_type: &'static EventType, version: u8) -> Self {
-        Self { change, event_type, body: (event_type.body)(change), version }
+        Self { change, event_type, body: (event_type.body)(change), version, place: None }
+    }
+
+    /// The same event in the middle of a snapshot.
+    pub(crate) fn at(self, place: Option<&'a Position>) -> Self {
+        Self { place, ..self }
     }
 
     /// What the event's token is made from.
     pub(crate) fn name(&self) -> EventName<'_> {
+        if let Some(place) = self.place {
+            return place.name(self.change.time(), self.change.index());
+        }
         let detail = match (&self.body.document_key, &self.body.description) {
             (Some(key), _) => Detail::Key(Doc::new(key)),
             (None, Some(description)) => Detail::Description(description.as_doc()),

@@ -31,5 +31,8 @@ pub use error::{Error, Result, TokenError};
 pub use options::{Before, FullDocument, Options, Start};
 pub use route::Subscription;
 pub use scope::Scope;
-pub use stream::{Batch, BatchLimits, ChangeStream, EVENT_BYTES_MAX, Lookup, Spec, large_events_split};
+pub use stream::{
+    Batch, BatchLimits, ChangeStream, CollectionName, Contents, EVENT_BYTES_MAX, Lookup, Spec, StoredDocuments,
+    large_events_split,
+};
 pub use tail::{Registration, Share, Tail, TailOptions};

@@ -4,7 +4,7 @@ use millstream_value::{ClusterTime, Doc, Value};
 
 use crate::event::Shape;
 use crate::scope::Scope;
-use crate::token::{Parts, Token, TokenKind};
+use crate::token::{Parts, Position, Token, TokenKind};
 use crate::{Error, Result};
 
 /// The value of `$changeStream`, its types checked.
@@ -30,6 +30,8 @@ pub struct Options {
     pub show_system_events: bool,
     /// Look documents up in the event's own collection only.
     pub match_collection_uuid: bool,
+    /// Begin with the documents that are there (`millstream.snapshot`, beyond MongoDB).
+    pub snapshot: bool,
     /// Internal: permit a stream on `config`.
     pub allow_to_run_on_config_db: bool,
     /// Internal: permit a stream on a `system.*` collection.
@@ -71,6 +73,10 @@ pub enum Start {
     At(ClusterTime),
     /// After a token.
     After(Token, Parts),
+    /// With the documents that are there now.
+    Snapshot,
+    /// After a token from inside of a snapshot.
+    Within(Token, Parts, Position),
 }
 
 impl Options {
@@ -107,7 +113,12 @@ impl Options {
             return Err(Error::ResumeAndStart);
         }
         let Some(token) = self.resume_after.as_ref().or(self.start_after.as_ref()) else {
-            return Ok(self.start_at_operation_time.map_or(Start::Now, Start::At));
+            return match self.start_at_operation_time {
+                Some(_) if self.snapshot => Err(Error::SnapshotAndTime),
+                Some(time) => Ok(Start::At(time)),
+                None if self.snapshot => Ok(Start::Snapshot),
+                None => Ok(Start::Now),
+            };
         };
         let parts = token.read()?;
         if self.start_at_operation_time.is_some() {
@@ -115,6 +126,9 @@ impl Options {
         }
         if self.resume_after.is_some() && parts.from_invalidate {
             return Err(Error::ResumeAfterInvalidate);
+        }
+        if let Some(position) = parts.position.clone() {
+            return Ok(Start::Within(token.clone(), parts, position));
         }
         let is_event = parts.kind == TokenKind::Event;
         if is_event && parts.uuid.is_none() && matches!(scope, Scope::Collection(_)) {
@@ -178,6 +192,7 @@ static OPTIONS: &[Row] = &[
         mode(name, v, &modes).map(|mode| o.before = mode)
     }),
     Row::flag("matchCollectionUUIDForUpdateLookup", |o, name, v| flag(name, v).map(|f| o.match_collection_uuid = f)),
+    Row::new("millstream", beyond),
     Row::new("resumeAfter", |o, name, v| token(name, v).map(|token| o.resume_after = Some(token))),
     Row::flag("showExpandedEvents", |o, name, v| flag(name, v).map(|f| o.show_expanded_events = f)),
     // Nothing is ever marked as a migration on one node (CS-3.4.7).
@@ -200,6 +215,18 @@ static OPTIONS: &[Row] = &[
 fn since(unix_ms: i64) -> ClusterTime {
     let seconds = unix_ms.div_euclid(1000).max(0);
     ClusterTime::new(u32::try_from(seconds).unwrap_or(u32::MAX), 0)
+}
+
+/// What MongoDB does not have: `{snapshot: <bool>}`.
+fn beyond(options: &mut Options, name: &'static str, value: &Value<'_>) -> Result<()> {
+    let doc = value.as_doc().ok_or_else(|| wrong(name, value, "object"))?;
+    for element in doc.elements() {
+        match element.key() {
+            "snapshot" => options.snapshot = flag("millstream.snapshot", &element.value())?,
+            other => return Err(Error::UnknownOption(format!("{name}.{other}"))),
+        }
+    }
+    Ok(())
 }
 
 fn flag(name: &'static str, value: &Value<'_>) -> Result<bool> {

@@ -62,6 +62,11 @@ impl Raw {
         self.0.extend_from_slice(element.bytes());
     }
 
+    pub(crate) fn bool(&mut self, name: &str, value: bool) {
+        self.name(kind::BOOL, name);
+        self.0.push(u8::from(value));
+    }
+
     pub(crate) fn null(&mut self, name: &str) {
         self.name(kind::NULL, name);
     }

@@ -79,7 +79,8 @@ impl Scope {
         }
     }
 
-    fn admits_collection(&self, db: &str, coll: &str, show_system: bool) -> bool {
+    /// Whether a stream sees what happens to a collection.
+    pub(crate) fn admits_collection(&self, db: &str, coll: &str, show_system: bool) -> bool {
         match self {
             Self::Collection(ns) => ns.coll == coll && ns.db == db,
             Self::Database(name) => name == db && !is_hidden(coll, show_system),

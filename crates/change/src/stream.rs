@@ -3,6 +3,7 @@
 
 mod images;
 mod resume;
+mod snapshot;
 mod source;
 mod split;
 
@@ -16,15 +17,18 @@ use millstream_value::{Doc, DocBuf, Value, shell};
 
 pub use self::images::Lookup;
 use self::resume::{Resume, Seen};
+pub use self::snapshot::{CollectionName, Contents, StoredDocuments};
+use self::snapshot::{Next, Row, Snapshot};
 use self::source::Source;
 pub use self::split::large_events_split;
-use crate::entry::Change;
+use crate::entry::{Change, Entry};
 use crate::event::{self, Class, Draft, EventType};
 use crate::options::{FullDocument, Options, Start};
 use crate::pipeline::Stages;
 use crate::route::{Interest, Subscription};
 use crate::scope::Scope;
 use crate::tail::{Allowance, Share, Tail};
+use crate::token::place::{self, WHOLE};
 use crate::token::{self, EventName, Token};
 use crate::{Error, Result};
 
@@ -97,6 +101,12 @@ pub struct ChangeStream {
     failed: Option<Error>,
     /// The memory of what is ready and of what was read from the log.
     held: Share,
+    /// The documents that the stream begins with, until they are all delivered.
+    snapshot: Option<Snapshot>,
+    /// An operation that comes after them.
+    behind: Option<(Entry, usize)>,
+    /// Everything before this time was in the documents.
+    covered: ClusterTime,
 }
 
 impl ChangeStream {
@@ -114,15 +124,43 @@ impl ChangeStream {
         let Spec { scope, options, stages, variables } = spec;
         let start = options.start(&scope)?;
         let stages = tail.pipelines().compile(stages, &options, variables)?;
+        let mut snapshot = None;
         let (from, resume, position) = match start {
             Start::Now => (now.next(), Resume::done(), Token::high_water_mark(now.next())),
             Start::At(time) => (time, Resume::done(), Token::high_water_mark(time)),
             Start::After(token, parts) => (parts.time, Resume::new(&token, &parts, stages.split)?, token),
+            Start::Snapshot => {
+                let first = snapshot.insert(Snapshot::new(lookup.contents()?));
+                (first.time().next(), Resume::done(), first.start())
+            }
+            Start::Within(token, parts, position) => {
+                let resumed = snapshot.insert(Snapshot::resume(lookup.contents()?, &parts, position));
+                if parts.time > resumed.time() {
+                    let found = Token::high_water_mark(resumed.time()).data().to_owned();
+                    return Err(Error::TokenNotFound { found });
+                }
+                let whole = parts.index == WHOLE;
+                (if whole { parts.time.next() } else { parts.time }, Resume::done(), token)
+            }
         };
         let (registration, end) = tail.subscribe(Interest::of(&scope, &options, &stages));
         let source = Source::new(registration, store, from, end);
-        let (ready, ended, failed, held) = (VecDeque::new(), None, None, tail.allowance().take(0));
-        Ok(Self { scope, options, stages, source, lookup, resume, ready, position, ended, failed, held })
+        Ok(Self {
+            scope,
+            options,
+            stages,
+            source,
+            lookup,
+            resume,
+            ready: VecDeque::new(),
+            position,
+            ended: None,
+            snapshot,
+            behind: None,
+            failed: None,
+            held: tail.allowance().take(0),
+            covered: ClusterTime::ZERO,
+        })
     }
 
     /// What to wait on when a batch came back empty.
@@ -134,7 +172,7 @@ impl ChangeStream {
     /// Whether the next batch is read from disk: it may take long, where others come from memory.
     #[must_use]
     pub fn reads_disk(&self) -> bool {
-        self.source.reads_disk()
+        self.snapshot.is_some() || self.source.reads_disk()
     }
 
     /// Where to resume after everything that was returned so far.
@@ -153,7 +191,7 @@ impl ChangeStream {
         if limits.documents == 0 {
             return Ok(self.batch(events, false));
         }
-        self.source.catch_up(SCAN_BYTES_MAX)?;
+        self.catch_up()?;
         let bytes_max = limits.bytes.min((self.allowance().left() / SHARE_PART).max(REPLY_BYTES_MIN));
         let mut bytes = 0;
         let mut full = false;
@@ -171,7 +209,12 @@ impl ChangeStream {
         if let Some(token) = events.last().and_then(|last| token::of_event(Doc::new(last))) {
             self.position = token;
         }
-        if full {
+        if self.ready.is_empty()
+            && let Some(reached) = self.snapshot.as_ref().and_then(|snapshot| snapshot.reached(self.source.scanned()))
+        {
+            self.position = self.position.clone().max(reached);
+        }
+        if full || self.snapshot.is_some() {
             return Ok(self.batch(events, false));
         }
         if let Some(token) = &self.ended {
@@ -179,12 +222,14 @@ impl ChangeStream {
             return Ok(self.batch(events, true));
         }
         // What was looked at without an event moves the position on, but never back (CS-5.6.4 to 5.6.6).
-        self.position = self.position.clone().max(Token::high_water_mark(self.source.scanned()));
+        let scanned = self.source.scanned().max(self.covered);
+        self.position = self.position.clone().max(Token::high_water_mark(scanned));
         Ok(self.batch(events, false))
     }
 
     fn batch(&mut self, events: Vec<Bytes>, closed: bool) -> Batch {
-        let at_end = self.ready.is_empty() && self.failed.is_none() && (closed || self.source.at_end());
+        let nothing_behind = self.snapshot.is_none() && self.behind.is_none() && self.source.at_end();
+        let at_end = self.ready.is_empty() && self.failed.is_none() && (closed || nothing_behind);
         let post_batch_token = self.position.to_doc();
         let share = self.allowance().take(events.iter().map(Bytes::len).sum());
         self.account();
@@ -205,13 +250,12 @@ impl ChangeStream {
     }
 
     fn fill(&mut self, bytes: usize) -> Result<()> {
-        self.source.catch_up(SCAN_BYTES_MAX)?;
+        self.catch_up()?;
         let mut made: usize = self.ready.iter().map(Bytes::len).sum();
         while made < bytes && self.ended.is_none() {
-            let Some((entry, at)) = self.source.next_change()? else { break };
             let known = self.ready.len();
-            if let Some(change) = entry.change(at) {
-                self.look_at(change)?;
+            if !self.advance()? {
+                break;
             }
             made += self.ready.iter().skip(known).map(Bytes::len).sum::<usize>();
         }
@@ -244,13 +288,85 @@ impl ChangeStream {
             if self.ended.is_some() {
                 return Ok(None);
             }
-            let Some((entry, at)) = self.source.next_change()? else {
+            if !self.advance()? {
                 return Ok(None);
-            };
-            if let Some(change) = entry.change(at) {
-                self.look_at(change)?;
             }
         }
+    }
+
+    /// Learns what has come, and allows for another call's worth of work.
+    fn catch_up(&mut self) -> Result<()> {
+        self.source.catch_up(SCAN_BYTES_MAX)?;
+        if let Some(snapshot) = &mut self.snapshot {
+            snapshot.allow(SCAN_BYTES_MAX);
+        }
+        Ok(())
+    }
+
+    /// Looks at the next operation, or at the next document of the snapshot. False if there is none for now.
+    fn advance(&mut self) -> Result<bool> {
+        if self.snapshot.as_ref().is_some_and(|snapshot| !snapshot.is_catching_up()) {
+            return self.next_document();
+        }
+        let next = match self.behind.take() {
+            Some(behind) => Some(behind),
+            None => self.source.next_change()?,
+        };
+        if let Some(snapshot) = &mut self.snapshot {
+            let up_to = next.as_ref().map_or(self.source.scanned(), |(entry, _)| entry.time());
+            if up_to > snapshot.time() || (next.is_none() && up_to == snapshot.time()) {
+                let (scope, show_system) = (&self.scope, self.options.show_system_events);
+                // Nothing is read where the filter lets no document through.
+                let wanted = self.stages.may_pass(event::INSERT_NAME);
+                snapshot.begin(|name| wanted && scope.admits_collection(&name.db, &name.coll, show_system));
+                self.behind = next;
+                return Ok(true);
+            }
+        }
+        let Some((entry, at)) = next else {
+            return Ok(false);
+        };
+        if let Some(change) = entry.change(at) {
+            self.look_at(change)?;
+        }
+        Ok(true)
+    }
+
+    /// Makes the event of the next document of the snapshot. False if there is none for now.
+    fn next_document(&mut self) -> Result<bool> {
+        let Some(snapshot) = &mut self.snapshot else { return Ok(true) };
+        match snapshot.next()? {
+            Next::Pause => return Ok(false),
+            Next::Row(row) => self.offer_document(&row)?,
+            Next::End => {
+                self.covered = snapshot.time().next();
+                self.snapshot = None;
+            }
+        }
+        Ok(true)
+    }
+
+    fn offer_document(&mut self, row: &Row) -> Result<()> {
+        let Some(snapshot) = &self.snapshot else { return Ok(()) };
+        let plain = snapshot.event(row, self.options.show_expanded_events);
+        if !self.stages.passes_early(Doc::new(&plain), false)? {
+            return Ok(());
+        }
+        let time = snapshot.time();
+        let Some(event) = self.transform(plain.clone(), Doc::new(&plain))? else {
+            return Ok(());
+        };
+        if !self.stages.split {
+            return self.push(event);
+        }
+        let fragments = split::fragments(event, |n| place::of_document(&row.position, time, Some(n)), 0)?;
+        if fragments.len() > 1
+            && let Some(snapshot) = &mut self.snapshot
+        {
+            snapshot.note_fragments();
+        }
+        self.ready.extend(fragments);
+        Ok(())
     }
 
     /// Turns one operation into the events that it makes for this stream, none to several.
@@ -265,6 +381,13 @@ impl ChangeStream {
             Err(_) if !self.stages.may_pass("update") && !self.stages.may_pass("replace") => return Ok(()),
             Err(error) => return Err(error),
         };
+        if self.scope.is_ended_by(change) {
+            // With what it watches the rest of the snapshot is gone.
+            self.snapshot = None;
+        }
+        if self.snapshot.as_ref().is_some_and(|snapshot| !snapshot.admits(change)) {
+            return Ok(());
+        }
         let shown = event_type.class == Class::Classic || self.options.show_expanded_events;
         if shown && self.stages.may_pass(event_type.name) {
             self.offer(change, event_type)?;
@@ -279,8 +402,9 @@ impl ChangeStream {
     fn offer(&mut self, change: Change<'_>, event_type: &'static EventType) -> Result<()> {
         let shape = self.options.shape();
         let version = self.resume.version_for(change);
-        let draft = || Draft::new(change, event_type, version);
-        let plain = if version == token::VERSION {
+        let place = self.snapshot.as_ref().map(Snapshot::position);
+        let draft = || Draft::new(change, event_type, version).at(place.as_deref());
+        let plain = if version == token::VERSION && place.is_none() {
             event::shared(change, event_type, shape)
         } else {
             Bytes::from(draft().assemble(shape, event::Images::default()))
@@ -297,7 +421,7 @@ impl ChangeStream {
             return Ok(());
         }
         let first_fragment = match self.resume.check(Doc::new(&plain))? {
-            Seen::Deliver => 0,
+            Seen::Deliver => self.snapshot.as_ref().map_or(0, |snapshot| snapshot.first_fragment(change)),
             Seen::Swallow => return Ok(()),
             Seen::Fragment(next) => next,
         };

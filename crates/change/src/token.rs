@@ -3,6 +3,7 @@
 //! A token travels as `{_data: <upper-case hex>[, _typeBits: BinData(0)]}`. The hex digits are a key string, so that the
 //! order of tokens as text is the order of events. Source: CS-5.1 to CS-5.5.
 
+pub(crate) mod place;
 mod read;
 
 use std::cmp::Ordering;
@@ -10,6 +11,7 @@ use std::cmp::Ordering;
 use millstream_value::key::{self, TypeBits};
 use millstream_value::{ClusterTime, Doc, DocBuf, Value, kind};
 
+pub use self::place::Position;
 pub use self::read::{Parts, TokenKind};
 use crate::error::TokenError;
 use crate::raw::{Raw, UUID_SUBTYPE, digits};
@@ -133,7 +135,9 @@ pub enum Detail<'a> {
     Key(Doc<'a>),
     /// `operationDescription`.
     Description(Doc<'a>),
-    /// Neither.
+    /// How far a snapshot is.
+    Position(&'a Position),
+    /// None of them.
     None,
 }
 
@@ -182,6 +186,8 @@ impl EventName<'_> {
                 writer.bytes.extend_from_slice(b"\x46operationDescription\0");
                 writer.value(&doc.into());
             }
+            // Without type bits: only the order of the key counts.
+            Detail::Position(position) => position.write(&mut writer.bytes),
             Detail::None => {}
         }
         writer.bytes.push(0);

@@ -5,6 +5,7 @@
 //! (see `query`).
 
 mod catalog;
+mod contents;
 mod cursor;
 mod db;
 mod ddl;

@@ -1,12 +1,17 @@
 //! Finding the present state of a document for `updateLookup` (CS-4.4), by the collection's own collation (CS-4.4.3).
 
-use millstream_change::Lookup;
+use millstream_change::{Contents, Lookup};
 use millstream_storage::Space;
-use millstream_value::{Doc, Namespace};
+use millstream_value::{Code, Doc, Namespace};
 
 use crate::Db;
 
 impl Lookup for Db {
+    fn contents(&self) -> millstream_change::Result<Box<dyn Contents>> {
+        self.contents_now()
+            .map_err(|error| millstream_change::Error::Lookup { code: Code::InternalError, message: error.to_string() })
+    }
+
     fn find(
         &self,
         db: &str,

@@ -1,5 +1,6 @@
 //! The database as an embedded library: what a command does to data, whatever way it is answered.
 
+mod changes;
 mod collation;
 
 use std::sync::Arc;

@@ -252,6 +252,16 @@ fn generic_type(tag: u8) -> u8 {
     }
 }
 
+/// The byte that stands for the family of a key's value before a field's name, from the first byte of the key.
+#[must_use]
+pub const fn generic_type_of_key(first: u8) -> u8 {
+    match first {
+        NOT_A_NUMBER..=POSITIVE_LARGE => NOT_A_NUMBER,
+        0x6F => 0x6E,
+        tag => tag,
+    }
+}
+
 fn ordered_text(value: &str, order: Option<&dyn TextOrder>, out: &mut Vec<u8>) {
     let Some(order) = order else { return text(0x3C, value.as_bytes(), out) };
     let mut key = Vec::with_capacity(value.len() + 8);
@@ -471,6 +481,16 @@ mod tests {
         assert_eq!(generic(Value::Regex("a".into(), "".into())), 0x8C);
         assert_eq!(generic(Value::Code("c".into())), 0xA0);
         assert_eq!(generic(Value::Null), 0x14);
+    }
+
+    #[test]
+    fn a_key_tells_the_family_of_its_value() {
+        for value in ladder().iter().flatten() {
+            let mut doc = crate::DocBuf::new();
+            doc.push("a", value.clone());
+            let family = doc.as_doc().elements().next().map(|element| generic_type(element.kind())).unwrap();
+            assert_eq!(generic_type_of_key(of(value)[0]), family, "{value:?}");
+        }
     }
 
     #[test]

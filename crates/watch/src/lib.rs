@@ -7,7 +7,8 @@
 //! position (a [`Token`]) never runs ahead of what was handed out. Saving the position after the
 //! event was dealt with is the caller's part, with a [`CheckpointStore`].
 //!
-//! What it is not: it knows nothing of any particular server. Every MongoDB from 4.2 on will do.
+//! What it is not: it knows nothing of any particular server. Every MongoDB from 4.2 on will do, except for
+//! [`StartAt::Snapshot`].
 
 mod backoff;
 mod checkpoint;
@@ -16,6 +17,7 @@ mod error;
 mod event;
 mod extended_json;
 mod problem;
+mod snapshot;
 mod source;
 mod stream;
 mod token;

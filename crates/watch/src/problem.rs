@@ -205,10 +205,20 @@ static KNOWN: &[Known] = &[
     },
 ];
 
+/// A server that does not know an option says so with this code.
+const UNKNOWN_FIELD: i32 = 40415;
+
 /// A code that stands for all malformed tokens.
 const MALFORMED_TOKEN: i32 = 40647;
 
 fn by_code(code: i32, facts: &Facts) -> Option<(ProblemKind, String)> {
+    if code == UNKNOWN_FIELD && facts.message.contains("'$changeStream.millstream'") {
+        let sentence = format!(
+            "{} is no Millstream, and MongoDB cannot begin a stream with the documents that are there: read them first, or leave --snapshot out",
+            facts.servers
+        );
+        return Some((ProblemKind::NotOffered, sentence));
+    }
     // The bytes of a token are read by a part of the server with some forty codes of its own.
     let malformed = facts.message.contains("KeyString");
     let code = if malformed { MALFORMED_TOKEN } else { code };
@@ -368,6 +378,18 @@ mod tests {
         assert_eq!(say(280).0, ProblemKind::TokenNotFound);
         assert_eq!(say(40324).0, ProblemKind::BadPipeline);
         assert_eq!(say(20).0, ProblemKind::BadPipeline);
+    }
+
+    #[test]
+    fn an_option_of_millstream_only_is_called_that() {
+        let facts = Facts {
+            servers: "db.example:27017".into(),
+            subject: String::new(),
+            message: "BSON field '$changeStream.millstream' is an unknown field.".into(),
+        };
+        let (kind, text) = by_code(40415, &facts).unwrap();
+        assert_eq!(kind, ProblemKind::NotOffered);
+        assert!(text.starts_with("db.example:27017 is no Millstream") && text.contains("--snapshot"), "{text}");
     }
 
     #[test]

@@ -100,6 +100,9 @@ pub enum StartAt {
     StartAfter(Token),
     /// With the first event at this cluster time or later.
     Time(Timestamp),
+    /// With the documents that are there, each as an `insert` with `snapshot: true`, and then the changes from that
+    /// very moment on. Only Millstream offers this.
+    Snapshot,
 }
 
 /// How a stream is read.
@@ -182,7 +185,8 @@ impl Source {
         options.batch_size = self.options.batch_size;
         options.max_await_time = Some(self.options.max_await);
         match start {
-            StartAt::Now => {}
+            // A snapshot's beginning is a token by the time that the driver is asked.
+            StartAt::Now | StartAt::Snapshot => {}
             StartAt::ResumeAfter(token) => options.resume_after = Some(token.to_driver()?),
             StartAt::StartAfter(token) => options.start_after = Some(token.to_driver()?),
             StartAt::Time(time) => options.start_at_operation_time = Some(*time),

@@ -6,6 +6,7 @@ use bson::{Document, RawDocumentBuf, Timestamp};
 use mongodb::change_stream::ChangeStream;
 
 use crate::problem::is_passing;
+use crate::snapshot;
 use crate::{Backoff, Connection, Event, Result, Source, StartAt, Token};
 
 /// What [`Watcher::next`] has to say.
@@ -45,6 +46,10 @@ impl Watcher {
     /// Opens the stream. Errors here are not tried again, so that a wrong URI is told at once.
     pub async fn open(connection: Connection, source: Source, start: StartAt, backoff: Backoff) -> Result<Self> {
         let now = connection.ping().await?;
+        let start = match start {
+            StartAt::Snapshot => StartAt::StartAfter(snapshot::begin(&connection, &source).await?),
+            other => other,
+        };
         let stream =
             open_stream(&connection, &source, &start).await.map_err(|error| explain(&connection, &source, error))?;
         let position = match (start, now) {
@@ -85,7 +90,7 @@ impl Watcher {
     pub fn token(&self) -> Option<&Token> {
         match &self.position {
             StartAt::StartAfter(token) | StartAt::ResumeAfter(token) => Some(token),
-            StartAt::Now | StartAt::Time(_) => None,
+            StartAt::Now | StartAt::Time(_) | StartAt::Snapshot => None,
         }
     }
 

@@ -39,6 +39,11 @@ impl Token {
         Ok(Self(token))
     }
 
+    /// The token in a reply.
+    pub(crate) fn from_reply(token: &bson::Document) -> Result<Self> {
+        RawDocumentBuf::try_from(token).map(Self).map_err(unreadable)
+    }
+
     /// The token of a driver.
     pub fn from_driver(token: &ResumeToken) -> Result<Self> {
         let bytes = bson::serialize_to_vec(&Holder { token }).map_err(unreadable)?;

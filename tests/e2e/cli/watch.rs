@@ -111,6 +111,34 @@ fn a_checkpoint_resumes_without_loss_or_repeat() {
 }
 
 #[test]
+fn a_snapshot_comes_first_and_is_resumed_in_between() {
+    let server = Server::durable();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("checkpoint");
+    let mut connection = server.connect();
+    let documents: Vec<_> = (0..5).map(|id| doc! {"_id": id}).collect();
+    connection.command("shop", doc! {"insert": "c", "documents": documents}).unwrap();
+    let flags = ["--snapshot", "--db", "shop", "--collection", "c", "--format", "json", "--checkpoint"];
+    let arguments = [&flags[..], &[file.to_str().unwrap()]].concat();
+    let line = |watch: &mut Program| {
+        let event = event(&watch.must_line());
+        (event["documentKey"]["_id"].as_i64().unwrap(), event["snapshot"] == json!(true))
+    };
+    let mut first = watch(&server, &[&arguments[..], &["--limit", "2"]].concat());
+    assert_eq!([line(&mut first), line(&mut first)], [(0, true), (1, true)]);
+    assert!(first.finish().1.success());
+    for id in [0, 4] {
+        let update = doc! {"update": "c", "updates": [{"q": {"_id": id}, "u": {"$set": {"n": 1}}}]};
+        connection.command("shop", update).unwrap();
+    }
+    let mut second = watch(&server, &arguments);
+    let rest: Vec<_> = (0..4).map(|_| line(&mut second)).collect();
+    assert_eq!(rest, [(0, false), (2, true), (3, true), (4, true)]);
+    connection.command("shop", doc! {"insert": "c", "documents": [{"_id": 9}]}).unwrap();
+    assert_eq!(line(&mut second), (9, false));
+}
+
+#[test]
 fn pretty_and_table_are_for_people() {
     let server = Server::memory();
     for format in ["pretty", "table"] {

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use millstream_query::update::delta;
 use millstream_value::{Doc, shell};
 
+use super::snapshot::Contents;
 use super::source::Source;
 use crate::entry::{Change, Form};
 use crate::event::{Draft, EventType, Image, Images, MadeBy};
@@ -12,6 +13,12 @@ use crate::{Error, Result};
 
 /// Finds documents as they are now.
 pub trait Lookup: Send + Sync {
+    /// All documents as they are now.
+    ///
+    /// # Errors
+    /// [`Error::Lookup`] or [`Error::Storage`] if it cannot be read what there is.
+    fn contents(&self) -> Result<Box<dyn Contents>>;
+
     /// The document of a collection with this key, `None` if there is none. With `uuid` only if the collection of that
     /// name is still the one with it (CS-4.4.6). Uses the collection's own collation (CS-4.4.3).
     ///

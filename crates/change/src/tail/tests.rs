@@ -117,8 +117,10 @@ fn no_wake_up_is_lost() {
                 seen += 1;
             }
             if events.is_empty() && !stream.subscription().poll_ready(&waker) {
+                // It may return at once: a wake-up may arrive after the change that it is for was read.
+                let parked = std::time::Instant::now();
                 std::thread::park_timeout(std::time::Duration::from_secs(20));
-                assert!(stream.subscription().is_ready() || seen == COUNT / 3, "woken by time, at {seen}");
+                assert!(parked.elapsed().as_secs() < 20, "woken by time, at {seen}");
             }
         }
     });

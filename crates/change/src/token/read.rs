@@ -2,6 +2,7 @@
 
 use millstream_value::{ClusterTime, key};
 
+use super::Position;
 use crate::error::TokenError;
 
 /// How deep a token's identifier may nest; documents nest less (CS-15).
@@ -26,6 +27,8 @@ pub struct Parts {
     pub fragment: Option<u32>,
     /// How many bytes come before the fragment.
     pub(crate) base_bytes: usize,
+    /// How far the documents were delivered, in a token from inside of a snapshot.
+    pub(crate) position: Option<Position>,
 }
 
 /// What a token stands for.
@@ -76,6 +79,7 @@ pub(super) fn parts(data: &str, type_bits: &[u8]) -> Result<Parts, TokenError> {
         None if version < 2 => None,
         _ => return Err(E::NoUuidField),
     };
+    let identifier = reader.at;
     if uuid.is_some() || version >= 2 {
         item = reader.next()?;
     }
@@ -94,7 +98,9 @@ pub(super) fn parts(data: &str, type_bits: &[u8]) -> Result<Parts, TokenError> {
     if reader.next()?.is_some() {
         return Err(E::LeftOver);
     }
-    Ok(Parts { time, version, kind, index, from_invalidate, uuid, fragment, base_bytes })
+    let identifier = bytes.get(identifier..base_bytes).unwrap_or_default();
+    let position = uuid.and_then(|uuid| Position::read(identifier, uuid, index, fragment));
+    Ok(Parts { time, version, kind, index, from_invalidate, uuid, fragment, base_bytes, position })
 }
 
 fn token_kind(item: Option<Item>) -> Result<TokenKind, TokenError> {

@@ -223,3 +223,52 @@ fn every_value_is_walked_over_and_every_cut_is_survived() {
         let _ = Token { data: String::from_utf8(data).unwrap(), type_bits: None }.read();
     }
 }
+
+/// A place in a snapshot is a token like others, and sorts as a stream meets it.
+#[test]
+fn places_in_a_snapshot() {
+    use super::place::{self, Position, WHOLE};
+
+    let at = |id: Value<'_>| Position { uuid: UUID, key: key::of(&id), inclusive: true, collated: false };
+    let seven = at(Value::Int64(7));
+    let document = |position: &Position, fragment| place::of_document(position, TIME, fragment).to_token();
+    let snapshot = "T 2B04 2C0100 2EFFFFFFFE 6E U K 736E617073686F7400";
+    let data = format!("{snapshot} 46646F63756D656E744B657900 46 1E5F696400 2B0E 00 00 04");
+    let parts = check(&document(&seven, None), &data, None);
+    assert_eq!((parts.index, parts.position), (WHOLE, Some(seven.clone())));
+    let parts = check(
+        &Position::start().name(TIME, WHOLE).token(),
+        &expand(&format!("{snapshot} 00 04")).replace(&expand("U"), &format!("5A1004{}", "0".repeat(32))),
+        None,
+    );
+    assert_eq!(parts.position, Some(Position::start()));
+
+    // Before everything, in the order of the documents; a part of a document is not the document, the last one is.
+    let before = Position { inclusive: false, ..seven.clone() };
+    let ladder = [
+        (Token::high_water_mark(TIME), None),
+        (name("insert", Detail::Key(key(7).as_doc())).token(), None),
+        (before.name(TIME, 3).token(), Some(before.clone())),
+        (seven.name(TIME, 3).token(), Some(seven.clone())),
+        (Position::start().name(TIME, WHOLE).token(), Some(Position::start())),
+        (before.name(TIME, WHOLE).token(), Some(before.clone())),
+        (document(&at(6.5.into()), None), Some(at(6.5.into()))),
+        (document(&seven, None), Some(seven.clone())),
+        (document(&seven, Some(0)), Some(before.clone())),
+        (document(&seven, Some(1)), Some(before)),
+        (seven.behind_fragments(TIME), Some(seven)),
+        (document(&at("".into()), None), Some(at("".into()))),
+        (document(&at(true.into()), None), Some(at(true.into()))),
+        (Token::high_water_mark(TIME.next()), None),
+        (
+            Position { collated: true, ..at("b".into()) }.name(TIME.next(), 0).token(),
+            Some(Position { collated: true, ..at("b".into()) }),
+        ),
+    ];
+    for pair in ladder.windows(2) {
+        assert!(pair[0].0 < pair[1].0, "{pair:?}");
+    }
+    for (token, position) in &ladder {
+        assert_eq!(&token.read().unwrap().position, position, "{token:?}");
+    }
+}

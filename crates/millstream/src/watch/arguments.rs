@@ -25,6 +25,7 @@ Examples:
   millstream watch --db shop --pipeline '[{\"$match\": {\"fullDocument.qty\": {\"$gt\": 5}}}]'
   millstream watch --db shop --full-document updateLookup --before whenAvailable
   millstream watch --db shop --checkpoint place.json     goes on where it ended the last time
+  millstream watch --db shop --snapshot                  what is there, then what changes (Millstream only)
   millstream watch --db shop --start-at 2025-08-17T10:45:00Z
   millstream watch --db shop --format json | jq .fullDocument
   MONGO_URL='mongodb+srv://user:password@cluster.example' millstream watch --db shop
@@ -76,6 +77,9 @@ pub(crate) struct Arguments {
     /// Begin at a cluster time (SECONDS or SECONDS:INCREMENT) or a date (UTC if it has no zone)
     #[arg(long, value_name = "TIME", value_parser = parse::moment, group = "start")]
     pub(crate) start_at: Option<bson::Timestamp>,
+    /// Begin with the documents that are there, then go on with their changes (Millstream only)
+    #[arg(long, group = "start")]
+    pub(crate) snapshot: bool,
     /// Keep the position in this file after each printed event, and go on from it; the flags above
     /// count only as long as the file does not exist
     #[arg(long, value_name = "FILE")]
@@ -163,6 +167,7 @@ impl Arguments {
             (Some(token), _, _) => StartAt::ResumeAfter(token.clone()),
             (_, Some(token), _) => StartAt::StartAfter(token.clone()),
             (_, _, Some(time)) => StartAt::Time(time),
+            _ if self.snapshot => StartAt::Snapshot,
             _ => StartAt::Now,
         }
     }
@@ -271,6 +276,8 @@ mod tests {
         assert_eq!(given.start(), StartAt::Time(bson::Timestamp { time: 5, increment: 2 }));
         let given = read(&["--start-after", "82AA"]).unwrap();
         assert!(matches!(given.start(), StartAt::StartAfter(_)));
+        assert!(read(&["--snapshot", "--start-at", "5"]).is_err());
+        assert_eq!(read(&["--snapshot"]).unwrap().start(), StartAt::Snapshot);
     }
 
     #[test]

@@ -66,6 +66,7 @@ impl Session {
         };
         let how = match &start {
             StartAt::Now => String::new(),
+            StartAt::Snapshot => ", from the documents that are there on".to_owned(),
             StartAt::Time(time) => format!(", from {}:{} on", time.time, time.increment),
             StartAt::ResumeAfter(_) | StartAt::StartAfter(_) => ", from where it ended".to_owned(),
         };

@@ -159,7 +159,7 @@ fn watch(
 fn refuse_unstable(context: &Context<'_>) -> Result<()> {
     let stages = context.arguments().array("pipeline")?.unwrap_or(Doc::empty());
     let options = stages.elements().next().and_then(|e| e.as_doc()).and_then(|s| s.doc("$changeStream"));
-    for unstable in ["showExpandedEvents", "showRawUpdateDescription", "showSystemEvents"] {
+    for unstable in ["millstream", "showExpandedEvents", "showRawUpdateDescription", "showSystemEvents"] {
         if options.is_some_and(|o| o.has(unstable)) {
             let message = format!(
                 "stage $changeStream is not allowed to have '{unstable}' with 'apiStrict: true' in API Version 1"
