@@ -2,7 +2,9 @@
 //!
 //! `CHANGES_SEED=…` replays a run; a failing one says its seed.
 
+mod filters;
 mod mirror;
+mod resuming;
 mod snapshot;
 mod watcher;
 
@@ -10,11 +12,12 @@ use std::sync::Arc;
 
 use bson::{Bson, Document, bson, doc};
 use bytes::Bytes;
+use millstream_query::collation::Collation;
 use millstream_query::expression::Scope as Variables;
 use millstream_query::predicate::Predicate;
 use millstream_query::update::Update;
 use millstream_storage::{Location, SystemClock};
-use millstream_value::{ClusterTime, Namespace, from_bson, from_bson_document};
+use millstream_value::{ClusterTime, DocBuf, Namespace, from_bson, from_bson_document};
 
 use crate::{Action, Change, Db, Image, Options, Removal, Statement, WriteCommand, insert_document};
 
@@ -70,7 +73,6 @@ const NAMESPACES: [(&str, &str); 6] =
 /// A database, and what happens in it.
 struct World {
     db: Db,
-    images: bool,
 }
 
 impl World {
@@ -80,7 +82,7 @@ impl World {
 
     fn with(images: bool, tail_bytes: usize) -> Self {
         let options = Options { images_always: images, tail_bytes, ..Options::default() };
-        Self { db: Db::open(Location::Memory, Arc::new(SystemClock), options).unwrap(), images }
+        Self { db: Db::open(Location::Memory, Arc::new(SystemClock), options).unwrap() }
     }
 
     fn history(&self, random: &mut Random, steps: usize) {
@@ -108,7 +110,15 @@ impl World {
                 self.write(&ns, vec![update(&filter, new.into(), false, random.percent(30))]);
             }
             66..84 => self.write(&ns, vec![delete(&filter(random), random.percent(20))]),
-            84..88 => drop(self.db.create(&ns, millstream_value::DocBuf::new())),
+            84..88 => {
+                let spec = from_bson_document(&doc! {"locale": "en", "strength": random.number(3) + 1});
+                let mut options = DocBuf::new();
+                if random.percent(50) {
+                    options
+                        .push_some("collation", Collation::parse(spec.as_doc()).unwrap().as_ref().map(Collation::spec));
+                }
+                drop(self.db.create(&ns, options));
+            }
             88..91 => {
                 let spec = doc! {"key": {"n": 1}, "name": "n"};
                 drop(self.db.create_indexes(&ns, &[from_bson_document(&spec)]));
@@ -119,8 +129,10 @@ impl World {
                 drop(self.db.rename(&ns, &to, random.percent(60)));
             }
             98 => drop(self.db.drop_database(db)),
-            _ if self.images => drop(self.db.set_images(&ns, random.percent(50))),
-            _ => {}
+            _ => {
+                let images = Some(random.percent(50));
+                drop(self.db.modify(&ns, crate::Modification { images, ..crate::Modification::default() }));
+            }
         }
     }
 
@@ -143,7 +155,7 @@ fn id(random: &mut Random) -> Bson {
         0..5 => n.into(),
         5 => i64::from(n).into(),
         6 => (f64::from(n) + 0.5).into(),
-        7 => (*random.pick(&["", "a", "ab", "b"])).into(),
+        7 => (*random.pick(&["", "a", "A", "ab", "b", "B"])).into(),
         8 => bson!({"a": n}),
         9 => (n > 2).into(),
         10 => bson::DateTime::from_millis(n.into()).into(),

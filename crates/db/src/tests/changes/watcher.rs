@@ -86,12 +86,14 @@ pub(super) struct Watcher {
     pub(super) events: Vec<Bytes>,
     /// The newest token it was told of.
     newest: String,
+    /// Whether its last batch said that there is nothing more.
+    pub(super) is_up_to_date: bool,
 }
 
 impl Watcher {
     pub(super) fn new(scope: Scope, always: Document, first: Document, stages: Vec<Document>) -> Self {
         let (events, newest) = (Vec::new(), String::new());
-        Self { scope, first, always, stages, stream: None, place: None, events, newest }
+        Self { scope, first, always, stages, stream: None, place: None, events, newest, is_up_to_date: false }
     }
 
     /// Opens its stream if it has none.
@@ -122,8 +124,13 @@ impl Watcher {
 
     /// Reads one batch, deals with some or all of its events, and maybe dies. Gives what it dealt with.
     pub(super) fn turn(&mut self, world: &World, random: &mut Random) -> Vec<Bytes> {
-        let limits = limits(random);
-        let Batch { mut events, post_batch_token, closed, .. } = self.stream(world, random).next_batch(limits).unwrap();
+        let (limits, ahead) = (limits(random), random.percent(40).then(|| random.below(5_000)));
+        let stream = self.stream(world, random);
+        let Batch { mut events, post_batch_token, closed, at_end, .. } = stream.next_batch(limits).unwrap();
+        if let Some(bytes) = ahead {
+            stream.read_ahead(bytes);
+        }
+        self.is_up_to_date = limits.documents > 0 && at_end && events.is_empty() && !closed;
         for event in &events {
             assert!(self.newest < data(event), "tokens go up (CS-16.4.4)");
             self.newest = data(event);
@@ -152,11 +159,5 @@ impl Watcher {
 
     fn data_of_place(&self) -> String {
         self.place.as_ref().map_or_else(String::new, |place| place.get_str("_data").unwrap().to_owned())
-    }
-
-    /// Whether everything was dealt with that is there.
-    pub(super) fn is_up_to_date(&mut self, world: &World, random: &mut Random) -> bool {
-        let batch = self.stream(world, random).next_batch(BatchLimits { documents: 0, bytes: 0 }).unwrap();
-        batch.at_end
     }
 }
