@@ -2,5 +2,6 @@
 
 mod bench;
 mod demo;
+mod log;
 mod serve;
 mod watch;

@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::{bench, compatibility, config, demo, exit, logging, serve, terminal, watch};
+use crate::{bench, compatibility, config, demo, exit, log, logging, serve, terminal, watch};
 
 /// A document database whose heart is change streams.
 #[derive(Debug, Parser)]
@@ -29,6 +29,9 @@ pub(crate) enum Command {
     /// Show changes in a terminal, of Millstream or any other MongoDB
     #[command(after_help = watch::EXAMPLES)]
     Watch(watch::Arguments),
+    /// Show how far back the log reaches and how long that lasts, of Millstream or any other MongoDB
+    #[command(after_help = log::EXAMPLES)]
+    Log(log::Arguments),
     /// See writes and their events side by side, with an engine of its own
     #[command(after_help = demo::EXAMPLES)]
     Demo(demo::Arguments),
@@ -55,6 +58,10 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<exit::Code> {
         Command::Watch(arguments) => {
             logging::for_clients();
             watch::run(arguments).await
+        }
+        Command::Log(arguments) => {
+            logging::for_clients();
+            log::run(arguments).await
         }
         Command::Demo(arguments) => {
             logging::for_clients();

@@ -90,6 +90,7 @@ fn code_of(error: &anyhow::Error) -> Code {
 fn watch_code(error: &WatchError) -> Code {
     match error {
         WatchError::BadToken { .. } | WatchError::BadJson { .. } => Code::Usage,
+        WatchError::NoLog { .. } => Code::Refused,
         WatchError::OtherSource { .. } | WatchError::DamagedCheckpoint { .. } => Code::PositionLost,
         _ => match error.problem_kind() {
             Some(ProblemKind::BadUri) => Code::Usage,

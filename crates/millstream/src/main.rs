@@ -8,6 +8,7 @@
 //! | `engine` | starting the engine inside this process |
 //! | `serve` | the engine as a service: start lines, signals, a clean stop |
 //! | `watch` | changes in a terminal, of any MongoDB |
+//! | `log` | how far back the log of any MongoDB reaches |
 //! | `demo` | the thing at work in ten seconds |
 //! | `bench` | measurements of any MongoDB-compatible server |
 //! | `exit` | exit codes, and errors as one sentence |
@@ -22,6 +23,7 @@ mod config;
 mod demo;
 mod engine;
 mod exit;
+mod log;
 mod logging;
 mod parse;
 mod serve;

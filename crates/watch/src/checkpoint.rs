@@ -104,7 +104,29 @@ impl FileCheckpoint {
         &self.file
     }
 
+    /// The position in a file, whatever pipeline and scope it was made for; an error if it is another server's, or if
+    /// there is no file.
+    pub fn peek(file: &Path, connection: &Connection) -> Result<Token> {
+        let source = SourceId { servers: connection.servers().to_vec(), scope: String::new(), pipeline: Vec::new() };
+        let this = Self::new(file, source);
+        let missing = || std::io::Error::from(std::io::ErrorKind::NotFound);
+        let failed = |source| Error::CheckpointFile { doing: "read", file: file.to_owned(), source };
+        let saved = this.saved()?.ok_or_else(|| failed(missing()))?;
+        this.check_servers(&saved.source)?;
+        this.token(&saved)
+    }
+
     fn read(&self) -> Result<Option<Token>> {
+        let Some(saved) = self.saved()? else { return Ok(None) };
+        self.check(&saved.source)?;
+        self.token(&saved).map(Some)
+    }
+
+    fn token(&self, saved: &Saved) -> Result<Token> {
+        Token::parse(&saved.token.to_string()).map_err(|error| self.damaged(error))
+    }
+
+    fn saved(&self) -> Result<Option<Saved>> {
         let failed = |source| Error::CheckpointFile { doing: "read", file: self.file.clone(), source };
         match fs::metadata(&self.file) {
             Ok(about) if about.len() > FILE_BYTES_MAX => return Err(self.damaged("it is too large")),
@@ -118,26 +140,33 @@ impl FileCheckpoint {
             let reason = format!("its version is {}, not {VERSION}", saved.version);
             return Err(self.damaged(reason));
         }
-        self.check(&saved.source)?;
-        Token::parse(&saved.token.to_string()).map(Some).map_err(|error| self.damaged(error))
+        Ok(Some(saved))
+    }
+
+    fn check_servers(&self, found: &SourceId) -> Result<()> {
+        let (found, wanted) = (&found.servers, &self.source.servers);
+        self.differs("server", found != wanted, || found.join(","), || wanted.join(","))
     }
 
     fn check(&self, found: &SourceId) -> Result<()> {
-        let differs = |what, found: String, wanted: String| {
-            let file = self.file.clone();
-            Err(Error::OtherSource { file, what, found, wanted })
-        };
         let wanted = &self.source;
-        if found.servers != wanted.servers {
-            differs("server", found.servers.join(","), wanted.servers.join(","))
-        } else if found.scope != wanted.scope {
-            differs("scope", found.scope.clone(), wanted.scope.clone())
-        } else if found.pipeline != wanted.pipeline {
-            let text = |pipeline: &[String]| format!("[{}]", pipeline.join(","));
-            differs("pipeline", text(&found.pipeline), text(&wanted.pipeline))
-        } else {
-            Ok(())
+        let text = |source: &SourceId| format!("[{}]", source.pipeline.join(","));
+        self.check_servers(found)?;
+        self.differs("scope", found.scope != wanted.scope, || found.scope.clone(), || wanted.scope.clone())?;
+        self.differs("pipeline", found.pipeline != wanted.pipeline, || text(found), || text(wanted))
+    }
+
+    fn differs(
+        &self,
+        what: &'static str,
+        is_so: bool,
+        found: impl FnOnce() -> String,
+        wanted: impl FnOnce() -> String,
+    ) -> Result<()> {
+        if !is_so {
+            return Ok(());
         }
+        Err(Error::OtherSource { file: self.file.clone(), what, found: found(), wanted: wanted() })
     }
 
     /// The last whole line. A power cut may have torn those that were appended.

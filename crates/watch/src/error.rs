@@ -40,6 +40,14 @@ pub enum Error {
     /// Bytes from the server that are no document.
     #[error("the server sent an event that cannot be read: {0}")]
     BadEvent(String),
+    /// The server keeps no log that could be looked at.
+    #[error("{servers} {reason}")]
+    NoLog {
+        /// The servers of the URI.
+        servers: String,
+        /// Why not, and what to do.
+        reason: &'static str,
+    },
     /// The checkpoint belongs to something else.
     #[error(
         "the checkpoint {} was made for another {what} ({found}, this is {wanted}): use another file, or delete it to start from now", .file.display()

@@ -1,6 +1,6 @@
 //! Resume tokens, as opaque as the protocol wants them.
 
-use bson::{RawBsonRef, RawDocument, RawDocumentBuf};
+use bson::{RawBsonRef, RawDocument, RawDocumentBuf, Timestamp};
 use mongodb::change_stream::event::ResumeToken;
 use serde::{Deserialize, Serialize};
 
@@ -81,6 +81,15 @@ impl Token {
         self.0.get_str("_data").ok()
     }
 
+    /// The cluster time that the token names. Every server since 4.2 writes it first: a byte that says that a time
+    /// follows, and its eight bytes.
+    pub fn time(&self) -> Option<Timestamp> {
+        let digits = self.data()?.strip_prefix("82")?.get(..16)?;
+        let bits = u64::from_str_radix(digits, 16).ok()?;
+        let [a, b, c, d, e, f, g, h] = bits.to_be_bytes();
+        Some(Timestamp { time: u32::from_be_bytes([a, b, c, d]), increment: u32::from_be_bytes([e, f, g, h]) })
+    }
+
     /// The token as canonical Extended JSON, which [`Token::parse`] takes back exactly.
     pub fn to_json(&self) -> String {
         to_json(&self.0, JsonMode::Canonical)
@@ -143,6 +152,16 @@ mod tests {
         assert_eq!(token.to_json(), text);
         let driver = token.to_driver().unwrap();
         assert_eq!(Token::from_driver(&driver).unwrap(), token);
+    }
+
+    /// CS-5.2.
+    #[test]
+    fn the_time_stands_in_front() {
+        let time = |text: &str| Token::parse(text).unwrap().time();
+        assert_eq!(time(HEX), Some(Timestamp { time: 0x68A1_B2C0, increment: 1 }));
+        assert_eq!(time("82FFFFFFFF0000000A"), Some(Timestamp { time: u32::MAX, increment: 10 }));
+        assert_eq!(time("8268A1B2C0"), None);
+        assert_eq!(time("8168A1B2C0000000012B"), None);
     }
 
     #[test]
