@@ -142,6 +142,14 @@ impl Entry {
         Some(Change { entry: &self.0, operation })
     }
 
+    /// The collection whose document has its image kept under an index of this entry.
+    #[must_use]
+    pub fn owner_of_image(&self, index: u32) -> Option<[u8; 16]> {
+        let operations = self.0.operations.as_slice().iter();
+        let mut images = operations.filter(|operation| operation.image == (self.0.time, index));
+        images.next().and_then(|operation| operation.uuid)
+    }
+
     /// The entry before this one in a large transaction.
     pub(crate) fn previous(&self) -> Option<ClusterTime> {
         self.0.previous

@@ -275,6 +275,7 @@ impl ChangeStream {
             self.source.forget_ahead();
             self.held.resize(ready);
         }
+        self.source.leave_off();
     }
 
     fn next_event(&mut self) -> Result<Option<Bytes>> {

@@ -125,7 +125,8 @@ impl Tail {
     }
 
     /// Whether every entry from a time on is in memory.
-    pub(crate) fn reaches(&self, from: ClusterTime) -> bool {
+    #[must_use]
+    pub fn reaches(&self, from: ClusterTime) -> bool {
         from >= self.ring.read().floor
     }
 

@@ -119,18 +119,19 @@ pub(crate) fn in_transaction(number: i64, previous: ClusterTime) -> bson::Docume
 }
 
 struct Job {
-    entries: Vec<(Vec<u8>, Option<bson::Document>)>,
+    /// Each with the images of its operations.
+    entries: Vec<(Vec<u8>, Vec<bson::Document>)>,
     last: mpsc::Sender<ClusterTime>,
     time: ClusterTime,
 }
 
 impl Write for Job {
     fn apply(&mut self, commit: &mut Commit<'_>) -> millstream_storage::Result<()> {
-        for (entry, image) in &self.entries {
+        for (entry, images) in &self.entries {
             self.time = commit.tick();
             commit.append(self.time, stamped(entry, self.time));
-            if let Some(image) = image {
-                commit.keep_image(self.time, 0, buffer(image).into_bytes());
+            for (image, index) in images.iter().zip(0..) {
+                commit.keep_image(self.time, index, buffer(image).into_bytes());
             }
         }
         Ok(())
@@ -167,16 +168,16 @@ impl World {
 
     /// Commits an entry and waits for it.
     pub(crate) fn log(&self, entry: Vec<u8>) -> ClusterTime {
-        self.log_all(vec![(entry, None)])
+        self.log_all(vec![(entry, vec![])])
     }
 
     /// Commits an entry with its pre-image.
     pub(crate) fn log_with_image(&self, entry: Vec<u8>, image: bson::Document) -> ClusterTime {
-        self.log_all(vec![(entry, Some(image))])
+        self.log_all(vec![(entry, vec![image])])
     }
 
     /// Commits entries as one write; returns the time of the last.
-    pub(crate) fn log_all(&self, entries: Vec<(Vec<u8>, Option<bson::Document>)>) -> ClusterTime {
+    pub(crate) fn log_all(&self, entries: Vec<(Vec<u8>, Vec<bson::Document>)>) -> ClusterTime {
         let (last, time) = mpsc::channel();
         self.store.submit(Box::new(Job { entries, last, time: ClusterTime::ZERO }));
         time.recv().unwrap()

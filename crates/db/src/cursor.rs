@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::task::{Poll, Waker};
 
 use bytes::Bytes;
-use millstream_change::{BatchLimits, ChangeStream, Share};
-use millstream_value::DocBuf;
+use millstream_change::{BatchLimits, ChangeStream, Share, Subscription};
+use millstream_value::{ClusterTime, DocBuf};
 use parking_lot::Mutex;
 
 use crate::oplog::OplogTail;
@@ -38,6 +38,8 @@ struct Slot {
     owner: Owner,
     keeps: bool,
     place: Mutex<Place>,
+    /// Of a change stream: how far behind it is, also while a command reads it.
+    subscription: Option<Arc<Subscription>>,
     used_ms: AtomicI64,
     killed: AtomicBool,
     /// To be woken when it is killed, or comes back from being read ahead.
@@ -243,6 +245,10 @@ impl Cursors {
             namespace,
             owner,
             keeps: no_timeout,
+            subscription: match &source {
+                Source::Changes(stream) => Some(Arc::clone(stream.subscription())),
+                Source::Documents { .. } | Source::Oplog(_) => None,
+            },
             place: Mutex::new(Place::Here(source)),
             used_ms: AtomicI64::new(self.now_ms()),
             killed: AtomicBool::new(false),
@@ -340,6 +346,22 @@ impl Cursors {
     #[must_use]
     pub fn count(&self) -> usize {
         self.open.lock().len()
+    }
+
+    /// How many of them are change streams.
+    #[must_use]
+    pub fn count_streams(&self) -> usize {
+        self.open.lock().values().filter(|slot| slot.subscription.is_some()).count()
+    }
+
+    /// The change streams that have not read everything that concerns them: id, namespace, and where they go on.
+    pub(crate) fn streams_behind(&self) -> Vec<(i64, String, ClusterTime)> {
+        let open = self.open.lock();
+        let behind = open.values().filter_map(|slot| {
+            let position = slot.subscription.as_ref()?.unread()?;
+            Some((slot.id, slot.namespace.clone(), position))
+        });
+        behind.collect()
     }
 
     fn end_where(&self, concerned: impl Fn(&Slot) -> bool) {

@@ -12,6 +12,8 @@ use parking_lot::Mutex;
 
 use crate::catalog::Catalog;
 use crate::cursor::Cursors;
+use crate::late::{Late, Retention};
+use crate::parameters::ChangeStreamOptions;
 use crate::shared::{LoopCatalog, Publisher};
 use crate::write::{WriteCommand, WriteRun};
 use crate::{Result, ddl};
@@ -25,7 +27,7 @@ pub struct Options {
     pub tail_bytes: usize,
     /// Bytes that all watchers together may hold beside those: read ahead, and replies being sent. Default: 256 MiB.
     pub watch_bytes: usize,
-    /// Keep pre-images for every collection, whatever its options say.
+    /// Keep pre-images for every user collection, whatever its options say.
     pub images_always: bool,
     /// Idle time after which a cursor without a session ends. Default: 10 minutes (CS-8.4.2).
     pub cursor_idle_ms_max: i64,
@@ -61,7 +63,9 @@ struct Inner {
     opened: ClusterTime,
     opened_ms: u64,
     images_always: bool,
-    oplog_bytes_max: u64,
+    retention: Retention,
+    change_stream_options: Mutex<ChangeStreamOptions>,
+    late: Mutex<Late>,
     closed: AtomicBool,
 }
 
@@ -83,12 +87,14 @@ impl Db {
         let published = Arc::new(ArcSwap::from_pointee(Catalog::default()));
         let publisher =
             Publisher { tail: Arc::clone(&tail), looped: Arc::clone(&looped), published: Arc::clone(&published) };
-        let oplog_bytes_max = options.storage.oplog_bytes;
+        let retention = Retention::of(&options.storage);
         let store = Store::open(location, Arc::clone(&clock), options.storage, Arc::new(publisher))?;
         let catalog = Catalog::load(&store.snapshot())?;
         *looped.lock() = catalog.clone();
         published.store(Arc::new(catalog));
         tail.start_from(store.window().newest);
+        let change_stream_options = ChangeStreamOptions::load(&store)?;
+        store.set_image_life(change_stream_options.image_life());
         let mut inner = Inner {
             store,
             tail,
@@ -100,7 +106,9 @@ impl Db {
             opened: ClusterTime::ZERO,
             opened_ms: clock.now_ms(),
             images_always: options.images_always,
-            oplog_bytes_max,
+            retention,
+            change_stream_options: Mutex::new(change_stream_options),
+            late: Mutex::default(),
             closed: AtomicBool::new(false),
             clock,
         };
@@ -175,7 +183,21 @@ impl Db {
     }
 
     pub(crate) fn oplog_bytes_max(&self) -> u64 {
-        self.inner.oplog_bytes_max
+        self.inner.retention.bytes
+    }
+
+    pub(crate) fn retention(&self) -> &Retention {
+        &self.inner.retention
+    }
+
+    /// The value that counts; held while it is changed.
+    pub(crate) fn change_stream_options_slot(&self) -> &Mutex<ChangeStreamOptions> {
+        &self.inner.change_stream_options
+    }
+
+    /// What was said about change streams that are late.
+    pub(crate) fn late(&self) -> &Mutex<Late> {
+        &self.inner.late
     }
 
     pub(crate) fn is_closed(&self) -> bool {

@@ -6,6 +6,7 @@ use millstream_query::Collation;
 use millstream_value::{DocBuf, Namespace, Value};
 
 use crate::oplog::OPLOG;
+use crate::preimages::PREIMAGES;
 use crate::{Db, Result, size};
 
 /// A collection as `listCollections` shows it.
@@ -14,7 +15,7 @@ pub struct CollectionInfo {
     pub namespace: Namespace,
     /// The creation options as stored.
     pub options: DocBuf,
-    /// None for the log, which is no collection.
+    /// None for the log and the pre-images, which are no collections.
     pub uuid: Option<[u8; 16]>,
     /// The index on `_id`, if it has one.
     pub id_index: Option<DocBuf>,
@@ -48,6 +49,17 @@ impl Db {
             options.push("size", i64::try_from(self.oplog_bytes_max()).unwrap_or(i64::MAX));
             options.push("autoIndexId", Value::Bool(false));
             out.push(CollectionInfo { namespace: Namespace::parse(OPLOG), options, uuid: None, id_index: None });
+        }
+        if db == "config" {
+            let mut options = DocBuf::new();
+            options.nest("clusteredIndex", |index| {
+                index.push("v", 2);
+                index.nest("key", |key| {
+                    key.push("_id", 1);
+                });
+                index.push("name", "_id_").push("unique", true);
+            });
+            out.push(CollectionInfo { namespace: Namespace::parse(PREIMAGES), options, uuid: None, id_index: None });
         }
         out
     }

@@ -17,10 +17,13 @@ use crate::{Db, Error, Result, TimeLimit};
 
 /// The name under which the log is shown.
 pub const OPLOG: &str = "local.oplog.rs";
-/// Bytes read from the log at once.
+/// Bytes read from the log at once, at first and at most: who wants one entry does not wait for a thousand.
+const CHUNK_BYTES_MIN: usize = 4 << 10;
 const CHUNK_BYTES: usize = 1 << 20;
-/// Entries read at once when going backwards.
+/// Entries read at once when going backwards, at most; the first time it is one.
 const CHUNK_ENTRIES: usize = 1_000;
+/// By how much the next chunk is larger.
+const CHUNK_GROWTH: usize = 8;
 
 impl Db {
     /// The entries that match, oldest first or newest first.
@@ -29,7 +32,8 @@ impl Db {
         let store = self.store().clone();
         let (low, high) = time_bounds(&filter);
         let entries: Box<dyn Iterator<Item = Result<LogEntry>> + Send> = if newest_first {
-            Box::new(Backwards { store, before: high.next(), read: Vec::new().into_iter() })
+            let all = Backwards { store, before: high.next(), read: Vec::new().into_iter(), chunk: 1 };
+            Box::new(all.take_while(move |e| e.as_ref().map_or(true, |e| e.time >= low)))
         } else {
             Box::new(Forwards::new(store, low).take_while(move |e| e.as_ref().map_or(true, |e| e.time <= high)))
         };
@@ -126,11 +130,12 @@ struct Forwards {
     read: std::vec::IntoIter<LogEntry>,
     /// Nothing was read yet: a start before the oldest entry is where the log starts, not a gap.
     fresh: bool,
+    chunk: usize,
 }
 
 impl Forwards {
     fn new(store: Store, from: ClusterTime) -> Self {
-        Self { store, next: from, read: Vec::new().into_iter(), fresh: true }
+        Self { store, next: from, read: Vec::new().into_iter(), fresh: true, chunk: CHUNK_BYTES_MIN }
     }
 }
 
@@ -144,9 +149,10 @@ impl Iterator for Forwards {
         if self.fresh {
             self.next = self.next.max(self.store.window().oldest);
         }
-        match self.store.read_log(self.next, CHUNK_BYTES) {
+        match self.store.read_log(self.next, self.chunk) {
             Ok(batch) => {
-                self.fresh &= batch.entries.is_empty();
+                self.fresh = false;
+                self.chunk = (self.chunk * CHUNK_GROWTH).min(CHUNK_BYTES);
                 self.next = batch.next;
                 self.read = batch.entries.into_iter();
                 self.read.next().map(Ok)
@@ -164,6 +170,7 @@ struct Backwards {
     store: Store,
     before: ClusterTime,
     read: std::vec::IntoIter<LogEntry>,
+    chunk: usize,
 }
 
 impl Iterator for Backwards {
@@ -173,8 +180,9 @@ impl Iterator for Backwards {
         if let Some(entry) = self.read.next() {
             return Some(Ok(entry));
         }
-        match self.store.read_log_backwards(self.before, CHUNK_ENTRIES) {
+        match self.store.read_log_backwards(self.before, self.chunk) {
             Ok(entries) => {
+                self.chunk = (self.chunk * CHUNK_GROWTH).min(CHUNK_ENTRIES);
                 self.before = entries.last()?.time;
                 self.read = entries.into_iter();
                 self.read.next().map(Ok)

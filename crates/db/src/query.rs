@@ -11,7 +11,9 @@ use millstream_query::sort::Sort;
 use millstream_query::stage::Pipeline;
 use millstream_value::{ArrayBuf, Code, Doc, DocBuf, Namespace, Value, key};
 
+use crate::oplog::OPLOG;
 use crate::plan::{self, Access, Plan};
+use crate::preimages::PREIMAGES;
 use crate::read::Rows;
 use crate::{Db, Error, Result, Size, TimeLimit, size};
 
@@ -81,18 +83,45 @@ impl Db {
         limits: Limits<'_>,
     ) -> Result<Documents> {
         let Limits { skip, limit, time } = limits;
+        let keep = || limit.map(|limit| limit.saturating_add(skip));
+        if let Some(rows) = self.own_rows(namespace, filter, time) {
+            return Ok(match sort {
+                None => window(rows, skip, limit),
+                Some(sort) => window(Box::new(sorted(rows, sort, keep())?.into_iter().map(Ok)), skip, limit),
+            });
+        }
         let (snapshot, catalog) = self.view();
         let Some(collection) = catalog.get(namespace) else { return Ok(Box::new(std::iter::empty())) };
         let plan = plan::choose(collection, filter, sort, hint)?;
         let rows = Rows::open(&snapshot, collection, &plan, Arc::clone(filter)).within(time);
         let rows: Documents = match sort.filter(|_| !plan.sorted) {
             None => Box::new(rows.map(|row| row.map(|r| r.doc))),
-            Some(sort) => {
-                let keep = limit.map(|limit| limit.saturating_add(skip));
-                Box::new(sorted(rows.map(|row| row.map(|r| r.doc)), sort, keep)?.into_iter().map(Ok))
-            }
+            Some(sort) => Box::new(sorted(rows.map(|row| row.map(|r| r.doc)), sort, keep())?.into_iter().map(Ok)),
         };
         Ok(window(rows, skip, limit))
+    }
+
+    /// What matches in one of the collections that are only shown: the log and the pre-images.
+    fn own_rows(&self, namespace: &Namespace, filter: &Arc<Predicate>, time: &TimeLimit) -> Option<Documents> {
+        if !namespace.is_internal() {
+            return None;
+        }
+        match namespace.to_string().as_str() {
+            OPLOG => Some(self.oplog(Arc::clone(filter), false, time.clone())),
+            PREIMAGES => {
+                let (filter, time) = (Arc::clone(filter), time.clone());
+                let matches = move |doc: &Result<Bytes>| match doc {
+                    Ok(doc) => time.check().and_then(|()| Ok(filter.matches(Doc::new(doc))?)),
+                    Err(_) => Ok(true),
+                };
+                Some(Box::new(self.preimages().filter_map(move |doc| match matches(&doc) {
+                    Ok(true) => Some(doc),
+                    Ok(false) => None,
+                    Err(error) => Some(Err(error)),
+                })))
+            }
+            _ => None,
+        }
     }
 
     /// Runs a pipeline over a collection; its leading `$match`, `$sort`, `$skip` and `$limit` go into the plan.
@@ -128,6 +157,9 @@ impl Db {
     /// # Errors
     /// As [`Db::find`].
     pub fn count(&self, namespace: &Namespace, find: &Find) -> Result<u64> {
+        if let Some(rows) = self.own_rows(namespace, &find.filter, &find.time) {
+            return window(rows, find.skip, find.limit).try_fold(0, |count, row| row.map(|_| count + 1));
+        }
         let (snapshot, catalog) = self.view();
         let Some(collection) = catalog.get(namespace) else { return Ok(0) };
         if find.hint.is_none()

@@ -7,6 +7,7 @@ use millstream_storage::{Commit, Space};
 use millstream_value::Namespace;
 
 use crate::catalog::Collection;
+use crate::preimages::PREIMAGES;
 use crate::{Db, Result};
 
 /// What a collection holds, or by how much that changed.
@@ -88,7 +89,9 @@ impl Db {
     /// If the disk fails.
     pub fn size(&self, namespace: &Namespace) -> Result<Option<Size>> {
         let (snapshot, catalog) = self.view();
-        let Some(collection) = catalog.get(namespace) else { return Ok(Some(Size::default())) };
+        let Some(collection) = catalog.get(namespace) else {
+            return Ok((namespace.to_string() != PREIMAGES).then(Size::default));
+        };
         stored(&snapshot, collection)
     }
 }

@@ -19,6 +19,8 @@ use crate::{
     WriteCommand, WriteReply, insert_document,
 };
 
+mod history;
+
 fn open() -> Db {
     open_in(Location::Memory)
 }

@@ -8,11 +8,14 @@ use millstream_value::ClusterTime;
 use crate::write::forget_old;
 use crate::{Db, Result, ddl};
 
-/// How often [`Db::periodic_noop`] and [`Db::sweep`] want to be called.
+/// How often [`Db::periodic_noop`], [`Db::sweep`] and [`Db::warn_of_late_streams`] want to be called.
 pub struct Upkeep;
 
 impl Upkeep {
-    /// The pause between two entries of a log in which nothing happens (CS-11.1.4).
+    /// The pause between two looks at the streams that may fall out of the log.
+    pub const LATE_MS: u64 = 2_000;
+    /// The pause between two entries of a log in which nothing happens (CS-11.1.4). What has expired is removed after
+    /// a write, so at least this often (CS-9.5.1).
     pub const NOOP_MS: u64 = 10_000;
     /// The pause between two sweeps of idle cursors and old sessions.
     pub const SWEEP_MS: u64 = 60_000;

@@ -27,6 +27,8 @@ pub(crate) struct EngineOptions {
     pub(crate) data: Data,
     /// Where to listen; port 0 picks a free one.
     pub(crate) address: SocketAddr,
+    /// Keep pre-images for every user collection, whatever its own option says.
+    pub(crate) images_all: bool,
     /// How many bytes of the change log to keep.
     pub(crate) oplog_bytes: u64,
     /// How long to keep the change log at least, whatever its size.
@@ -63,6 +65,7 @@ pub(crate) async fn start_engine(options: EngineOptions, ready: impl FnOnce(Sock
     let EngineOptions {
         data,
         address,
+        images_all,
         oplog_bytes,
         oplog_age_min,
         tail_bytes,
@@ -90,7 +93,13 @@ pub(crate) async fn start_engine(options: EngineOptions, ready: impl FnOnce(Sock
         Data::Folder(folder) => Location::Folder(folder),
         Data::Memory => Location::Memory,
     };
-    let settings = millstream_db::Options { storage, tail_bytes, watch_bytes, ..millstream_db::Options::default() };
+    let settings = millstream_db::Options {
+        storage,
+        tail_bytes,
+        watch_bytes,
+        images_always: images_all,
+        ..millstream_db::Options::default()
+    };
     let clock = Arc::new(SystemClock);
     let db =
         tokio::task::spawn_blocking(move || Db::open(location, clock, settings).map_err(anyhow::Error::from)).await??;

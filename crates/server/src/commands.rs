@@ -5,6 +5,7 @@
 
 mod aggregate;
 mod bulk_write;
+mod cluster_parameters;
 mod crud;
 mod cursor;
 mod ddl;
@@ -54,6 +55,7 @@ pub(crate) static TABLE: &[Command] = &[
     diagnostics::FEATURES,
     find::FIND,
     crud::FIND_AND_MODIFY,
+    cluster_parameters::GET_CLUSTER_PARAMETER,
     parameters::GET_CMD_LINE_OPTS,
     diagnostics::GET_LOG,
     cursor::GET_MORE,
@@ -78,6 +80,7 @@ pub(crate) static TABLE: &[Command] = &[
     replica_set::REPL_SET_INITIATE,
     refused::SASL_START,
     server_status::SERVER_STATUS,
+    cluster_parameters::SET_CLUSTER_PARAMETER,
     parameters::SET_PARAMETER,
     sessions::START_SESSION,
     diagnostics::TOP,

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use millstream_db::Db;
+use millstream_db::{Db, Place};
 use millstream_value::{ClusterTime, DocBuf};
 use parking_lot::Mutex;
 
@@ -103,13 +103,23 @@ impl Engine {
 
     /// Further fields of `serverStatus.metrics`.
     pub(crate) fn metrics(&self) -> DocBuf {
+        let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         let mut out = DocBuf::new();
         out.nest("cursor", |cursor| {
             cursor.nest("open", |open| {
-                open.push("total", i64::try_from(self.db.cursors().count()).unwrap_or(i64::MAX));
+                open.push("total", number(self.db.cursors().count()));
             });
         });
         out
+    }
+
+    /// Fields of `serverStatus.metrics.changeStreams`: how many are open, and how many of these are late.
+    pub(crate) fn push_streams(&self, streams: &mut DocBuf) {
+        let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        let late = self.db.late_streams();
+        let lost = late.iter().filter(|stream| stream.place == Place::Lost).count();
+        streams.push("open", number(self.db.cursors().count_streams()));
+        streams.push("nearHistoryEnd", number(late.len() - lost)).push("historyLost", number(lost));
     }
 
     /// Ends sessions and cursors that nobody has used for too long.

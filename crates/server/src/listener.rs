@@ -103,6 +103,7 @@ impl Listening {
         let Self { server, listener, .. } = self;
         let mut connections = JoinSet::new();
         let mut full = false;
+        let mut late = every(Upkeep::LATE_MS);
         let mut noop = every(Upkeep::NOOP_MS);
         let mut sweep = every(Upkeep::SWEEP_MS);
         loop {
@@ -111,6 +112,7 @@ impl Listening {
                 () = server.shutdown.started() => break,
                 // Ended tasks are collected, or they would pile up. A panic was logged already.
                 Some(_) = connections.join_next() => {}
+                _ = late.tick() => server.engine.db().warn_of_late_streams(),
                 _ = noop.tick() => server.engine.db().periodic_noop(),
                 _ = sweep.tick() => server.engine.sweep(),
                 accepted = listener.accept() => match accepted {

@@ -148,7 +148,7 @@ impl<'a> Commit<'a> {
     }
 
     /// Keeps how a document was before the change at `time`; `index` tells the changes of one entry
-    /// apart. It lives as long as the entry.
+    /// apart. It lives as long as the entry, or as long as [`crate::Store::set_image_life`] says.
     pub fn keep_image(&mut self, time: ClusterTime, index: u32, before: impl Into<Slice>) {
         let before = before.into();
         self.group.bytes += before.len();

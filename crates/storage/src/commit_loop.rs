@@ -16,7 +16,7 @@ use crate::{
     engine::{Batch, Engine, Table, Use},
     folder::Folder,
     heads::Heads,
-    log::{block, segments::Log},
+    log::{block, images as image, segments::Log},
     meta::{self, Meta},
     queue::{Next, WhenEmpty},
     space::PerSpace,
@@ -137,6 +137,8 @@ impl CommitLoop {
     fn store(&mut self, group: Group, shared: &Shared) -> Result<Vec<LogEntry>> {
         let Group { mut rows, blocks, images, prefixes, last, appended, wall_ms, .. } = group;
         let mut batch = self.engine.batch();
+        let image_times = images.first().zip(images.last()).map(|(first, last)| (first.0, last.0));
+        let image_bytes = self.stage_images(&mut batch, images, wall_ms)?;
         for space in Space::ALL {
             let table = self.tables.at(space);
             for (key, value) in std::mem::take(rows.at_mut(space)) {
@@ -146,7 +148,7 @@ impl CommitLoop {
                 }
             }
         }
-        let (entries, log_bytes) = self.stage_log(&mut batch, blocks, images, wall_ms)?;
+        let (entries, log_bytes) = self.stage_log(&mut batch, blocks, wall_ms)?;
         for (space, prefix) in &prefixes {
             batch.put(&self.meta, meta::sweep_key(*space, *prefix), Slice::new());
         }
@@ -166,6 +168,7 @@ impl CommitLoop {
         self.last = last;
         let times = entries.first().zip(entries.last()).map(|(first, last)| (first.time, last.time));
         self.log.grow(times, log_bytes, wall_ms);
+        self.log.grow_images(image_times, image_bytes, wall_ms);
         for (space, prefix) in prefixes {
             self.sweeper.add(space, prefix);
         }
@@ -173,19 +176,25 @@ impl CommitLoop {
         Ok(entries)
     }
 
-    fn stage_log(
-        &self,
-        batch: &mut Batch,
-        blocks: Vec<block::Builder>,
-        images: Vec<(ClusterTime, u32, Slice)>,
-        wall_ms: u64,
-    ) -> Result<(Vec<LogEntry>, u64)> {
+    /// Returns the bytes of the images.
+    fn stage_images(&mut self, batch: &mut Batch, images: Vec<(ClusterTime, u32, Slice)>, wall_ms: u64) -> Result<u64> {
+        if images.is_empty() {
+            return Ok(0);
+        }
+        let table = self.log.images_table(&mut self.engine)?;
+        let above = self.log.images_bytes();
+        let mut added = 0;
+        for (time, index, before) in images {
+            let (key, value, bytes) = image::row(time, index, &before, above + added, wall_ms);
+            batch.put(&table, key, value);
+            added += bytes;
+        }
+        Ok(added)
+    }
+
+    fn stage_log(&self, batch: &mut Batch, blocks: Vec<block::Builder>, wall_ms: u64) -> Result<(Vec<LogEntry>, u64)> {
         let table = self.log.table().ok_or_else(|| Error::Bug("the log has no segment".into()))?;
         let mut added = 0;
-        for (time, index, image) in images {
-            added += image.len() as u64;
-            batch.put(table, block::image_key(time, index), image);
-        }
         let mut entries = Vec::new();
         for block in blocks {
             let bytes = block.bytes();
@@ -207,6 +216,13 @@ impl CommitLoop {
         self.engine.keep_small()?;
         if self.log.roll_over(&mut self.engine, self.wall_ms)? {
             self.publish(shared);
+        }
+        if let Some(life) = shared.image_life() {
+            let gone = self.log.expire_images(&mut self.engine, life, self.wall_ms)?;
+            if !gone.is_empty() {
+                self.publish(shared);
+                gone.into_iter().try_for_each(|table| self.engine.drop_table(table))?;
+            }
         }
         let Some((count, lost_before)) = self.log.excess(self.wall_ms) else {
             return Ok(());

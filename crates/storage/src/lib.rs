@@ -11,7 +11,7 @@
 //! - [`Store`]: open, submit, read, close
 //! - [`Write`], [`Commit`]: what a change may do inside the commit loop
 //! - [`Snapshot`]: one durable state
-//! - [`LogEntry`], [`LogBatch`], [`LogWindow`], [`Observer`]: the change log
+//! - [`LogEntry`], [`LogBatch`], [`LogWindow`], [`Image`], [`Observer`]: the change log
 
 mod clock;
 mod commit;
@@ -36,7 +36,7 @@ pub use self::{
     commit::{Commit, Savepoint, Write},
     engine::Range,
     error::{Error, Result},
-    log::{LogBatch, LogEntry, LogWindow},
+    log::{LogBatch, LogEntry, LogRest, LogWindow, images::Image},
     options::{Flush, Location, Options, Retain},
     snapshot::Snapshot,
     space::Space,

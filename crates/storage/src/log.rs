@@ -4,6 +4,8 @@
 //! group lie together in *blocks*, so that the tree's cost is paid per block and not per entry.
 
 pub(crate) mod block;
+mod extent;
+pub(crate) mod images;
 pub(crate) mod read;
 pub(crate) mod segments;
 
@@ -32,6 +34,15 @@ pub struct LogBatch {
     pub complete: bool,
 }
 
+/// The end of the log from the segment on that holds some time: what stays at least as long as that time does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogRest {
+    /// Bytes of entries and pre-images. The segment goes when these are more than the log may have.
+    pub bytes: u64,
+    /// When the segment's last entry was written, in unix milliseconds.
+    pub last_wall_ms: u64,
+}
+
 /// What the log holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LogWindow {
@@ -41,6 +52,8 @@ pub struct LogWindow {
     pub newest: ClusterTime,
     /// Bytes of entries and pre-images.
     pub bytes: u64,
+    /// Those of them that are pre-images.
+    pub image_bytes: u64,
     /// Entries before this time were dropped. Nothing: none ever was.
     pub lost_before: Option<ClusterTime>,
     /// When the oldest entry was written, in unix milliseconds; 0 if there is none.

@@ -22,11 +22,11 @@ impl Snapshot {
     /// What a closed store shows: how far the log went, and no data. It holds nothing open.
     pub(crate) fn closed(window: LogWindow) -> Self {
         let nowhere = Table::Memory(0);
-        let segment = Segment { table: nowhere.clone(), floor: ClusterTime::ZERO };
+        let segment = Segment::new(nowhere.clone(), ClusterTime::ZERO);
         Self {
             view: View::Closed,
             tables: Arc::new(PerSpace::of(|_| nowhere.clone())),
-            log: LogState { segments: Arc::new([segment]), window },
+            log: LogState { segments: Arc::new([segment]), images: Arc::new([]), window },
         }
     }
 

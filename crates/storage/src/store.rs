@@ -3,17 +3,23 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread::{self, JoinHandle},
+    time::Duration,
 };
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
 use crate::{
-    Clock, ClusterTime, Error, Location, LogBatch, LogEntry, LogWindow, Options, Result, Slice, Snapshot, Write,
-    commit_loop::CommitLoop, engine::Engine, folder::Folder, log::read, queue::Queue,
+    Clock, ClusterTime, Error, Image, Location, LogBatch, LogEntry, LogRest, LogWindow, Options, Result, Slice,
+    Snapshot, Write,
+    commit_loop::CommitLoop,
+    engine::Engine,
+    folder::Folder,
+    log::{images, read},
+    queue::Queue,
 };
 
 /// Learns of every group.
@@ -44,8 +50,24 @@ pub(crate) struct Shared {
     /// The latest durable state.
     pub(crate) snapshot: ArcSwap<Snapshot>,
     pub(crate) failed: AtomicBool,
+    /// Unix milliseconds that pre-images live; 0: as long as their log entries.
+    image_life_ms: AtomicU64,
+    clock: Arc<dyn Clock>,
     #[cfg(test)]
     pub(crate) fail_next_flush: AtomicBool,
+}
+
+impl Shared {
+    pub(crate) fn image_life(&self) -> Option<Duration> {
+        let life = self.image_life_ms.load(Ordering::Acquire);
+        (life > 0).then(|| Duration::from_millis(life))
+    }
+
+    /// Whether an image that was written then has expired by now.
+    fn has_expired(&self, wall_ms: u64) -> bool {
+        let life = self.image_life_ms.load(Ordering::Acquire);
+        life > 0 && wall_ms.saturating_add(life) <= self.clock.now_ms()
+    }
 }
 
 impl Store {
@@ -70,11 +92,13 @@ impl Store {
             }
         };
         let queue = Queue::new(options.queue_max);
-        let commit_loop = CommitLoop::open(engine, folder, clock, options, observer)?;
+        let commit_loop = CommitLoop::open(engine, folder, Arc::clone(&clock), options, observer)?;
         let shared = Arc::new(Shared {
             queue,
             snapshot: ArcSwap::from_pointee(commit_loop.snapshot()),
             failed: AtomicBool::new(false),
+            image_life_ms: AtomicU64::new(0),
+            clock,
             #[cfg(test)]
             fail_next_flush: AtomicBool::new(false),
         });
@@ -124,13 +148,38 @@ impl Store {
         read::backwards(&now.view, &now.log, before, count)
     }
 
-    /// A stored pre-image; nothing if none was kept or its part of the log is gone.
+    /// A stored pre-image; nothing if none was kept, it has expired, or its part of the log is gone.
     ///
     /// # Errors
     /// `Io`, `Corrupt`, `Closed`.
     pub fn image(&self, time: ClusterTime, index: u32) -> Result<Option<Slice>> {
         let now = self.snapshot();
-        read::image(&now.view, &now.log, time, index)
+        let found = images::find(&now.view, &now.log, time, index)?;
+        Ok(found.filter(|image| !self.shared().has_expired(image.wall_ms)).map(|image| image.before))
+    }
+
+    /// Stored pre-images from an entry's time and an index on, in their order: at least one if there is any, and no
+    /// more once they have `max_bytes`.
+    ///
+    /// # Errors
+    /// `Io`, `Corrupt`, `Closed`.
+    pub fn images(&self, from: (ClusterTime, u32), max_bytes: usize) -> Result<Vec<Image>> {
+        let now = self.snapshot();
+        images::from(&now.view, &now.log, from, max_bytes, |wall_ms| self.shared().has_expired(wall_ms))
+    }
+
+    /// How long pre-images live; without it, as long as their log entries. From now on older ones are not found, and
+    /// they are removed after some later group. A store that is opened knows of no such time.
+    pub fn set_image_life(&self, life: Option<Duration>) {
+        let ms = life.map_or(0, |life| u64::try_from(life.as_millis()).unwrap_or(u64::MAX).max(1));
+        self.shared().image_life_ms.store(ms, Ordering::Release);
+    }
+
+    /// What lies behind a time in the log, counted from the start of the segment that holds it: retention drops whole
+    /// segments.
+    #[must_use]
+    pub fn log_rest(&self, from: ClusterTime) -> LogRest {
+        read::rest(&self.shared().snapshot.load().log, from)
     }
 
     /// What the log holds.

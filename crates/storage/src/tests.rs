@@ -2,6 +2,7 @@
 
 mod folder;
 mod groups;
+mod images;
 mod log;
 mod recovery;
 mod sweep;

@@ -10,8 +10,10 @@ use mongodb::options::FindOptions;
 
 use crate::{Connection, Error, Problem, ProblemKind, Result};
 
-/// The rate is that of these newest minutes, or of a tenth of the log if that is less.
+/// The present rate is that of these newest minutes, or of a tenth of the log if that is less, but not of less than a
+/// minute.
 const RECENT: Duration = Duration::from_secs(600);
+const RECENT_MIN: Duration = Duration::from_secs(60);
 /// Entries that are read for it, at most: one short reply.
 const RECENT_ENTRIES: i64 = 5_000;
 
@@ -100,7 +102,8 @@ impl LogWindow {
     /// Where a position stands. The time that is left is an estimate: how much of the log lies behind the position is
     /// told from its time, and how fast more comes from the present rate.
     pub fn standing(&self, position: Timestamp) -> Standing {
-        if position > self.newest.time {
+        // A server's word for "nothing up to here" may name the tick that comes next.
+        if position > next_tick(self.newest.time) {
             return Standing::Ahead;
         }
         if position < self.oldest.time && !self.is_whole {
@@ -196,7 +199,7 @@ impl Connection {
     }
 
     async fn recent_rate(&self, window: &LogWindow, images: u64) -> Result<Option<LogRate>> {
-        let over = RECENT.min(window.whole.over / 10);
+        let over = RECENT.min((window.whole.over / 10).max(RECENT_MIN)).min(window.whole.over);
         let options = FindOptions::builder()
             .sort(doc! {"$natural": -1})
             .limit(RECENT_ENTRIES)
@@ -252,6 +255,13 @@ fn end(entry: &Document) -> LogEnd {
     let time = entry.get_timestamp("ts").unwrap_or(Timestamp { time: 0, increment: 0 });
     let second = DateTime::from_millis(i64::from(time.time) * 1000);
     LogEnd { time, wall: entry.get_datetime("wall").copied().unwrap_or(second) }
+}
+
+fn next_tick(time: Timestamp) -> Timestamp {
+    match time.increment.checked_add(1) {
+        Some(increment) => Timestamp { increment, ..time },
+        None => Timestamp { time: time.time.saturating_add(1), increment: 0 },
+    }
 }
 
 fn between(then: DateTime, now: DateTime) -> Duration {
@@ -328,7 +338,8 @@ mod tests {
         let mut window = window();
         let before = Timestamp { increment: 0, ..at(0) };
         assert_eq!(window.standing(before), Standing::Lost);
-        assert_eq!(window.standing(Timestamp { increment: 2, ..at(1_000) }), Standing::Ahead);
+        assert!(matches!(window.standing(Timestamp { increment: 2, ..at(1_000) }), Standing::Inside(Some(_))));
+        assert_eq!(window.standing(Timestamp { increment: 3, ..at(1_000) }), Standing::Ahead);
         window.is_whole = true;
         assert!(matches!(window.standing(before), Standing::Inside(Some(_))));
     }

@@ -13,6 +13,8 @@ pub struct Subscription {
     pending: AtomicU64,
     /// The newest routed time, as its bits.
     newest: AtomicU64,
+    /// Where the last look ended before the end of what is to be looked at, as its bits; 0 if it did not.
+    left_off: AtomicU64,
     waker: Mutex<Option<Waker>>,
 }
 
@@ -35,6 +37,19 @@ impl Subscription {
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.pending.load(Ordering::SeqCst) != 0
+    }
+
+    /// The oldest time in the log that may concern the watcher and was not looked at. Nothing: it has seen everything.
+    #[must_use]
+    pub fn unread(&self) -> Option<ClusterTime> {
+        let left_off = self.left_off.load(Ordering::Relaxed);
+        let first = if left_off == 0 { self.pending.load(Ordering::Relaxed) } else { left_off };
+        (first != 0).then(|| ClusterTime::from_u64(first))
+    }
+
+    /// Notes where a look ended, if something was left to look at.
+    pub(crate) fn leave_off(&self, at: Option<ClusterTime>) {
+        self.left_off.store(at.map_or(0, ClusterTime::to_u64), Ordering::Relaxed);
     }
 
     /// Notes a change; true if it is the first one since the last look, so that the watcher has to be woken.

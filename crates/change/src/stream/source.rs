@@ -91,10 +91,6 @@ impl Source {
     /// Learns what has come since the last time.
     pub(super) fn catch_up(&mut self, budget: usize) -> Result<()> {
         self.budget = budget;
-        if !self.started {
-            self.check_history()?;
-            self.started = true;
-        }
         // The end first: what is not noted after that does not concern the stream up to there.
         let end = self.registration.tail().end();
         if let Some((first, newest)) = self.subscription().take() {
@@ -105,7 +101,17 @@ impl Source {
             self.due = self.due.max(end).max(newest);
         }
         self.quiet = self.quiet.max(end);
+        // A stream that is told of nothing has missed nothing, whatever has left the log meanwhile.
+        if !self.started && self.next <= self.due {
+            self.check_history()?;
+        }
+        self.started = true;
         Ok(())
+    }
+
+    /// Tells those who watch the log's retention how far back the stream still has to look.
+    pub(super) fn leave_off(&self) {
+        self.subscription().leave_off((!self.at_end()).then_some(self.next));
     }
 
     /// CS-5.9.1.

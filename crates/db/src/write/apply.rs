@@ -180,7 +180,7 @@ impl Scene<'_, '_> {
             let time = self.tick();
             let entry = entry::delete(self.stamp(time, statement), target(&collection), key_of(doc).as_doc());
             self.commit.append(time, entry);
-            if collection.images || self.images_always {
+            if self.keeps_images(&collection) {
                 self.commit.keep_image(time, 0, before.clone());
             }
             outcome.n += 1;
@@ -223,7 +223,7 @@ impl Scene<'_, '_> {
             None => entry::replace(stamp, target(collection), new, key.as_doc()),
         };
         self.commit.append(time, entry);
-        if collection.images || self.images_always {
+        if self.keeps_images(collection) {
             self.commit.keep_image(time, 0, before.clone());
         }
         Ok(())
@@ -263,6 +263,12 @@ impl Scene<'_, '_> {
     fn grow(&mut self, collection: &Collection, by: Size) {
         let so_far = self.grown.map_or_else(Size::default, |(_, size)| size);
         self.grown = Some((collection.number, so_far.plus(by)));
+    }
+
+    /// The collection's own option, or the server's for all collections of users.
+    fn keeps_images(&self, collection: &Collection) -> bool {
+        let name = &collection.namespace;
+        collection.images || (self.images_always && !name.is_internal() && !name.is_system())
     }
 
     fn tick(&mut self) -> ClusterTime {

@@ -18,6 +18,8 @@ pub(crate) struct ServeConfig {
     pub(crate) bind_ip: IpAddr,
     /// The port to listen on; 0 picks a free one.
     pub(crate) port: u16,
+    /// Keep pre-images for every user collection, whatever its own option says.
+    pub(crate) images_all: bool,
     /// How many bytes of the change log to keep.
     pub(crate) oplog_bytes: u64,
     /// How long to keep the change log at least, whatever its size.
@@ -80,6 +82,21 @@ pub(crate) static SETTINGS: &[Setting] = &[
                 return Err("the folder has no name".into());
             }
             config.data = PathBuf::from(text);
+            Ok(())
+        },
+    },
+    Setting {
+        name: "images",
+        value: Some("WHICH"),
+        environment: &["MILLSTREAM_IMAGES"],
+        default: "collection",
+        help: "Whose pre-images to keep: those of the collections whose option asks for it (collection), or all",
+        set: |config, text| {
+            config.images_all = match text {
+                "all" => true,
+                "collection" => false,
+                _ => return Err(format!("`{text}` is neither collection nor all")),
+            };
             Ok(())
         },
     },
@@ -238,6 +255,7 @@ impl Default for ServeConfig {
             memory: false,
             bind_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
             port: 0,
+            images_all: false,
             oplog_bytes: 0,
             oplog_age_min: Duration::ZERO,
             replica_set: String::new(),
@@ -271,6 +289,7 @@ mod tests {
         for (name, value) in [
             ("bind-ip", "here"),
             ("data", ""),
+            ("images", "none"),
             ("log", "xml"),
             ("log-level", "info,,=x=["),
             ("memory", "perhaps"),

@@ -35,6 +35,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<exit::Code> {
     let options = EngineOptions {
         data: Data::Folder(folder.path().to_owned()),
         address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+        images_all: false,
         oplog_bytes: OPLOG_BYTES,
         oplog_age_min: Duration::ZERO,
         tail_bytes: WATCH_BYTES,

@@ -182,8 +182,10 @@ mod tests {
 
     #[test]
     fn the_table_says_what_one_wants_to_know() {
-        let position =
-            |second, standing| Position { time: Timestamp { time: 1_755_427_520 + second, increment: 7 }, standing };
+        let position = |second: u32, standing| Position {
+            time: Timestamp { time: 1_755_427_520 + second, increment: 7 },
+            standing,
+        };
         let asked = position(86_404, Standing::Inside(Some(Duration::from_secs(7_265))));
         let text = table(&window(), Some(&asked));
         assert_eq!(

@@ -462,17 +462,7 @@ fn count(context: &Context<'_>) -> Result<Reply> {
         hint: arguments.element("hint").map(|e| e.value().into_owned()),
         time,
     };
-    let db = context.server.engine.db();
-    let count = if namespace.to_string() == OPLOG {
-        let mut count = 0;
-        for entry in db.oplog(Arc::clone(&find.filter), false, find.time.clone()) {
-            entry.map_err(errors::failure)?;
-            count += 1;
-        }
-        count
-    } else {
-        db.count(&namespace, &find).map_err(errors::failure)?
-    };
+    let count = context.server.engine.db().count(&namespace, &find).map_err(errors::failure)?;
     let mut document = DocBuf::new();
     match i32::try_from(count) {
         Ok(count) => document.push("n", count),

@@ -118,6 +118,7 @@ fn metrics(context: &Context<'_>) -> DocBuf {
         stages.push("$changeStream", counters.change_streams.get());
     });
     document.nest("changeStreams", |streams| {
+        context.server.engine.push_streams(streams);
         let split = i64::try_from(millstream_change::large_events_split()).unwrap_or(i64::MAX);
         streams.push("largeEventsSplit", split).push("largeEventsFailed", counters.large_events_failed.get());
         streams.push("showExpandedEvents", counters.expanded_streams.get());

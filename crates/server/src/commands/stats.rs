@@ -98,9 +98,12 @@ fn push_sizes(context: &Context<'_>, namespace: &Namespace, scale: i64, document
     if namespace.to_string() == OPLOG {
         let options = db.collections("local").into_iter().find(|c| c.namespace == *namespace).map(|c| c.options);
         let most = options.and_then(|o| o.as_doc().get("size").and_then(|s| s.as_integer())).unwrap_or(0);
-        let bytes = i64::try_from(db.window().bytes).unwrap_or(i64::MAX);
+        let window = db.window();
+        let [bytes, images] = [window.bytes, window.image_bytes].map(|n| i64::try_from(n).unwrap_or(i64::MAX));
         document.push("size", bytes / scale).push("storageSize", bytes / scale).push("capped", true);
         document.push("max", -1).push("maxSize", most / scale).push("nindexes", 0).push("scaleFactor", scale);
+        // Ours alone: in MongoDB the images are outside of the log and of its limit.
+        document.push("preImagesSize", images / scale);
         return Ok(());
     }
     let (count, bytes) = measure(context, namespace)?;

@@ -4,8 +4,6 @@
 //! Value: bytes of the segment before this block (u64), unix milliseconds of the group (u64), then
 //!        per entry its cluster time (u64) and its BSON, which carries its own length. Big-endian
 //!        but for the BSON.
-//!
-//! Pre-images lie beside the blocks: key `i`, cluster time (u64), index (u32).
 
 use bytes::Bytes;
 
@@ -22,21 +20,9 @@ const BSON_MIN: usize = 5;
 
 /// The key of the block that starts at `first`.
 pub(crate) fn block_key(first: ClusterTime) -> Slice {
-    key(b'b', first, None)
-}
-
-/// The key of a pre-image.
-pub(crate) fn image_key(time: ClusterTime, index: u32) -> Slice {
-    key(b'i', time, Some(index))
-}
-
-fn key(kind: u8, time: ClusterTime, index: Option<u32>) -> Slice {
-    let mut key = Vec::with_capacity(13);
-    key.push(kind);
-    key.extend_from_slice(&time.to_be_bytes());
-    if let Some(index) = index {
-        key.extend_from_slice(&index.to_be_bytes());
-    }
+    let mut key = Vec::with_capacity(9);
+    key.push(b'b');
+    key.extend_from_slice(&first.to_be_bytes());
     key.into()
 }
 

@@ -3,12 +3,12 @@
 use std::ops::Bound;
 
 use super::{
-    LogBatch, LogEntry,
+    LogBatch, LogEntry, LogRest,
     block::{self, Block},
     segments::LogState,
 };
 use crate::{
-    ClusterTime, Error, Result, Slice,
+    ClusterTime, Error, Result,
     engine::{Range, Table, View},
 };
 
@@ -55,16 +55,20 @@ pub(crate) fn backwards(view: &View, log: &LogState, before: ClusterTime, count:
     Ok(found)
 }
 
-/// See [`crate::Store::image`].
-pub(crate) fn image(view: &View, log: &LogState, time: ClusterTime, index: u32) -> Result<Option<Slice>> {
-    match log.segments.get(position(log, time)) {
-        Some(segment) => view.get(&segment.table, &block::image_key(time, index)),
-        None => Ok(None),
+/// See [`crate::Store::log_rest`].
+pub(crate) fn rest(log: &LogState, from: ClusterTime) -> LogRest {
+    let at = position(log, from);
+    let before = log.segments.get(at).map_or(0, |segment| segment.before);
+    // The newest segment has grown since its row was made.
+    let sealed = log.segments.get(at).filter(|_| at + 1 < log.segments.len());
+    LogRest {
+        bytes: log.window.bytes.saturating_sub(before),
+        last_wall_ms: sealed.map_or(log.window.newest_wall_ms, |segment| segment.last_wall_ms),
     }
 }
 
 fn check(log: &LogState, from: ClusterTime) -> Result<()> {
-    if log.window.lost_before.is_some_and(|lost| from < lost) {
+    if log.has_lost(from) {
         return Err(Error::HistoryLost { oldest: log.window.oldest });
     }
     Ok(())

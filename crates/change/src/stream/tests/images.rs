@@ -51,6 +51,30 @@ fn images_before_and_after() {
     assert_eq!((error.code().number(), error.label()), (47, None));
 }
 
+/// CS-9.2.3, CS-9.3.2 and CS-14.48.
+#[test]
+fn images_within_a_transaction_are_those_of_each_operation() {
+    let world = World::new();
+    let options = doc! {"fullDocument": "required", "fullDocumentBeforeChange": "required"};
+    let mut stream = world.watch("shop.orders", options, vec![]);
+    let steps = (1..3).map(|a| update("shop.orders", 1, doc! {"u": {"a": a + 1}}));
+    let entry = group(&steps.collect::<Vec<_>>(), doc! {}, in_transaction(4, ClusterTime::ZERO));
+    let images = vec![doc! {"_id": 1, "a": 1}, doc! {"_id": 1, "a": 2}];
+    let time = world.log_all(vec![(entry, images.clone())]);
+    let events = next(&mut stream);
+    for (event, at) in events.iter().zip(0..) {
+        assert_eq!(event.get_document("fullDocumentBeforeChange").ok(), images.get(at));
+        assert_eq!(
+            event.get_document("fullDocument").unwrap().get_i32("a").ok(),
+            i32::try_from(at).ok().map(|a| a + 2)
+        );
+    }
+    assert_eq!(events.len(), 2);
+    let entry = world.store.read_log(time, 0).unwrap().entries.remove(0);
+    let entry = crate::entry::Entry::read(entry);
+    assert_eq!([0, 1, 2].map(|index| entry.owner_of_image(index)), [Some(UUID), Some(UUID), None]);
+}
+
 /// CS-6.6.3 and CS-14.47.
 #[test]
 fn a_required_image_is_required_only_of_what_passes() {
