@@ -263,6 +263,21 @@ impl<'a> Change<'a> {
         self.o().elements().next().and_then(|first| first.as_str())
     }
 
+    /// Whether it defines, redefines or drops a view: those are documents of `<db>.system.views` (CS-1.7.2).
+    #[must_use]
+    pub fn is_definition(self) -> bool {
+        // Looked at for every change on its way to the watchers: the bytes first.
+        self.slice(self.operation.ns).ends_with(b".system.views")
+            && self.coll() == "system.views"
+            && matches!(self.operation.form, Form::Insert | Form::Replace | Form::Delete)
+    }
+
+    /// The view that a definition is of, as database and name.
+    #[must_use]
+    pub fn view(self) -> Option<(&'a str, &'a str)> {
+        self.o().str("_id")?.split_once('.')
+    }
+
     /// The namespaces `[from, to]` of a rename, as database and collection.
     #[must_use]
     pub fn renamed(self) -> Option<[(&'a str, &'a str); 2]> {

@@ -16,6 +16,7 @@ mod modify;
 mod rename;
 mod replace;
 mod update;
+mod view;
 
 use std::borrow::Cow;
 
@@ -32,14 +33,17 @@ use crate::{Error, Result};
 // tidy: sorted by name
 pub static EVENT_TYPES: &[&EventType] = &[
     &create::CREATE,
+    &view::CREATE,
     &create_indexes::CREATE_INDEXES,
     &delete::DELETE,
     &drop::DROP,
+    &view::DROP,
     &drop_database::DROP_DATABASE,
     &drop_indexes::DROP_INDEXES,
     &insert::INSERT,
     &invalidate::INVALIDATE,
     &modify::MODIFY,
+    &view::MODIFY,
     &rename::RENAME,
     &replace::REPLACE,
     &update::UPDATE,
@@ -76,6 +80,8 @@ pub enum MadeBy {
     Form(Form),
     /// Commands, by the first field of the entry's `o`.
     Commands(&'static [&'static str]),
+    /// Changes of the documents that define views (CS-1.7.2).
+    Definition(Form),
     /// Another event of the same stream.
     Stream,
 }
@@ -93,6 +99,8 @@ struct Body<'a> {
     delta: Option<Doc<'a>>,
     state_before: Option<DocBuf>,
     ns_type: Option<&'static str>,
+    /// A view has no UUID: the one in the entry is that of `system.views`.
+    is_view: bool,
 }
 
 /// Which of the optional fields a stream wants.
@@ -134,6 +142,9 @@ pub(crate) struct Images<'a> {
 /// # Errors
 /// `UpdateForm` for an update entry of no known form.
 pub(crate) fn of(change: Change<'_>) -> Result<Option<&'static EventType>> {
+    if change.is_definition() {
+        return Ok(view::of(change));
+    }
     Ok(match change.form() {
         Form::Insert => Some(&insert::INSERT),
         Form::Update => Some(&update::UPDATE),
@@ -186,11 +197,15 @@ impl<'a> Draft<'a> {
             version: self.version,
             index: self.change.index(),
             from_invalidate: false,
-            uuid: self.change.uuid(),
+            uuid: self.uuid(),
             operation: self.event_type.name,
             detail,
             fragment: None,
         }
+    }
+
+    fn uuid(&self) -> Option<[u8; 16]> {
+        if self.body.is_view { None } else { self.change.uuid() }
     }
 
     /// `documentKey`, of events that have one.
@@ -215,7 +230,7 @@ impl<'a> Draft<'a> {
         id.write(&mut out);
         out.str("operationType", self.event_type.name);
         out.time("clusterTime", change.time());
-        if let (true, Some(uuid)) = (shape.expanded, &change.uuid()) {
+        if let (true, Some(uuid)) = (shape.expanded, &self.uuid()) {
             out.uuid("collectionUUID", uuid);
         }
         out.date("wallTime", change.wall_ms());

@@ -64,6 +64,11 @@ impl Router {
             match change.form() {
                 Form::Noop => {}
                 Form::Command => self.route_command(change, &mut reach),
+                // Their events are those of commands, and filtered as such.
+                _ if change.is_definition() => {
+                    self.route_name(change.db(), Some(change.coll()), &mut reach);
+                    reach.all(&self.cluster.commands);
+                }
                 Form::Insert | Form::Update | Form::Replace | Form::Delete | Form::Unknown => {
                     let nodes = [
                         self.collections.get(change.ns()),

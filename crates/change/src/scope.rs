@@ -51,6 +51,8 @@ impl Scope {
                 if let Self::Collection(ns) = self {
                     return change.names() == (ns.db.as_bytes(), ns.coll.as_bytes());
                 }
+                // Views are in the scope of their database, and in that of no collection (CS-1.7.3).
+                let show_system = show_system || change.is_definition();
                 self.admits_collection(change.db(), change.coll(), show_system)
             }
             Form::Command => match change.command() {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use millstream_change::event::{Class, EVENT_TYPES};
+use millstream_change::event::{Class, EVENT_TYPES, MadeBy};
 use millstream_query::expression::{self, accumulator};
 use millstream_query::stage::STAGES;
 use millstream_query::{predicate, update};
@@ -21,9 +21,10 @@ pub(crate) fn page() -> String {
     }
     section(&mut out, "Change events", "Expanded events need `showExpandedEvents`.");
     for event in EVENT_TYPES {
-        let class = match event.class {
-            Class::Classic => "always shown",
-            Class::Expanded => "expanded",
+        let class = match (event.class, event.made_by) {
+            (_, MadeBy::Definition(_)) => "of a view; expanded, on a database or everything",
+            (Class::Classic, _) => "always shown",
+            (Class::Expanded, _) => "expanded",
         };
         line(&mut out, event.name, class);
     }

@@ -45,7 +45,7 @@ impl Wanted {
 pub(super) fn wanted(event_type: &EventType, options: &Options) -> Wanted {
     let form = match event_type.made_by {
         MadeBy::Form(form) => form,
-        MadeBy::Commands(_) | MadeBy::Stream => Form::Noop,
+        MadeBy::Commands(_) | MadeBy::Definition(_) | MadeBy::Stream => Form::Noop,
     };
     let is_update = form == Form::Update;
     let has_before = matches!(form, Form::Update | Form::Replace | Form::Delete);
