@@ -266,10 +266,7 @@ impl<'a> Change<'a> {
     /// Whether it defines, redefines or drops a view: those are documents of `<db>.system.views` (CS-1.7.2).
     #[must_use]
     pub fn is_definition(self) -> bool {
-        // Looked at for every change on its way to the watchers: the bytes first.
-        self.slice(self.operation.ns).ends_with(b".system.views")
-            && self.coll() == "system.views"
-            && matches!(self.operation.form, Form::Insert | Form::Replace | Form::Delete)
+        self.names().1 == b"system.views" && matches!(self.operation.form, Form::Insert | Form::Replace | Form::Delete)
     }
 
     /// The view that a definition is of, as database and name.

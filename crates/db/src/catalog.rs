@@ -1,4 +1,4 @@
-//! What exists: collections and their indexes, as one immutable map that is replaced at each change.
+//! What exists: collections with their indexes, and views, as one immutable map that is replaced at each change.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,12 +8,15 @@ use millstream_storage::{Commit, Snapshot, Space};
 use millstream_value::{Doc, DocBuf, Namespace, Value, key};
 
 use crate::index::Index;
+use crate::view::{self, SYSTEM_VIEWS, View};
 use crate::{Error, Result};
 
-/// All collections, by name. Cloning is cheap and shares everything.
+/// All collections and views, by name. Cloning is cheap and shares everything.
 #[derive(Clone, Default)]
 pub(crate) struct Catalog {
     collections: imbl::OrdMap<Namespace, Arc<Collection>>,
+    /// What the `system.views` among the collections define.
+    views: imbl::OrdMap<Namespace, Arc<View>>,
     /// The last number given to a collection or an index. Numbers are never used again.
     last_number: u32,
 }
@@ -59,6 +62,10 @@ impl Catalog {
         for row in rows {
             let (_, value) = row?;
             let collection = Collection::decode(Doc::new(&value)).ok_or_else(|| damaged("a collection"))?;
+            if collection.namespace.coll == SYSTEM_VIEWS {
+                let views = view::load(snapshot, &collection)?;
+                catalog.views.extend(views.into_iter().map(|view| (view.namespace.clone(), view)));
+            }
             catalog.collections.insert(collection.namespace.clone(), Arc::new(collection));
         }
         Ok(catalog)
@@ -72,6 +79,39 @@ impl Catalog {
     pub(crate) fn in_database<'a>(&'a self, db: &'a str) -> impl Iterator<Item = &'a Arc<Collection>> {
         let from = Namespace::new(db, "");
         self.collections.range(from..).map(|(_, c)| c).take_while(move |c| c.namespace.db == db)
+    }
+
+    pub(crate) fn view(&self, namespace: &Namespace) -> Option<&Arc<View>> {
+        self.views.get(namespace)
+    }
+
+    /// Views of a database, by name.
+    pub(crate) fn views_in<'a>(&'a self, db: &'a str) -> impl Iterator<Item = &'a Arc<View>> {
+        let from = Namespace::new(db, "");
+        self.views.range(from..).map(|(_, v)| v).take_while(move |v| v.namespace.db == db)
+    }
+
+    /// Checks that a name is not that of a view.
+    ///
+    /// # Errors
+    /// [`Error::IsView`].
+    pub(crate) fn refuse_view(&self, namespace: &Namespace) -> Result<()> {
+        if self.views.contains_key(namespace) { Err(Error::IsView(namespace.clone())) } else { Ok(()) }
+    }
+
+    /// Checks that a name is that of nothing.
+    ///
+    /// # Errors
+    /// `NamespaceExists`.
+    pub(crate) fn check_free(&self, namespace: &Namespace) -> Result<()> {
+        if self.views.contains_key(namespace) {
+            let message = format!("A view already exists. NS: {namespace}");
+            return Err(Error::invalid(millstream_value::Code::NamespaceExists, message));
+        }
+        match self.get(namespace) {
+            Some(_) => Err(Error::NamespaceExists(namespace.clone())),
+            None => Ok(()),
+        }
     }
 
     /// All collections, by name.
@@ -101,6 +141,22 @@ impl Catalog {
     pub(crate) fn remove(&mut self, namespace: &Namespace, commit: &mut Commit<'_>) {
         commit.delete(Space::Catalog, row_key(namespace));
         self.collections.remove(namespace);
+        if namespace.coll == SYSTEM_VIEWS {
+            let views: Vec<Namespace> = self.views_in(&namespace.db).map(|view| view.namespace.clone()).collect();
+            for view in views {
+                self.views.remove(&view);
+            }
+        }
+    }
+
+    /// Adds or replaces a view, whose document is in the store.
+    pub(crate) fn put_view(&mut self, view: View) {
+        self.views.insert(view.namespace.clone(), Arc::new(view));
+    }
+
+    /// Forgets a view, whose document is gone.
+    pub(crate) fn remove_view(&mut self, namespace: &Namespace) {
+        self.views.remove(namespace);
     }
 }
 
@@ -222,6 +278,6 @@ fn row_key(namespace: &Namespace) -> Vec<u8> {
     out
 }
 
-fn damaged(what: &str) -> Error {
+pub(crate) fn damaged(what: &str) -> Error {
     millstream_storage::Error::Corrupt(format!("catalog: {what}")).into()
 }

@@ -1,9 +1,10 @@
-//! Changes of what exists: collections, their options and their indexes.
+//! Changes of what exists: collections, their options and their indexes, and views.
 
 mod collections;
 mod indexes;
 mod modify;
 mod options;
+mod views;
 
 use std::sync::Arc;
 
@@ -16,8 +17,8 @@ use crate::pending::{Promise, pair};
 use crate::shared::LoopCatalog;
 use crate::{Db, Error, Result};
 
-pub use collections::Renamed;
 pub(crate) use collections::create_in_loop;
+pub use collections::{Dropped, Renamed};
 pub use indexes::IndexesCreated;
 pub(crate) use indexes::{add_index_row, drop_unfinished, note_multikey};
 pub use modify::{HideIndex, Modification};

@@ -23,6 +23,9 @@ pub enum Error {
     /// A collection of that name exists.
     #[error("Collection already exists. NS: {0}")]
     NamespaceExists(Namespace),
+    /// A collection is needed, and the name is that of a view.
+    #[error("Namespace {0} is a view, not a collection")]
+    IsView(Namespace),
     /// The name cannot be one of a collection.
     #[error("{0}")]
     InvalidNamespace(String),

@@ -27,12 +27,13 @@ mod size;
 #[cfg(test)]
 mod tests;
 mod upkeep;
+mod view;
 mod watch;
 mod write;
 
 pub use cursor::{Api, BATCH_BYTES_MAX, Batch, Cursors, Lease, Owner, ReadAhead, Source};
 pub use db::{Db, Options};
-pub use ddl::{HideIndex, IndexesCreated, Modification, Renamed, parse_images};
+pub use ddl::{Dropped, HideIndex, IndexesCreated, Modification, Renamed, parse_images};
 pub use error::{DuplicateKey, Error, Result};
 pub use late::{LateStream, Place};
 pub use limit::TimeLimit;
@@ -41,9 +42,10 @@ pub use oplog::{OPLOG, OplogTail};
 pub use parameters::ChangeStreamOptions;
 pub use pending::Pending;
 pub use preimages::PREIMAGES;
-pub use query::{Documents, Find};
+pub use query::{Documents, Find, distinct_values};
 pub use size::Size;
 pub use upkeep::Upkeep;
+pub use view::ResolvedView;
 pub use write::{
     Action, Change, Image, Insert, Outcome, Removal, Retry, Statement, WriteCommand, WriteReply, WriteRun,
     check_collection_name, insert_document,

@@ -9,13 +9,15 @@ use crate::oplog::OPLOG;
 use crate::preimages::PREIMAGES;
 use crate::{Db, Result, size};
 
-/// A collection as `listCollections` shows it.
+/// A collection or a view as `listCollections` shows it.
 pub struct CollectionInfo {
     /// Its name.
     pub namespace: Namespace,
-    /// The creation options as stored.
+    /// Whether it is a view.
+    pub is_view: bool,
+    /// The creation options as stored; of a view its definition.
     pub options: DocBuf,
-    /// None for the log and the pre-images, which are no collections.
+    /// None for views, and for the log and the pre-images, which are no collections.
     pub uuid: Option<[u8; 16]>,
     /// The index on `_id`, if it has one.
     pub id_index: Option<DocBuf>,
@@ -30,7 +32,7 @@ pub struct DatabaseInfo {
 }
 
 impl Db {
-    /// The collections of a database, by name.
+    /// The collections and views of a database, by name.
     #[must_use]
     pub fn collections(&self, db: &str) -> Vec<CollectionInfo> {
         let catalog = self.catalog();
@@ -38,17 +40,27 @@ impl Db {
             .in_database(db)
             .map(|c| CollectionInfo {
                 namespace: c.namespace.clone(),
+                is_view: false,
                 options: c.options.clone(),
                 uuid: Some(c.uuid),
                 id_index: Some(c.id_index()),
             })
             .collect();
+        out.extend(catalog.views_in(db).map(|v| {
+            let mut options = DocBuf::new();
+            for field in v.definition.as_doc().elements().filter(|field| field.key() != "_id") {
+                options.push_element(field);
+            }
+            CollectionInfo { namespace: v.namespace.clone(), is_view: true, options, uuid: None, id_index: None }
+        }));
+        out.sort_by(|a, b| a.namespace.cmp(&b.namespace));
         if db == "local" {
             let mut options = DocBuf::new();
             options.push("capped", true);
             options.push("size", i64::try_from(self.oplog_bytes_max()).unwrap_or(i64::MAX));
             options.push("autoIndexId", Value::Bool(false));
-            out.push(CollectionInfo { namespace: Namespace::parse(OPLOG), options, uuid: None, id_index: None });
+            let namespace = Namespace::parse(OPLOG);
+            out.push(CollectionInfo { namespace, is_view: false, options, uuid: None, id_index: None });
         }
         if db == "config" {
             let mut options = DocBuf::new();
@@ -59,7 +71,8 @@ impl Db {
                 });
                 index.push("name", "_id_").push("unique", true);
             });
-            out.push(CollectionInfo { namespace: Namespace::parse(PREIMAGES), options, uuid: None, id_index: None });
+            let namespace = Namespace::parse(PREIMAGES);
+            out.push(CollectionInfo { namespace, is_view: false, options, uuid: None, id_index: None });
         }
         out
     }

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use millstream_query::collation;
 use millstream_query::path::{Leaf, Path};
 use millstream_query::predicate::Predicate;
 use millstream_query::projection::Projection;
 use millstream_query::sort::Sort;
 use millstream_query::stage::Pipeline;
+use millstream_query::{Collation, collation};
 use millstream_value::{ArrayBuf, Code, Doc, DocBuf, Namespace, Value, key};
 
 use crate::oplog::OPLOG;
@@ -198,35 +198,7 @@ impl Db {
     ) -> Result<ArrayBuf> {
         let limits = Limits { skip: 0, limit: None, time };
         let rows = self.sorted_rows(namespace, filter, None, hint, limits)?;
-        let at = Path::parse(path);
-        let mut seen = std::collections::BTreeMap::new();
-        let order = collation::order(filter.collation());
-        let mut size = 0;
-        for doc in rows {
-            let doc = doc?;
-            let mut values = Vec::new();
-            at.visit(Doc::new(&doc), Leaf::Whole, &mut |found| {
-                match found.element {
-                    Some(e) if e.as_array().is_some() => values.extend(e.as_array().into_iter().flat_map(Doc::values)),
-                    Some(e) => values.push(e.value()),
-                    None => {}
-                }
-                Ok(false)
-            })?;
-            for value in values {
-                let key = key::of_by(&value, order);
-                if seen.contains_key(&key) {
-                    continue;
-                }
-                size += key.len();
-                if size > DISTINCT_BYTES_MAX {
-                    return Err(Error::invalid(Code::Location(17217), "distinct too big, 16mb cap"));
-                }
-                seen.insert(key, value.into_owned());
-            }
-        }
-        time.check()?;
-        Ok(seen.into_values().collect())
+        distinct_values(rows, path, filter.collation(), time)
     }
 
     /// What a query would read: the `winningPlan` and, after running it, how many documents that took.
@@ -264,6 +236,47 @@ impl Db {
         }
         Ok(explained(planner, run.then_some(statistics)))
     }
+}
+
+/// The different values of a path in some documents as a collation tells them apart, arrays spread out, in order.
+///
+/// # Errors
+/// Those of the documents; too many values for one document.
+pub fn distinct_values(
+    rows: Documents,
+    path: &str,
+    collation: Option<&Collation>,
+    time: &TimeLimit,
+) -> Result<ArrayBuf> {
+    let at = Path::parse(path);
+    let mut seen = std::collections::BTreeMap::new();
+    let order = collation::order(collation);
+    let mut size = 0;
+    for doc in rows {
+        let doc = doc?;
+        let mut values = Vec::new();
+        at.visit(Doc::new(&doc), Leaf::Whole, &mut |found| {
+            match found.element {
+                Some(e) if e.as_array().is_some() => values.extend(e.as_array().into_iter().flat_map(Doc::values)),
+                Some(e) => values.push(e.value()),
+                None => {}
+            }
+            Ok(false)
+        })?;
+        for value in values {
+            let key = key::of_by(&value, order);
+            if seen.contains_key(&key) {
+                continue;
+            }
+            size += key.len();
+            if size > DISTINCT_BYTES_MAX {
+                return Err(Error::invalid(Code::Location(17217), "distinct too big, 16mb cap"));
+            }
+            seen.insert(key, value.into_owned());
+        }
+    }
+    time.check()?;
+    Ok(seen.into_values().collect())
 }
 
 fn explained(planner: DocBuf, statistics: Option<DocBuf>) -> DocBuf {

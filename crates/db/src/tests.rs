@@ -2,6 +2,7 @@
 
 mod changes;
 mod collation;
+mod views;
 
 use std::sync::Arc;
 
@@ -299,8 +300,8 @@ fn a_dropped_collection_comes_back_empty_and_a_renamed_one_keeps_all() {
     assert_eq!(db.collection_uuid(&other), uuid);
     assert_eq!(db.list_indexes(&other).unwrap().len(), 2);
     assert_eq!(db.count(&other, &query(doc! {})).unwrap(), 1);
-    assert_eq!(db.drop_collection(&other).unwrap(), Some(2));
-    assert_eq!(db.drop_collection(&other).unwrap(), None);
+    assert_eq!(db.drop_collection(&other).unwrap(), crate::Dropped::Collection { indexes: 2 });
+    assert_eq!(db.drop_collection(&other).unwrap(), crate::Dropped::Nothing);
     write(&db, vec![insert(doc! {"_id": 2})]);
     assert_eq!(read(&db, query(doc! {})), [doc! {"_id": 2}]);
     assert!(db.drop_database("shop").unwrap());

@@ -16,6 +16,7 @@ use millstream_value::{Namespace, Value};
 
 use crate::Error;
 
+pub(crate) use prepare::{DOCUMENT_BYTES_MAX, too_large};
 pub use prepare::{check_collection_name, insert_document};
 pub use run::WriteRun;
 pub(crate) use session::forget_old;

@@ -283,6 +283,10 @@ impl Parsing<'_> {
 
     fn check(&self, row: &Row) -> Result<()> {
         let name = row.name;
+        if self.place == Place::Facet && !row.in_facets {
+            let message = format!("{name} is not allowed to be used within a $facet stage");
+            return Err(Error::location(40600, message));
+        }
         if row.first_only && !self.is_first {
             let message = format!("{name} is only valid as the first stage in a pipeline.");
             return Err(Error::location(40602, message));
@@ -293,9 +297,6 @@ impl Parsing<'_> {
             }
             Place::ChangeStream if !row.in_change_streams => {
                 Err(Error::new(Code::IllegalOperation, format!("{name} is not permitted in a $changeStream pipeline")))
-            }
-            Place::Facet if !row.in_facets => {
-                Err(Error::location(40600, format!("{name} is not allowed to be used within a $facet stage")))
             }
             _ => Ok(()),
         }

@@ -20,6 +20,7 @@ mod replica_set;
 mod server_status;
 mod sessions;
 mod stats;
+mod views;
 
 use std::pin::Pin;
 

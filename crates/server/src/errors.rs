@@ -32,6 +32,7 @@ fn code(error: &Error) -> Code {
         Error::Storage(error) => storage_code(error),
         Error::NoCollection(_) => Code::NamespaceNotFound,
         Error::NamespaceExists(_) => Code::NamespaceExists,
+        Error::IsView(_) => Code::CommandNotSupportedOnView,
         Error::InvalidNamespace(_) => Code::InvalidNamespace,
         Error::InvalidId(_) => Code::InvalidIdField,
         Error::DollarField(_) => Code::DollarPrefixedFieldName,

@@ -7,7 +7,22 @@ use millstream_value::{DocBuf, Namespace, Value};
 
 use super::{in_loop, log};
 use crate::catalog::{Catalog, Collection, default_collation, images_enabled};
+use crate::view::SYSTEM_VIEWS;
 use crate::{Db, Error, Result, size};
+
+/// What a drop took away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dropped {
+    /// There was nothing of that name.
+    Nothing,
+    /// A collection.
+    Collection {
+        /// How many it had, the one on `_id` included.
+        indexes: usize,
+    },
+    /// A view.
+    View,
+}
 
 /// What a rename replaced.
 pub struct Renamed {
@@ -23,6 +38,16 @@ pub(crate) fn create_in_loop(
     options: DocBuf,
 ) -> Result<Arc<Collection>> {
     crate::write::check_collection_name(namespace)?;
+    create_unchecked(commit, catalog, namespace, options)
+}
+
+/// The same for a collection that only the server itself may create.
+pub(super) fn create_unchecked(
+    commit: &mut Commit<'_>,
+    catalog: &mut Catalog,
+    namespace: &Namespace,
+    options: DocBuf,
+) -> Result<Arc<Collection>> {
     let number = catalog.next_number();
     catalog.save_numbers(commit);
     let uuid = millstream_value::new_uuid();
@@ -52,31 +77,33 @@ impl Db {
     /// Creates a collection with options as they are to be stored.
     ///
     /// # Errors
-    /// [`Error::NamespaceExists`] if it exists.
+    /// `NamespaceExists` if it exists, or a view of that name.
     pub fn create(&self, namespace: &Namespace, options: DocBuf) -> Result<()> {
         let namespace = namespace.clone();
         in_loop(self, move |commit, catalog| {
-            if catalog.get(&namespace).is_some() {
-                return Err(Error::NamespaceExists(namespace.clone()));
-            }
+            catalog.check_free(&namespace)?;
             create_in_loop(commit, catalog, &namespace, options.clone()).map(drop)
         })
     }
 
-    /// Drops a collection. Says how many indexes it had, or nothing if it does not exist.
+    /// Drops a collection or a view. With `system.views` go all views of the database.
     ///
     /// # Errors
     /// If the disk fails.
-    pub fn drop_collection(&self, namespace: &Namespace) -> Result<Option<usize>> {
+    pub fn drop_collection(&self, namespace: &Namespace) -> Result<Dropped> {
         let namespace = namespace.clone();
         in_loop(self, move |commit, catalog| {
-            let Some(collection) = catalog.get(&namespace).map(Arc::clone) else { return Ok(None) };
+            if catalog.view(&namespace).is_some() {
+                return super::views::drop_in_loop(commit, catalog, &namespace).map(|()| Dropped::View);
+            }
+            let Some(collection) = catalog.get(&namespace).map(Arc::clone) else { return Ok(Dropped::Nothing) };
             drop_in_loop(commit, catalog, &collection)?;
-            Ok(Some(collection.indexes.len() + 1))
+            Ok(Dropped::Collection { indexes: collection.indexes.len() + 1 })
         })
     }
 
-    /// Drops a database: each of its collections, then itself (CS-7.6). Says whether there was anything to drop.
+    /// Drops a database: each of its collections, then itself (CS-7.6). Its views go with `system.views`, without a log
+    /// entry each. Says whether there was anything to drop.
     ///
     /// # Errors
     /// If the disk fails.
@@ -100,7 +127,7 @@ impl Db {
     /// Renames a collection within its database, replacing the one of the new name if allowed.
     ///
     /// # Errors
-    /// [`Error::NoCollection`], [`Error::NamespaceExists`], [`Error::InvalidNamespace`].
+    /// [`Error::NoCollection`], [`Error::IsView`], `NamespaceExists`, [`Error::InvalidNamespace`].
     pub fn rename(&self, from: &Namespace, to: &Namespace, replace: bool) -> Result<Renamed> {
         crate::write::check_collection_name(to)?;
         if from.db != to.db {
@@ -109,14 +136,23 @@ impl Db {
                 "renaming a collection into another database is not supported",
             ));
         }
+        if from.coll == SYSTEM_VIEWS {
+            let message = "renaming system.views collection or renaming to system.views is not allowed";
+            return Err(Error::invalid(millstream_value::Code::IllegalOperation, message));
+        }
         let (from, to) = (from.clone(), to.clone());
         in_loop(self, move |commit, catalog| {
+            catalog.refuse_view(&from)?;
             let collection = catalog.get(&from).map(Arc::clone).ok_or_else(|| Error::NoCollection(from.clone()))?;
             if from == to {
                 return Err(Error::invalid(
                     millstream_value::Code::IllegalOperation,
                     "Can't rename a collection to itself",
                 ));
+            }
+            if catalog.view(&to).is_some() {
+                let message = format!("a view already exists with that name: {to}");
+                return Err(Error::invalid(millstream_value::Code::NamespaceExists, message));
             }
             let target = catalog.get(&to).map(Arc::clone);
             if target.is_some() && !replace {

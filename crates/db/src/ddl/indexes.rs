@@ -67,10 +67,11 @@ impl Db {
     /// Drops indexes by name, by key, by a list of names, or all with `"*"`; says how many there were.
     ///
     /// # Errors
-    /// [`Error::NoCollection`], [`Error::IndexNotFound`], [`Error::DropIdIndex`].
+    /// [`Error::NoCollection`], [`Error::IsView`], [`Error::IndexNotFound`], [`Error::DropIdIndex`].
     pub fn drop_indexes(&self, namespace: &Namespace, which: Value<'static>) -> Result<usize> {
         let namespace = namespace.clone();
         in_loop(self, move |commit, catalog| {
+            catalog.refuse_view(&namespace)?;
             let collection = catalog.get(&namespace).map(Arc::clone);
             let collection = collection.ok_or_else(|| Error::NoCollection(namespace.clone()))?;
             let doomed = chosen(&collection, &which)?;
@@ -90,9 +91,10 @@ impl Db {
     /// The specifications of a collection's finished indexes, the one on `_id` first.
     ///
     /// # Errors
-    /// [`Error::NoCollection`].
+    /// [`Error::NoCollection`], [`Error::IsView`].
     pub fn list_indexes(&self, namespace: &Namespace) -> Result<Vec<DocBuf>> {
         let (_, catalog) = self.view();
+        catalog.refuse_view(namespace)?;
         let collection = catalog.get(namespace).ok_or_else(|| Error::NoCollection(namespace.clone()))?;
         let mut out = vec![collection.id_index()];
         out.extend(collection.indexes.iter().filter(|i| !i.building).map(|i| i.spec.clone()));
@@ -191,6 +193,7 @@ fn begin(
     namespace: &Namespace,
     specs: &[DocBuf],
 ) -> Result<(IndexesCreated, Vec<u32>)> {
+    catalog.refuse_view(namespace)?;
     let existing = catalog.get(namespace).map(Arc::clone);
     let created_collection = existing.is_none();
     // Specifications are checked before anything is created.

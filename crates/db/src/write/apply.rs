@@ -55,6 +55,7 @@ impl Scene<'_, '_> {
         action: &Action,
         targets: &Targets,
     ) -> Result<Applied> {
+        self.catalog.refuse_view(namespace)?;
         match action {
             Action::Insert(insert) => {
                 let collection = self.collection(namespace)?;

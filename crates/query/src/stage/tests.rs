@@ -90,6 +90,14 @@ fn places_decide_what_is_allowed() {
     assert_eq!(code(&[matching(), doc! {"$changeStream": {}}], Place::Aggregate), 40602);
     assert_eq!(code(&[matching()], Place::Update), 72);
     assert_eq!(code(&[doc! {"$facet": {"a": [{"$facet": {"b": []}}]}}], Place::Aggregate), 40600);
+    // CS-14.65: four places, four codes (the fourth is a view's, which is no place here).
+    let nested = |stage: &str| doc! {stage: {"from": "c", "coll": "c", "as": "x", "pipeline": [{"$changeStream": {}}]}};
+    assert_eq!(code(&[nested("$lookup")], Place::Aggregate), 51_047);
+    assert_eq!(code(&[nested("$unionWith")], Place::Aggregate), 31_441);
+    for stages in [vec![doc! {"$changeStream": {}}], vec![limit(), doc! {"$changeStream": {}}]] {
+        assert_eq!(code(&[doc! {"$facet": {"a": stages}}], Place::Aggregate), 40600);
+    }
+    assert_eq!(code(&[doc! {"$lookup": {"from": "c", "pipeline": []}}], Place::Aggregate), 238);
     // CS-6.8.1.
     let split = || doc! {"$changeStreamSplitLargeEvent": {}};
     assert_eq!(code(&[split()], Place::Aggregate), 20);

@@ -4,7 +4,7 @@
 //! Errors: CS-3.2, CS-4.2, CS-6.1 for change streams
 
 use millstream_change::Spec;
-use millstream_db::Source;
+use millstream_db::{Documents, Source, TimeLimit};
 use millstream_query::stage::{Pipeline, Place};
 use millstream_value::{Code, Doc, DocBuf, Namespace, Value};
 
@@ -65,20 +65,22 @@ fn aggregate(context: &Context<'_>) -> Result<Reply> {
     if explain {
         return super::find::explain_command(context, context.body(), true);
     }
-    let scope = super::find::scope(context, Some(&namespace))?;
-    let pipeline = Pipeline::parse(&stages, &scope, Place::Aggregate).map_err(errors::query)?;
-    let hint = arguments.element("hint").map(|e| e.value());
-    let rows = match pipeline.coll_stats() {
-        Some(options) => {
-            let stats = super::stats::stage(context, &namespace, options)?;
-            let rows = pipeline.run(std::iter::once(Ok(stats)));
-            Box::new(rows.map(|row| Ok(row?.into_bytes().into())))
-        }
+    // `$collStats` is about the name itself; everything else reads what a view shows.
+    let view = match first.map(|e| e.key()) {
+        Some("$collStats") => None,
+        _ => super::views::resolve(context, &namespace)?,
+    };
+    let (source, pipeline) = match &view {
         None => {
-            let db = context.server.engine.db();
-            db.aggregate(&namespace, &pipeline, hint.as_ref(), &time).map_err(errors::failure)?
+            let scope = super::find::scope(context, Some(&namespace))?;
+            (&namespace, Pipeline::parse(&stages, &scope, Place::Aggregate).map_err(errors::query)?)
+        }
+        Some(view) => {
+            (&view.collection, super::views::compile(context, view, &arguments, &view.pipeline(stages.clone()))?)
         }
     };
+    let hint = arguments.element("hint").map(|e| e.value());
+    let rows = run(context, source, &pipeline, hint.as_ref(), &time)?;
     let mut document = DocBuf::with_capacity(512);
     super::find::open_cursor(
         context,
@@ -88,6 +90,22 @@ fn aggregate(context: &Context<'_>) -> Result<Reply> {
         &mut document,
     )?;
     Ok(document.into())
+}
+
+/// The documents that a pipeline makes of a collection.
+pub(super) fn run(
+    context: &Context<'_>,
+    collection: &Namespace,
+    pipeline: &Pipeline,
+    hint: Option<&Value<'_>>,
+    time: &TimeLimit,
+) -> Result<Documents> {
+    let Some(options) = pipeline.coll_stats() else {
+        return context.server.engine.db().aggregate(collection, pipeline, hint, time).map_err(errors::failure);
+    };
+    let stats = super::stats::stage(context, collection, options)?;
+    let rows = pipeline.run(std::iter::once(Ok(stats)));
+    Ok(Box::new(rows.map(|row| Ok(row?.into_bytes().into()))))
 }
 
 /// The collection, or none for `{aggregate: 1}` (CS-3.1.1).

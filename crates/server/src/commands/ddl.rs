@@ -1,10 +1,10 @@
-//! What exists: collections, databases, indexes, and their options.
+//! What exists: collections, databases, indexes, and their options; views are in `views.rs`.
 //!
 //! Shape:  `{ create: <coll>, .. }`, `{ drop: <coll> }`, `{ dropDatabase: 1 }`, `{ renameCollection: <ns>, to: <ns> }`,
 //!         `{ collMod: <coll>, .. }`, `{ createIndexes: <coll>, indexes: [..] }`, `{ dropIndexes: <coll>, index }`
 
 use bytes::Bytes;
-use millstream_db::{HideIndex, Modification, OPLOG, Source, check_collection_name, parse_images};
+use millstream_db::{Dropped, HideIndex, Modification, OPLOG, Source, check_collection_name, parse_images};
 use millstream_query::Collation;
 use millstream_value::{Code, Doc, DocBuf, Namespace, Value, kind};
 
@@ -19,7 +19,7 @@ use crate::write_concern;
 
 pub(super) const COLL_MOD: Command = Command {
     name: "collMod",
-    help: "changes a collection's options",
+    help: "changes a collection's options, or a view",
     fields: Fields::Only(&[
         "cappedMax",
         "cappedSize",
@@ -38,12 +38,11 @@ pub(super) const COLL_MOD: Command = Command {
 };
 
 /// What `collMod` can change in MongoDB and not here.
-const COLL_MOD_REFUSED: &[&str] =
-    &["cappedMax", "cappedSize", "expireAfterSeconds", "pipeline", "timeseries", "validator", "viewOn"];
+const COLL_MOD_REFUSED: &[&str] = &["cappedMax", "cappedSize", "expireAfterSeconds", "timeseries", "validator"];
 
 pub(super) const CREATE: Command = Command {
     name: "create",
-    help: "makes a collection",
+    help: "makes a collection or a view",
     fields: Fields::Only(&[
         "autoIndexId",
         "capped",
@@ -80,7 +79,7 @@ pub(super) const CREATE_INDEXES: Command = Command {
 
 pub(super) const DROP: Command = Command {
     name: "drop",
-    help: "removes a collection",
+    help: "removes a collection or a view",
     fields: Fields::Only(&[]),
     handler: Handler::Blocking(drop_collection),
     ..Command::DEFAULT
@@ -105,7 +104,7 @@ pub(super) const DROP_INDEXES: Command = Command {
 
 pub(super) const LIST_COLLECTIONS: Command = Command {
     name: "listCollections",
-    help: "lists the collections of a database",
+    help: "lists the collections and views of a database",
     fields: Fields::Only(&["authorizedCollections", "cursor", "filter", "nameOnly"]),
     handler: Handler::Blocking(list_collections),
     ..Command::DEFAULT
@@ -163,16 +162,25 @@ fn create(context: &Context<'_>) -> Result<Reply> {
         }
         _ => {}
     }
-    if context.server.engine.db().collection_uuid(&namespace).is_some() {
-        return Err(errors::failure(millstream_db::Error::NamespaceExists(namespace)));
-    }
-    refuse_options(
-        &arguments,
-        &["capped", "clusteredIndex", "encryptedFields", "expireAfterSeconds", "timeseries", "validator", "viewOn"],
-    )?;
+    context.server.engine.db().check_free(&namespace).map_err(errors::failure)?;
     if arguments.document("collation")?.is_some_and(Doc::is_empty) {
         return Err(Failure::new(Code::BadValue, "'collation' cannot be an empty document."));
     }
+    if let Some(on) = arguments.str("viewOn")? {
+        super::views::create(&arguments, context, &namespace, on)?;
+        return done(context, DocBuf::new());
+    }
+    if given("pipeline") {
+        return Err(Failure::new(Code::InvalidOptions, "'pipeline' requires 'viewOn' to also be specified"));
+    }
+    if given("timeseries") && given("changeStreamPreAndPostImages") {
+        let message = "changeStreamPreAndPostImages is not allowed on time-series collections";
+        return Err(Failure::new(Code::InvalidOptions, message));
+    }
+    refuse_options(
+        &arguments,
+        &["capped", "clusteredIndex", "encryptedFields", "expireAfterSeconds", "timeseries", "validator"],
+    )?;
     let collation = super::find::collation(&arguments)?.flatten();
     let id_index = Arguments::new("create.idIndex", arguments.document("idIndex")?.unwrap_or(Doc::empty()));
     if super::find::collation(&id_index)?.is_some_and(|of_index| of_index != collation) {
@@ -210,12 +218,21 @@ fn refuse_options(arguments: &Arguments<'_>, refused: &[&str]) -> Result<()> {
 fn coll_mod(context: &Context<'_>) -> Result<Reply> {
     let namespace = target(context)?;
     let db = context.server.engine.db();
+    let arguments = context.arguments();
+    if db.is_view(&namespace) {
+        super::views::modify(&arguments, context, &namespace)?;
+        return done(context, DocBuf::new());
+    }
     if db.collection_uuid(&namespace).is_none() {
         return Err(errors::failure(millstream_db::Error::NoCollection(namespace)));
     }
-    refuse_options(&context.arguments(), COLL_MOD_REFUSED)?;
+    if let Some(option) = ["viewOn", "pipeline"].into_iter().find(|option| arguments.element(option).is_some()) {
+        let message = format!("'{option}' option only supported on a view");
+        return Err(Failure::new(Code::InvalidOptions, message));
+    }
+    refuse_options(&arguments, COLL_MOD_REFUSED)?;
     let mut change = Modification::default();
-    if let Some(index) = context.arguments().document("index")? {
+    if let Some(index) = arguments.document("index")? {
         change.hide = Some(hide_index(index)?);
     }
     if let Some(images) = context.arguments().element("changeStreamPreAndPostImages") {
@@ -259,8 +276,12 @@ fn drop_collection(context: &Context<'_>) -> Result<Reply> {
         return Err(Failure::new(Code::IllegalOperation, "can't drop live oplog while replicating"));
     }
     let mut document = DocBuf::new();
-    if let Some(indexes) = context.server.engine.db().drop_collection(&namespace).map_err(errors::failure)? {
-        document.push("nIndexesWas", i32::try_from(indexes).unwrap_or(i32::MAX)).push("ns", namespace.to_string());
+    let dropped = context.server.engine.db().drop_collection(&namespace).map_err(errors::failure)?;
+    if let Dropped::Collection { indexes } = dropped {
+        document.push("nIndexesWas", i32::try_from(indexes).unwrap_or(i32::MAX));
+    }
+    if dropped != Dropped::Nothing {
+        document.push("ns", namespace.to_string());
     }
     done(context, document)
 }
@@ -339,11 +360,11 @@ fn list_collections(context: &Context<'_>) -> Result<Reply> {
     let mut rows = Vec::new();
     for info in context.server.engine.db().collections(context.database) {
         let mut row = DocBuf::new();
-        row.push("name", &info.namespace.coll).push("type", "collection");
+        row.push("name", &info.namespace.coll).push("type", if info.is_view { "view" } else { "collection" });
         if !name_only {
             row.push("options", &info.options);
             row.nest("info", |i| {
-                i.push("readOnly", false);
+                i.push("readOnly", info.is_view);
                 if let Some(uuid) = info.uuid {
                     i.push("uuid", Value::Binary(4, uuid.to_vec().into()));
                 }

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use millstream_db::{Find, OPLOG, Source, TimeLimit};
+use millstream_db::{Find, OPLOG, ResolvedView, Source, TimeLimit};
 use millstream_query::Collation;
 use millstream_query::expression::Scope;
 use millstream_query::predicate::Predicate;
@@ -122,34 +122,37 @@ pub(super) fn with_variables(mut scope: Scope, variables: Doc<'_>) -> Scope {
 }
 
 async fn find(context: &Context<'_>) -> Result<Reply> {
+    let namespace = namespace(context)?;
+    let view = super::views::resolve(context, &namespace)?;
     // One document by its `_id` is read on the spot; anything else may take long.
     let arguments = context.arguments();
     let filter = arguments.document("filter")?.unwrap_or(Doc::empty());
     let is_id = filter.has("_id") && super::crud::single_id(filter).is_some();
-    if is_id && arguments.element("collation").is_none() {
-        return run_find(context);
+    if is_id && view.is_none() && arguments.element("collation").is_none() {
+        return run_find(context, &namespace, None);
     }
-    crate::dispatch::blocking(|| run_find(context))
+    crate::dispatch::blocking(|| run_find(context, &namespace, view.as_ref()))
 }
 
-fn run_find(context: &Context<'_>) -> Result<Reply> {
-    let namespace = namespace(context)?;
+fn run_find(context: &Context<'_>, namespace: &Namespace, view: Option<&ResolvedView>) -> Result<Reply> {
     let arguments = context.arguments();
     check_read_concern(context, &arguments)?;
-    let request = FindRequest::parse(context, &namespace, &arguments)?;
+    let request = FindRequest::parse(context, namespace, &arguments)?;
     let db = context.server.engine.db();
-    let source = if namespace.to_string() == OPLOG {
+    let source = if let Some(view) = view {
+        Source::limited(super::views::find(context, view, &request)?, request.find.time.clone())
+    } else if namespace.to_string() == OPLOG {
         request.oplog(db)?
     } else {
         if request.tailable {
-            if db.collection_uuid(&namespace).is_some() {
+            if db.collection_uuid(namespace).is_some() {
                 let message = "error processing query: tailable cursor requested on non capped collection";
                 return Err(Failure::new(Code::BadValue, message));
             }
-            return Ok(empty_cursor(&namespace).into());
+            return Ok(empty_cursor(namespace).into());
         }
         let time = request.find.time.clone();
-        let rows = db.find(&namespace, request.find).map_err(errors::failure)?;
+        let rows = db.find(namespace, request.find).map_err(errors::failure)?;
         Source::limited(rows, time)
     };
     let first = if request.single_batch { Batching::Single(request.batch) } else { Batching::First(request.batch) };
@@ -158,13 +161,13 @@ fn run_find(context: &Context<'_>) -> Result<Reply> {
     Ok(document.into())
 }
 
-struct FindRequest {
-    find: Find,
+pub(super) struct FindRequest {
+    pub(super) find: Find,
     batch: usize,
     single_batch: bool,
-    tailable: bool,
+    pub(super) tailable: bool,
     awaits: bool,
-    no_timeout: bool,
+    pub(super) no_timeout: bool,
     natural_backwards: bool,
 }
 
@@ -462,7 +465,10 @@ fn count(context: &Context<'_>) -> Result<Reply> {
         hint: arguments.element("hint").map(|e| e.value().into_owned()),
         time,
     };
-    let count = context.server.engine.db().count(&namespace, &find).map_err(errors::failure)?;
+    let count = match super::views::resolve(context, &namespace)? {
+        Some(view) => super::views::count(context, &view, &find.time)?,
+        None => context.server.engine.db().count(&namespace, &find).map_err(errors::failure)?,
+    };
     let mut document = DocBuf::new();
     match i32::try_from(count) {
         Ok(count) => document.push("n", count),
@@ -482,8 +488,13 @@ fn distinct(context: &Context<'_>) -> Result<Reply> {
     let filter = arguments.document("query")?.unwrap_or(Doc::empty());
     let filter = Arc::new(Predicate::parse(filter, &scope).map_err(errors::query)?);
     let hint = arguments.element("hint").map(|e| e.value());
-    let db = context.server.engine.db();
-    let values = db.distinct(&namespace, path, &filter, hint.as_ref(), &time).map_err(errors::failure)?;
+    let values = match super::views::resolve(context, &namespace)? {
+        Some(view) => super::views::distinct(context, &view, path, &time)?,
+        None => {
+            let db = context.server.engine.db();
+            db.distinct(&namespace, path, &filter, hint.as_ref(), &time).map_err(errors::failure)?
+        }
+    };
     let mut document = DocBuf::new();
     document.push("values", values);
     Ok(document.into())
@@ -509,8 +520,12 @@ pub(super) fn explain_command(context: &Context<'_>, command: Doc<'_>, run: bool
     let first = command.elements().next();
     let (name, coll) = (first.map_or("", |e| e.key()), first.and_then(|e| e.as_str()));
     let namespace = named(context.database, coll.unwrap_or_default())?;
-    let mut scope = scope(context, Some(&namespace))?;
     let inner = Arguments::new(name, command);
+    if let Some(view) = super::views::resolve(context, &namespace)? {
+        let document = super::views::explain(context, &view, &namespace, (name, &inner), run)?;
+        return Ok(explained(context, command, document));
+    }
+    let mut scope = scope(context, Some(&namespace))?;
     let statement = |field: &str| {
         let statements = inner.array(field)?;
         Ok::<_, Failure>(statements.and_then(|s| s.elements().next()).and_then(|e| e.as_doc()).unwrap_or(Doc::empty()))
@@ -552,10 +567,14 @@ pub(super) fn explain_command(context: &Context<'_>, command: Doc<'_>, run: bool
         hint,
         time: TimeLimit::default(),
     };
-    let mut document = context.server.engine.db().explain(&namespace, &find, filter, run).map_err(errors::failure)?;
+    let document = context.server.engine.db().explain(&namespace, &find, filter, run).map_err(errors::failure)?;
+    Ok(explained(context, command, document))
+}
+
+fn explained(context: &Context<'_>, command: Doc<'_>, mut document: DocBuf) -> Reply {
     document.push("command", command);
     document.nest("serverInfo", |info| {
         info.push("host", context.connection.address.as_str()).push("version", super::diagnostics::COMPATIBLE_VERSION);
     });
-    Ok(document.into())
+    document.into()
 }

@@ -38,6 +38,9 @@ pub(super) fn stage(context: &Context<'_>, namespace: &Namespace, options: Doc<'
     let mut document = DocBuf::new();
     document.push("ns", namespace.to_string());
     document.push("host", context.connection.address.as_str()).push("localTime", Value::Date(now_ms()));
+    if options.has("storageStats") || options.has("count") {
+        refuse_view(context, namespace)?;
+    }
     let Some(storage) = options.element("storageStats") else {
         if options.has("count") {
             document.push("count", measure(context, namespace)?.0);
@@ -60,16 +63,25 @@ pub(super) fn stage(context: &Context<'_>, namespace: &Namespace, options: Doc<'
 
 fn coll_stats(context: &Context<'_>) -> Result<Reply> {
     let namespace = super::find::namespace(context)?;
+    refuse_view(context, &namespace)?;
     let mut document = DocBuf::new();
     document.push("ns", namespace.to_string());
     push_sizes(context, &namespace, scale(&context.arguments())?, &mut document)?;
     Ok(document.into())
 }
 
+/// A view has no size of its own.
+fn refuse_view(context: &Context<'_>, namespace: &Namespace) -> Result<()> {
+    match context.server.engine.db().is_view(namespace) {
+        true => Err(errors::failure(millstream_db::Error::IsView(namespace.clone()))),
+        false => Ok(()),
+    }
+}
+
 fn db_stats(context: &Context<'_>) -> Result<Reply> {
     let scale = scale(&context.arguments())?;
     let db = context.server.engine.db();
-    let collections = db.collections(context.database);
+    let (views, collections): (Vec<_>, Vec<_>) = db.collections(context.database).into_iter().partition(|c| c.is_view);
     let (mut objects, mut bytes, mut indexes) = (0_i64, 0_i64, 0_usize);
     for info in collections.iter().filter(|c| c.uuid.is_some()) {
         let (count, size) = measure(context, &info.namespace)?;
@@ -79,7 +91,10 @@ fn db_stats(context: &Context<'_>) -> Result<Reply> {
     }
     let mut document = DocBuf::new();
     document.push("db", context.database).push("collections", i32::try_from(collections.len()).unwrap_or(i32::MAX));
-    document.push("views", 0).push("objects", objects).push("avgObjSize", average(bytes, objects));
+    document
+        .push("views", i32::try_from(views.len()).unwrap_or(i32::MAX))
+        .push("objects", objects)
+        .push("avgObjSize", average(bytes, objects));
     document.push("dataSize", bytes / scale);
     document.push("indexes", i32::try_from(indexes).unwrap_or(i32::MAX)).push("scaleFactor", scale);
     Ok(document.into())

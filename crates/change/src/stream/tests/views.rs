@@ -74,9 +74,8 @@ fn streams_resume_from_the_events_of_views() {
 #[test]
 fn filters_and_routing_go_by_the_event() {
     let world = World::new();
-    let watch = |filter: bson::Document| {
-        world.watch("shop.", doc! {"showExpandedEvents": true}, vec![doc! {"$match": filter}])
-    };
+    let watch =
+        |filter: bson::Document| world.watch("shop.", doc! {"showExpandedEvents": true}, vec![doc! {"$match": filter}]);
     let mut created = watch(doc! {"operationType": "create", "ns.coll": "cheap"});
     let mut inserted = watch(doc! {"operationType": "insert"});
     log_a_life(&world);
