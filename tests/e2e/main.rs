@@ -2,9 +2,9 @@
 //!
 //! `sessions` runs the text files of `conformance/`, `vectors` the recorded cases beside them; `drivers`
 //! uses the Rust driver, `programs` runs everything in `examples/`; `history` is about watchers that were away, `load`
-//! has many writers at once; `crash` and `torn` end the server in the ways that a machine can; `cli` is about the
-//! binary's own commands; `cursors` has several connections at one cursor, `limits` goes to where things end; `wire`
-//! sends what it should refuse.
+//! has many writers at once, `soak` many watchers and restarts besides; `crash` and `torn` end the server in the ways
+//! that a machine can; `cli` is about the binary's own commands; `cursors` has several connections at one cursor,
+//! `limits` goes to where things end; `wire` sends what it should refuse.
 
 mod cli;
 mod crash;
@@ -15,6 +15,7 @@ mod limits;
 mod load;
 mod programs;
 mod sessions;
+mod soak;
 mod support;
 mod torn;
 mod vectors;
