@@ -35,6 +35,9 @@ impl Connection {
         let mut options = ClientOptions::parse(uri).await.map_err(refused(&[]))?;
         options.server_selection_timeout.get_or_insert(SERVER_SELECTION);
         options.app_name.get_or_insert_with(|| "millstream".into());
+        // When the driver (3.9) retries the command by which it resumes a stream, it has forgotten the token: it begins again
+        // where the stream was opened, or skips to now. Without retries the error comes to the watcher, who knows its place.
+        options.retry_reads = Some(false);
         adjust(&mut options);
         let mut servers: Vec<String> = options.hosts.iter().map(ToString::to_string).collect();
         servers.sort_unstable();

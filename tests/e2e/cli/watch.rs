@@ -110,6 +110,30 @@ fn a_checkpoint_resumes_without_loss_or_repeat() {
     assert_eq!(seen, (0..8).map(Some).collect::<Vec<_>>());
 }
 
+/// CS-5.6.9, CS-13.30: also when the server goes away a second time, just as the stream is opened again.
+#[test]
+fn a_failure_while_resuming_repeats_nothing() {
+    let server = Server::with(&["--memory", "--test-commands"]);
+    let mut connection = server.connect();
+    let insert = |id: i32| doc! {"insert": "orders", "documents": [{"_id": id}]};
+    let reply = connection.command("shop", insert(1)).unwrap();
+    let start = reply.get_timestamp("operationTime").unwrap();
+    let start = format!("{}:{}", start.time, start.increment);
+    let mut watch = watch(&server, &["--db", "shop", "--format", "json", "--start-at", &start]);
+    assert_eq!(event(&watch.must_line())["documentKey"]["_id"], 1);
+    let fail = doc! {
+        "configureFailPoint": "failCommand",
+        "mode": {"times": 2},
+        "data": {"failCommands": ["getMore", "aggregate"], "closeConnection": true},
+    };
+    let reply = connection.command("admin", fail).unwrap();
+    assert_eq!(reply.get_f64("ok").ok(), Some(1.0), "{reply}");
+    for id in [2, 3] {
+        connection.command("shop", insert(id)).unwrap();
+        assert_eq!(event(&watch.must_line())["documentKey"]["_id"], id);
+    }
+}
+
 #[test]
 fn a_snapshot_comes_first_and_is_resumed_in_between() {
     let server = Server::durable();
