@@ -52,15 +52,19 @@ struct Size {
 impl Size {
     fn chosen() -> Self {
         match number("SOAK_SECONDS") {
-            Some(seconds) => Self {
-                length: Duration::from_secs(seconds),
-                watchers: 200,
-                writers: 6,
-                life_ms: 15_000..25_000,
-                pause_ms: 40..160,
-                drain: Duration::from_secs(300),
-                long: true,
-            },
+            Some(seconds) => {
+                // About 20 s; less where there would be no restart at all.
+                let life_ms = (seconds * 1000 / 3).clamp(1000, 20_000);
+                Self {
+                    length: Duration::from_secs(seconds),
+                    watchers: 200,
+                    writers: 6,
+                    life_ms: life_ms * 3 / 4..life_ms * 5 / 4,
+                    pause_ms: 40..160,
+                    drain: Duration::from_secs(300),
+                    long: true,
+                }
+            }
             None => Self {
                 length: Duration::from_secs(6),
                 watchers: 40,
