@@ -1,11 +1,13 @@
-//! What people type: sizes, times, pipelines, and names that are nearly right.
+//! What people type: sizes, times, tokens, pipelines, and names that are nearly right.
 
 mod moment;
 mod near;
 mod pipeline;
 mod size;
+mod token;
 
 pub(crate) use moment::moment;
 pub(crate) use near::nearest;
 pub(crate) use pipeline::pipeline;
 pub(crate) use size::{show_size, size};
+pub(crate) use token::token;

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use millstream_watch::Token;
 
+use crate::parse;
+
 /// The end of `log --help`.
 pub(crate) const EXAMPLES: &str = "\
 Examples:
@@ -31,7 +33,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FILE", group = "position")]
     pub(crate) checkpoint: Option<PathBuf>,
     /// Look also where this token stands: the text of its _data, or its JSON
-    #[arg(long, value_name = "TOKEN", value_parser = token, group = "position")]
+    #[arg(long, value_name = "TOKEN", value_parser = parse::token, group = "position")]
     pub(crate) resume_after: Option<Token>,
     /// The form of the answer
     #[arg(long, value_name = "FORMAT", default_value = "table")]
@@ -45,10 +47,6 @@ pub(crate) enum Format {
     Table,
     /// One JSON object
     Json,
-}
-
-fn token(text: &str) -> Result<Token, String> {
-    Token::parse(text).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

@@ -69,10 +69,10 @@ pub(crate) struct Arguments {
     #[arg(long)]
     pub(crate) expanded: bool,
     /// Begin after this token: the text of its _data, or its JSON
-    #[arg(long, value_name = "TOKEN", value_parser = token, group = "start")]
+    #[arg(long, value_name = "TOKEN", value_parser = parse::token, group = "start")]
     pub(crate) resume_after: Option<Token>,
     /// The same, also behind an invalidate
-    #[arg(long, value_name = "TOKEN", value_parser = token, group = "start")]
+    #[arg(long, value_name = "TOKEN", value_parser = parse::token, group = "start")]
     pub(crate) start_after: Option<Token>,
     /// Begin at a cluster time (SECONDS or SECONDS:INCREMENT) or a date (UTC if it has no zone)
     #[arg(long, value_name = "TIME", value_parser = parse::moment, group = "start")]
@@ -221,10 +221,6 @@ fn operation(text: &str) -> Result<String, String> {
         None => format!("there are {}", names().collect::<Vec<_>>().join(", ")),
     };
     Err(format!("there is no such kind of change: {known}"))
-}
-
-fn token(text: &str) -> Result<Token, String> {
-    Token::parse(text).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
