@@ -9,7 +9,9 @@ use bytes::Bytes;
 use millstream_storage::{ClusterTime, LogEntry};
 use millstream_value::Doc;
 
-pub use self::build::{Retry, Stamp, Target, command, delete, insert, noop, replace, update};
+pub use self::build::{
+    Part, Place, Retry, Stamp, Target, Transaction, apply_ops, command, delete, insert, noop, replace, split, update,
+};
 use crate::pipeline::Results;
 use crate::{Error, Result};
 

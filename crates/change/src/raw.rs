@@ -29,6 +29,30 @@ impl Raw {
         self.open()
     }
 
+    /// Opens an array: a document whose names are `0`, `1`, and so on.
+    pub(crate) fn open_array(&mut self, name: &str) -> Open {
+        self.name(kind::ARRAY, name);
+        self.open()
+    }
+
+    /// The document at a position of an array.
+    pub(crate) fn item(&mut self, at: usize, doc: Doc<'_>) {
+        self.0.push(kind::DOCUMENT);
+        let start = self.0.len();
+        let mut rest = at;
+        loop {
+            // The last digit first.
+            self.0.push(b'0' + u8::try_from(rest % 10).unwrap_or_default());
+            rest /= 10;
+            if rest == 0 {
+                break;
+            }
+        }
+        self.0.get_mut(start..).unwrap_or_default().reverse();
+        self.0.push(0);
+        self.0.extend_from_slice(doc.as_bytes());
+    }
+
     /// Ends the document that was opened last.
     pub(crate) fn close(&mut self, open: Open) {
         self.0.push(0);

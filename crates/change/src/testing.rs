@@ -70,26 +70,26 @@ fn target(ns: &str) -> Target<'_> {
 }
 
 pub(crate) fn insert(ns: &str, document: bson::Document) -> Vec<u8> {
-    entry::insert(STAMP, target(ns), buffer(&document).as_doc(), id_of(&document).as_doc())
+    entry::insert(Some(STAMP), target(ns), buffer(&document).as_doc(), id_of(&document).as_doc())
 }
 
 pub(crate) fn replace(ns: &str, document: bson::Document) -> Vec<u8> {
-    entry::replace(STAMP, target(ns), buffer(&document).as_doc(), id_of(&document).as_doc())
+    entry::replace(Some(STAMP), target(ns), buffer(&document).as_doc(), id_of(&document).as_doc())
 }
 
 pub(crate) fn update(ns: &str, id: impl Into<bson::Bson>, diff: bson::Document) -> Vec<u8> {
-    entry::update(STAMP, target(ns), buffer(&diff).as_doc(), id_of(&doc! {"_id": id.into()}).as_doc())
+    entry::update(Some(STAMP), target(ns), buffer(&diff).as_doc(), id_of(&doc! {"_id": id.into()}).as_doc())
 }
 
 pub(crate) fn delete(ns: &str, id: impl Into<bson::Bson>) -> Vec<u8> {
-    entry::delete(STAMP, target(ns), id_of(&doc! {"_id": id.into()}).as_doc())
+    entry::delete(Some(STAMP), target(ns), id_of(&doc! {"_id": id.into()}).as_doc())
 }
 
 pub(crate) fn command(db: &str, o: bson::Document, o2: Option<bson::Document>) -> Vec<u8> {
     let ns = format!("{db}.$cmd");
     let uuid = (!o.contains_key("dropDatabase")).then_some(UUID);
     let o2 = o2.as_ref().map(buffer);
-    entry::command(STAMP, Target { ns: &ns, uuid }, buffer(&o).as_doc(), o2.as_ref().map(DocBuf::as_doc))
+    entry::command(Some(STAMP), Target { ns: &ns, uuid }, buffer(&o).as_doc(), o2.as_ref().map(DocBuf::as_doc))
 }
 
 /// An `applyOps` entry of operations that were written as entries; `more` are further fields of the entry.

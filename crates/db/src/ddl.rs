@@ -81,7 +81,7 @@ pub(crate) fn log(
     let time = commit.tick();
     let stamp = entry::Stamp { time, wall_ms: commit.wall_ms(), retry: None };
     let target = entry::Target { ns: &format!("{db}.$cmd"), uuid };
-    let bytes = entry::command(stamp, target, command, before);
+    let bytes = entry::command(Some(stamp), target, command, before);
     commit.append(time, bytes);
     time
 }

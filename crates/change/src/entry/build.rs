@@ -1,16 +1,22 @@
 //! Writing entries: one allocation, one pass.
 
+mod transaction;
+
 use millstream_storage::ClusterTime;
 use millstream_value::{Doc, DocBuf};
 
+pub use self::transaction::{Part, Place, Transaction, apply_ops, split};
 use crate::raw::Raw;
 
 /// The term of the only primary there is.
 const TERM: i64 = 1;
+/// The term of the time before all others.
+const NO_TERM: i64 = -1;
 /// The version of the entry format.
 const FORMAT: i64 = 2;
 
-/// When an entry is written, and by what.
+/// When an entry is written, and by what. Without one, an operation is written as it lies inside of `applyOps`: what it
+/// does and no more, since the entry around it says the rest.
 #[derive(Clone, Copy, Debug)]
 pub struct Stamp<'a> {
     /// Its place in the log.
@@ -43,31 +49,31 @@ pub struct Target<'a> {
 
 /// A document was inserted; `key` is its `{_id}`.
 #[must_use]
-pub fn insert(stamp: Stamp<'_>, target: Target<'_>, document: Doc<'_>, key: Doc<'_>) -> Vec<u8> {
+pub fn insert(stamp: Option<Stamp<'_>>, target: Target<'_>, document: Doc<'_>, key: Doc<'_>) -> Vec<u8> {
     write("i", stamp, target, Body::Whole(document), Some(key))
 }
 
 /// A document was changed: `diff` is the delta (CS-2.6), without the `$v` around it.
 #[must_use]
-pub fn update(stamp: Stamp<'_>, target: Target<'_>, diff: Doc<'_>, key: Doc<'_>) -> Vec<u8> {
+pub fn update(stamp: Option<Stamp<'_>>, target: Target<'_>, diff: Doc<'_>, key: Doc<'_>) -> Vec<u8> {
     write("u", stamp, target, Body::Diff(diff), Some(key))
 }
 
 /// A document was replaced by `document`.
 #[must_use]
-pub fn replace(stamp: Stamp<'_>, target: Target<'_>, document: Doc<'_>, key: Doc<'_>) -> Vec<u8> {
+pub fn replace(stamp: Option<Stamp<'_>>, target: Target<'_>, document: Doc<'_>, key: Doc<'_>) -> Vec<u8> {
     write("u", stamp, target, Body::Whole(document), Some(key))
 }
 
 /// The document with this `{_id}` was deleted.
 #[must_use]
-pub fn delete(stamp: Stamp<'_>, target: Target<'_>, key: Doc<'_>) -> Vec<u8> {
+pub fn delete(stamp: Option<Stamp<'_>>, target: Target<'_>, key: Doc<'_>) -> Vec<u8> {
     write("d", stamp, target, Body::Whole(key), None)
 }
 
 /// A command changed a collection or a database: `o` starts with its name, `o2` says what was before.
 #[must_use]
-pub fn command(stamp: Stamp<'_>, target: Target<'_>, o: Doc<'_>, o2: Option<Doc<'_>>) -> Vec<u8> {
+pub fn command(stamp: Option<Stamp<'_>>, target: Target<'_>, o: Doc<'_>, o2: Option<Doc<'_>>) -> Vec<u8> {
     write("c", stamp, target, Body::Whole(o), o2)
 }
 
@@ -76,7 +82,7 @@ pub fn command(stamp: Stamp<'_>, target: Target<'_>, o: Doc<'_>, o2: Option<Doc<
 pub fn noop(stamp: Stamp<'_>, message: &str) -> Vec<u8> {
     let mut o = DocBuf::new();
     o.push("msg", message);
-    write("n", stamp, Target { ns: "", uuid: None }, Body::Whole(o.as_doc()), None)
+    write("n", Some(stamp), Target { ns: "", uuid: None }, Body::Whole(o.as_doc()), None)
 }
 
 enum Body<'a> {
@@ -84,15 +90,16 @@ enum Body<'a> {
     Diff(Doc<'a>),
 }
 
-fn write(op: &str, stamp: Stamp<'_>, target: Target<'_>, o: Body<'_>, o2: Option<Doc<'_>>) -> Vec<u8> {
+fn write(op: &str, stamp: Option<Stamp<'_>>, target: Target<'_>, o: Body<'_>, o2: Option<Doc<'_>>) -> Vec<u8> {
     const FIXED_BYTES: usize = 160;
     const RETRY_BYTES: usize = 100;
     let (Body::Whole(body) | Body::Diff(body)) = o;
-    let retry_bytes = stamp.retry.map_or(0, |retry| retry.lsid.size() + RETRY_BYTES);
+    let retry = stamp.and_then(|stamp| stamp.retry);
+    let retry_bytes = retry.map_or(0, |retry| retry.lsid.size() + RETRY_BYTES);
     let o2_bytes = o2.map_or(0, |o2| o2.as_bytes().len());
     let mut out = Raw::with_capacity(FIXED_BYTES + target.ns.len() + body.as_bytes().len() + o2_bytes + retry_bytes);
     let entry = out.open();
-    if let Some(retry) = stamp.retry {
+    if let Some(retry) = retry {
         out.doc("lsid", retry.lsid.as_doc());
         out.long("txnNumber", retry.txn_number);
     }
@@ -113,21 +120,28 @@ fn write(op: &str, stamp: Stamp<'_>, target: Target<'_>, o: Body<'_>, o2: Option
     if let Some(o2) = o2 {
         out.doc("o2", o2);
     }
-    if let Some(retry) = stamp.retry {
+    if let Some(retry) = retry {
         out.int("stmtId", retry.statement);
     }
-    out.time("ts", stamp.time);
-    out.long("t", TERM);
-    out.long("v", FORMAT);
-    out.date("wall", i64::try_from(stamp.wall_ms).unwrap_or(i64::MAX));
-    if stamp.retry.is_some() {
-        let open = out.open_doc("prevOpTime");
-        out.time("ts", ClusterTime::ZERO);
-        out.long("t", -1);
-        out.close(open);
+    if let Some(stamp) = stamp {
+        end(&mut out, stamp.time, stamp.wall_ms, retry.map(|_| ClusterTime::ZERO));
     }
     out.close(entry);
     out.into_bytes()
+}
+
+/// The fields behind what happened; `previous` is the entry before it in the same transaction, zero if there is none.
+fn end(out: &mut Raw, time: ClusterTime, wall_ms: u64, previous: Option<ClusterTime>) {
+    out.time("ts", time);
+    out.long("t", TERM);
+    out.long("v", FORMAT);
+    out.date("wall", i64::try_from(wall_ms).unwrap_or(i64::MAX));
+    if let Some(previous) = previous {
+        let open = out.open_doc("prevOpTime");
+        out.time("ts", previous);
+        out.long("t", if previous == ClusterTime::ZERO { NO_TERM } else { TERM });
+        out.close(open);
+    }
 }
 
 #[cfg(test)]
@@ -148,16 +162,20 @@ mod tests {
             format!("{:?}", Doc::new(bytes))
         };
         let names = |bytes: &[u8]| Doc::new(bytes).elements().map(|e| e.key().to_owned()).collect::<Vec<_>>().join(" ");
-        let entry = insert(stamp, target, document.as_doc(), key.as_doc());
+        let entry = insert(Some(stamp), target, document.as_doc(), key.as_doc());
         assert_eq!(names(&entry), "op ns ui o o2 ts t v wall");
         assert!(shell(&entry).contains("o2: { _id: 7 }"));
         let retry = Retry { lsid: key.clone(), txn_number: 3, statement: 0 };
-        let entry = update(Stamp { retry: Some(&retry), ..stamp }, target, document.as_doc(), key.as_doc());
+        let entry = update(Some(Stamp { retry: Some(&retry), ..stamp }), target, document.as_doc(), key.as_doc());
         assert_eq!(names(&entry), "lsid txnNumber op ns ui o o2 stmtId ts t v wall prevOpTime");
         assert_eq!(Doc::new(&entry).doc("o").and_then(|o| o.doc("diff")), Some(document.as_doc()));
-        assert_eq!(names(&delete(stamp, target, key.as_doc())), "op ns ui o ts t v wall");
+        assert_eq!(names(&delete(Some(stamp), target, key.as_doc())), "op ns ui o ts t v wall");
         assert_eq!(names(&noop(stamp, "periodic noop")), "op ns o ts t v wall");
         let target = Target { ns: "shop.$cmd", uuid: None };
-        assert_eq!(names(&command(stamp, target, document.as_doc(), None)), "op ns o ts t v wall");
+        assert_eq!(names(&command(Some(stamp), target, document.as_doc(), None)), "op ns o ts t v wall");
+        // Inside of a transaction's entry.
+        let target = Target { ns: "shop.orders", uuid: Some([3; 16]) };
+        assert_eq!(names(&insert(None, target, document.as_doc(), key.as_doc())), "op ns ui o o2");
+        assert_eq!(names(&delete(None, target, key.as_doc())), "op ns ui o");
     }
 }

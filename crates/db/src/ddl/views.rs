@@ -107,7 +107,7 @@ fn define(commit: &mut Commit<'_>, catalog: &mut Catalog, view: View) -> Result<
     commit.put(Space::Records, key, Bytes::copy_from_slice(document.as_bytes()));
     let time = commit.tick();
     let stamp = Stamp { time, wall_ms: commit.wall_ms(), retry: None };
-    commit.append(time, write(stamp, target(&home), document, id.as_doc()));
+    commit.append(time, write(Some(stamp), target(&home), document, id.as_doc()));
     catalog.put_view(view);
     Ok(())
 }
@@ -122,7 +122,7 @@ pub(super) fn drop_in_loop(commit: &mut Commit<'_>, catalog: &mut Catalog, names
     commit.delete(Space::Records, key);
     let time = commit.tick();
     let stamp = Stamp { time, wall_ms: commit.wall_ms(), retry: None };
-    commit.append(time, entry::delete(stamp, target(&home), id.as_doc()));
+    commit.append(time, entry::delete(Some(stamp), target(&home), id.as_doc()));
     catalog.remove_view(namespace);
     Ok(())
 }

@@ -86,7 +86,7 @@ impl Scene<'_, '_> {
         self.commit.put(Space::Records, key, insert.doc.clone());
         self.grow(collection, Size::of(1, insert.doc.len()));
         let time = self.tick();
-        let entry = entry::insert(self.stamp(time, statement), target(collection), doc, key_of(doc).as_doc());
+        let entry = entry::insert(Some(self.stamp(time, statement)), target(collection), doc, key_of(doc).as_doc());
         self.commit.append(time, entry);
         Ok(())
     }
@@ -179,7 +179,7 @@ impl Scene<'_, '_> {
             self.commit.delete(Space::Records, key);
             self.grow(&collection, Size::default().minus(Size::of(1, before.len())));
             let time = self.tick();
-            let entry = entry::delete(self.stamp(time, statement), target(&collection), key_of(doc).as_doc());
+            let entry = entry::delete(Some(self.stamp(time, statement)), target(&collection), key_of(doc).as_doc());
             self.commit.append(time, entry);
             if self.keeps_images(&collection) {
                 self.commit.keep_image(time, 0, before.clone());
@@ -218,7 +218,7 @@ impl Scene<'_, '_> {
         self.grow(collection, Size::of(0, after.len()).minus(Size::of(0, before.len())));
         let time = self.tick();
         let key = key_of(new);
-        let stamp = self.stamp(time, statement);
+        let stamp = Some(self.stamp(time, statement));
         let entry = match delta {
             Some(diff) => entry::update(stamp, target(collection), diff, key.as_doc()),
             None => entry::replace(stamp, target(collection), new, key.as_doc()),
