@@ -6,6 +6,7 @@
 //! the diff before it is kept.
 
 mod interpreter;
+mod transactions;
 
 use std::path::Path;
 

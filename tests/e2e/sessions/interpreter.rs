@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use bson::{Bson, Document, doc};
 
+use super::transactions::Transactions;
 use crate::support::normal::Seen;
 use crate::support::{Connection, notation};
 
@@ -21,6 +22,9 @@ pub(super) struct Interpreter {
     cursors: Vec<i64>,
     /// Fields of events to print; empty: all.
     shown: Vec<String>,
+    transactions: Transactions,
+    /// What every command gets besides: the fields of the transaction that it runs in.
+    besides: Document,
 }
 
 struct Stream {
@@ -40,6 +44,8 @@ impl Interpreter {
             streams: BTreeMap::new(),
             cursors: Vec::new(),
             shown: Vec::new(),
+            transactions: Transactions::default(),
+            besides: Document::new(),
         };
         interpreter.enter("test");
         interpreter
@@ -49,6 +55,37 @@ impl Interpreter {
         let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
         let rest = rest.trim();
         match word {
+            "begin" => {
+                let (name, values) = self.collection_and_values(rest);
+                let fields = values.first().and_then(Bson::as_document).cloned().unwrap_or_default();
+                self.transactions.begin(&name, fields);
+                Vec::new()
+            }
+            "in" | "with" => {
+                let (name, line) = rest.split_once(' ').expect("in <transaction> <line>");
+                let fields = match word {
+                    "in" => self.transactions.inside(name),
+                    _ => self.transactions.beside(name),
+                };
+                self.besides = fields;
+                let lines = self.run(line);
+                self.besides.clear();
+                lines
+            }
+            "commit" | "abort" => {
+                let (name, values) = self.collection_and_values(rest);
+                let mut command = doc! {format!("{word}Transaction"): 1};
+                command.extend(values.first().and_then(Bson::as_document).cloned().unwrap_or_default());
+                self.besides = self.transactions.inside(&name);
+                let lines = self.print_reply("admin", command, false);
+                self.besides.clear();
+                lines
+            }
+            "kill" => {
+                let (command, names) = rest.split_once(' ').expect("kill <command> <session> …");
+                let ids: Vec<Bson> = names.split_whitespace().map(|name| self.transactions.lsid(name)).collect();
+                self.print_reply("admin", doc! {command: ids}, false)
+            }
             "use" => {
                 self.enter(rest);
                 Vec::new()
@@ -278,7 +315,8 @@ impl Interpreter {
         vec![notation::print(&normal)]
     }
 
-    fn send(&mut self, db: &str, command: Document) -> Document {
+    fn send(&mut self, db: &str, mut command: Document) -> Document {
+        command.extend(self.besides.clone());
         let mut reply = self.connection.command(db, command).expect("a reply");
         for field in HIDDEN {
             reply.remove(field);
