@@ -3,7 +3,7 @@
 mod build;
 mod parse;
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 
 use bytes::Bytes;
 use millstream_storage::{ClusterTime, LogEntry};
@@ -13,16 +13,19 @@ pub use self::build::{
     Part, Place, Retry, Stamp, Target, Transaction, apply_ops, command, delete, insert, noop, replace, split, update,
 };
 use crate::pipeline::Results;
+use crate::tail::Share;
 use crate::{Error, Result};
 
 /// One entry of the log, read once and shared by all watchers. Cheap to clone.
 #[derive(Clone)]
 pub struct Entry(Arc<Inner>);
 
+/// An entry, as long as somebody else has it.
+pub(crate) struct WeakEntry(Weak<Inner>);
+
 struct Inner {
     time: ClusterTime,
     wall_ms: i64,
-    /// The entry, or the entries of a large transaction one after the other.
     bytes: Bytes,
     /// Session and transaction number, where they are shown in events (CS-2.9.3).
     transaction: Option<(Span, i64)>,
@@ -30,6 +33,20 @@ struct Inner {
     previous: Option<ClusterTime>,
     state: State,
     operations: Operations,
+    /// The large transaction that it is a part of, once that is known.
+    commit: OnceLock<Commit>,
+    /// The part of the watchers' memory that it takes, if it is not in the tail.
+    held: OnceLock<Share>,
+}
+
+/// What the operations of a part have from the large transaction around it (CS-2.8.4, CS-2.9.2).
+pub(crate) struct Commit {
+    /// Of the last entry.
+    pub(crate) time: ClusterTime,
+    /// Of the last entry.
+    pub(crate) wall_ms: i64,
+    /// How many operations are in the entries before this one.
+    pub(crate) before: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,10 +108,8 @@ struct Operation {
     uuid: Option<[u8; 16]>,
     o: Span,
     o2: Option<Span>,
-    /// `txnOpIndex`.
+    /// Its position in the entry.
     index: u32,
-    /// Where its pre-image is (CS-9.2.3).
-    image: (ClusterTime, u32),
     /// The assembled event without and with the expanded fields, made by the first who needs it.
     events: [OnceLock<Bytes>; 2],
     /// What became of the event in shared pipelines.
@@ -108,15 +123,15 @@ impl Entry {
         Self(Arc::new(parse::entry(entry)))
     }
 
-    /// Joins the entries of a large transaction, the first one first (CS-2.8.4).
-    pub(crate) fn join(parts: &[Entry]) -> Self {
-        Self(Arc::new(parse::join(parts)))
-    }
-
     /// Its place in the log.
     #[must_use]
     pub fn time(&self) -> ClusterTime {
         self.0.time
+    }
+
+    /// When it was written, in unix milliseconds.
+    pub(crate) fn wall_ms(&self) -> i64 {
+        self.0.wall_ms
     }
 
     /// The entry as it is stored.
@@ -125,20 +140,29 @@ impl Entry {
         &self.0.bytes
     }
 
-    /// Its operations, those of a group one by one (CS-2.9).
+    /// The operations that it shows, those of a group one by one (CS-2.9). Those of a large transaction are not shown by
+    /// the first of its entries.
     ///
     /// # Errors
     /// `Damaged` if the entry is not one of ours.
     pub fn changes(&self) -> Result<impl ExactSizeIterator<Item = Change<'_>>> {
-        let shown = match self.0.state {
-            State::Whole => self.0.operations.as_slice(),
-            State::Partial => &[],
-            State::Damaged(what) => return Err(Error::Damaged { time: self.time(), what }),
-        };
-        Ok(shown.iter().map(|operation| Change { entry: &self.0, operation }))
+        let all = self.operations()?;
+        let shown = if self.is_partial() { 0 } else { all.len() };
+        Ok(all.take(shown))
     }
 
-    /// The operation at a position of [`Entry::changes`].
+    /// The operations that are in it.
+    ///
+    /// # Errors
+    /// `Damaged` if the entry is not one of ours.
+    pub(crate) fn operations(&self) -> Result<impl ExactSizeIterator<Item = Change<'_>>> {
+        if let State::Damaged(what) = self.0.state {
+            return Err(Error::Damaged { time: self.time(), what });
+        }
+        Ok(self.0.operations.as_slice().iter().map(|operation| Change { entry: &self.0, operation }))
+    }
+
+    /// The operation at a position.
     pub(crate) fn change(&self, at: usize) -> Option<Change<'_>> {
         let operation = self.0.operations.as_slice().get(at)?;
         Some(Change { entry: &self.0, operation })
@@ -147,9 +171,8 @@ impl Entry {
     /// The collection whose document has its image kept under an index of this entry.
     #[must_use]
     pub fn owner_of_image(&self, index: u32) -> Option<[u8; 16]> {
-        let operations = self.0.operations.as_slice().iter();
-        let mut images = operations.filter(|operation| operation.image == (self.0.time, index));
-        images.next().and_then(|operation| operation.uuid)
+        let at = usize::try_from(index).unwrap_or(usize::MAX);
+        self.0.operations.as_slice().get(at).and_then(|operation| operation.uuid)
     }
 
     /// The entry before this one in a large transaction.
@@ -162,10 +185,40 @@ impl Entry {
         self.0.previous.is_some() && self.0.state == State::Whole
     }
 
+    /// Whether it is a part of a large transaction that a later entry commits.
+    pub(crate) fn is_partial(&self) -> bool {
+        self.0.state == State::Partial
+    }
+
+    /// The large transaction that it is a part of, once that is known.
+    pub(crate) fn commit(&self) -> Option<&Commit> {
+        self.0.commit.get()
+    }
+
+    /// Says which large transaction it is a part of. Everybody finds the same, so the first to say it is believed.
+    pub(crate) fn set_commit(&self, commit: Commit) {
+        let _ = self.0.commit.set(commit);
+    }
+
+    /// Counts its memory until the last who has it lets it go.
+    pub(crate) fn hold(&self, share: Share) {
+        let _ = self.0.held.set(share);
+    }
+
+    pub(crate) fn downgrade(&self) -> WeakEntry {
+        WeakEntry(Arc::downgrade(&self.0))
+    }
+
     /// What it takes of the tail's memory: the entry, and the events that will be made from it.
     pub(crate) fn weight(&self) -> usize {
         const FIXED_BYTES: usize = 512;
         FIXED_BYTES + self.0.bytes.len() * 2 + size_of_val(self.0.operations.as_slice())
+    }
+}
+
+impl WeakEntry {
+    pub(crate) fn upgrade(&self) -> Option<Entry> {
+        self.0.upgrade().map(Entry)
     }
 }
 
@@ -186,19 +239,19 @@ impl<'a> Change<'a> {
     /// Its cluster time: that of the entry, or of the entry that committed the transaction.
     #[must_use]
     pub fn time(self) -> ClusterTime {
-        self.entry.time
+        self.entry.commit.get().map_or(self.entry.time, |commit| commit.time)
     }
 
     /// When it was written, in unix milliseconds.
     #[must_use]
     pub fn wall_ms(self) -> i64 {
-        self.entry.wall_ms
+        self.entry.commit.get().map_or(self.entry.wall_ms, |commit| commit.wall_ms)
     }
 
-    /// Position in the transaction or group.
+    /// Position in the transaction or group: `txnOpIndex`.
     #[must_use]
     pub fn index(self) -> u32 {
-        self.operation.index
+        self.operation.index.saturating_add(self.entry.commit.get().map_or(0, |commit| commit.before))
     }
 
     /// What it does.
@@ -290,10 +343,10 @@ impl<'a> Change<'a> {
         self.entry.transaction.map(|(span, number)| (Doc::new(self.slice(span)), number))
     }
 
-    /// Where its pre-image is: an entry's time and a position in that entry.
+    /// Where its pre-image is: the time of the entry that it is in, and its position there (CS-9.2.3).
     #[must_use]
     pub fn image(self) -> (ClusterTime, u32) {
-        self.operation.image
+        (self.entry.time, self.operation.index)
     }
 
     /// The place for the assembled event of a shape.

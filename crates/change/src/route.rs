@@ -11,7 +11,7 @@ mod subscription;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use millstream_value::Doc;
+use millstream_value::{ClusterTime, Doc};
 
 use self::index::ValueIndex;
 pub(crate) use self::interest::Interest;
@@ -48,36 +48,46 @@ struct Node {
 }
 
 impl Router {
-    /// Notes for every watcher that an entry may concern it; adds those that must be woken to `woken`.
-    pub(crate) fn route(&mut self, entry: &Entry, woken: &mut Vec<Arc<Subscription>>) {
-        let mut reach = Reach { entry, woken };
+    /// Notes for every watcher that an entry may concern it; adds those that must be woken to `woken`. `parts` are the
+    /// entries whose operations it shows: itself, or those of the large transaction that it commits; none if they are not
+    /// known.
+    pub(crate) fn route(&mut self, entry: &Entry, parts: &[Entry], woken: &mut Vec<Arc<Subscription>>) {
+        let mut reach = Reach { time: entry.time(), woken };
         reach.all(&self.everything);
-        if self.collections.is_empty() && self.databases.is_empty() && self.cluster.is_empty() {
+        // The first entries of a large transaction show nothing yet.
+        let nobody = self.collections.is_empty() && self.databases.is_empty() && self.cluster.is_empty();
+        if nobody || entry.is_partial() {
             return;
         }
-        let changes = match entry.changes() {
-            Ok(changes) if !entry.ends_chain() => changes,
-            // What cannot be read, and transactions whose first part is elsewhere, may concern anyone.
-            _ => return self.reach_everyone(&mut reach),
-        };
-        for change in changes {
-            match change.form() {
-                Form::Noop => {}
-                Form::Command => self.route_command(change, &mut reach),
-                // Their events are those of commands, and filtered as such.
-                _ if change.is_definition() => {
-                    self.route_name(change.db(), Some(change.coll()), &mut reach);
-                    reach.all(&self.cluster.commands);
-                }
-                Form::Insert | Form::Update | Form::Replace | Form::Delete | Form::Unknown => {
-                    let nodes = [
-                        self.collections.get(change.ns()),
-                        self.databases.get(change.db()),
-                        Some(&self.cluster).filter(|cluster| !cluster.is_empty()),
-                    ];
-                    for node in nodes.into_iter().flatten() {
-                        node.route(change, &mut reach);
-                    }
+        if parts.is_empty() {
+            return self.reach_everyone(&mut reach);
+        }
+        for part in parts {
+            // What cannot be read may concern anyone.
+            let Ok(changes) = part.operations() else { return self.reach_everyone(&mut reach) };
+            for change in changes {
+                self.route_change(change, &mut reach);
+            }
+        }
+    }
+
+    fn route_change(&mut self, change: Change<'_>, reach: &mut Reach<'_>) {
+        match change.form() {
+            Form::Noop => {}
+            Form::Command => self.route_command(change, reach),
+            // Their events are those of commands, and filtered as such.
+            _ if change.is_definition() => {
+                self.route_name(change.db(), Some(change.coll()), reach);
+                reach.all(&self.cluster.commands);
+            }
+            Form::Insert | Form::Update | Form::Replace | Form::Delete | Form::Unknown => {
+                let nodes = [
+                    self.collections.get(change.ns()),
+                    self.databases.get(change.db()),
+                    Some(&self.cluster).filter(|cluster| !cluster.is_empty()),
+                ];
+                for node in nodes.into_iter().flatten() {
+                    node.route(change, reach);
                 }
             }
         }
@@ -234,14 +244,14 @@ impl Node {
 
 /// An entry on its way to watchers.
 struct Reach<'a> {
-    entry: &'a Entry,
+    time: ClusterTime,
     woken: &'a mut Vec<Arc<Subscription>>,
 }
 
 impl Reach<'_> {
     fn all(&mut self, watchers: &Watchers) {
         for watcher in watchers.values() {
-            if watcher.note(self.entry.time()) {
+            if watcher.note(self.time) {
                 self.woken.push(Arc::clone(watcher));
             }
         }

@@ -125,10 +125,14 @@ impl ChangeStream {
         let start = options.start(&scope)?;
         let stages = tail.pipelines().compile(stages, &options, variables)?;
         let mut snapshot = None;
+        let mut seen = (ClusterTime::ZERO, 0);
         let (from, resume, position) = match start {
             Start::Now => (now.next(), Resume::done(), Token::high_water_mark(now.next())),
             Start::At(time) => (time, Resume::done(), Token::high_water_mark(time)),
-            Start::After(token, parts) => (parts.time, Resume::new(&token, &parts, stages.split)?, token),
+            Start::After(token, parts) => {
+                seen = (parts.time, parts.index);
+                (parts.time, Resume::new(&token, &parts, stages.split)?, token)
+            }
             Start::Snapshot => {
                 let first = snapshot.insert(Snapshot::new(lookup.contents()?));
                 (first.time().next(), Resume::done(), first.start())
@@ -144,7 +148,7 @@ impl ChangeStream {
             }
         };
         let (registration, end) = tail.subscribe(Interest::of(&scope, &options, &stages));
-        let source = Source::new(registration, store, from, end);
+        let source = Source::new(registration, store, from, end, seen);
         Ok(Self {
             scope,
             options,
@@ -271,8 +275,8 @@ impl ChangeStream {
         let ready: usize = self.ready.iter().map(Bytes::len).sum();
         let ahead = self.source.ahead_bytes();
         self.held.resize(ready + ahead);
-        if ahead > 0 && self.allowance().left() == 0 {
-            self.source.forget_ahead();
+        if self.allowance().left() == 0 {
+            self.source.let_go();
             self.held.resize(ready);
         }
         self.source.leave_off();
@@ -314,7 +318,8 @@ impl ChangeStream {
             None => self.source.next_change()?,
         };
         if let Some(snapshot) = &mut self.snapshot {
-            let up_to = next.as_ref().map_or(self.source.scanned(), |(entry, _)| entry.time());
+            let change = next.as_ref().and_then(|(entry, at)| entry.change(*at));
+            let up_to = change.map_or(self.source.scanned(), Change::time);
             if up_to > snapshot.time() || (next.is_none() && up_to == snapshot.time()) {
                 let (scope, show_system) = (&self.scope, self.options.show_system_events);
                 // Nothing is read where the filter lets no document through.

@@ -1,16 +1,20 @@
 //! The shared tail: the newest entries of the log in memory, read once for all watchers.
 
 mod allowance;
+mod chains;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use millstream_storage::{ClusterTime, LogEntry, Observer};
+use millstream_storage::{ClusterTime, LogEntry, Observer, Store};
 use parking_lot::{Mutex, RwLock};
 
 pub(crate) use self::allowance::Allowance;
 pub use self::allowance::Share;
+pub(crate) use self::chains::Chain;
+use self::chains::Chains;
+use crate::Result;
 use crate::entry::Entry;
 use crate::pipeline::Pipelines;
 use crate::route::{Interest, Router, Subscription};
@@ -45,6 +49,7 @@ pub struct Tail {
     watchers: AtomicU64,
     allowance: Arc<Allowance>,
     pipelines: Pipelines,
+    chains: Chains,
     late: Mutex<Late>,
 }
 
@@ -63,6 +68,8 @@ struct Ring {
     bytes: usize,
     /// Every entry from here on is in the ring.
     floor: ClusterTime,
+    /// The end of the newest large transaction of which a part has left the ring.
+    torn: ClusterTime,
 }
 
 impl Tail {
@@ -71,12 +78,18 @@ impl Tail {
     pub fn new(options: TailOptions) -> Arc<Self> {
         Arc::new(Self {
             options,
-            ring: RwLock::new(Ring { entries: VecDeque::new(), bytes: 0, floor: ClusterTime::MAX }),
+            ring: RwLock::new(Ring {
+                entries: VecDeque::new(),
+                bytes: 0,
+                floor: ClusterTime::MAX,
+                torn: ClusterTime::ZERO,
+            }),
             router: Mutex::default(),
             end: AtomicU64::new(0),
             watchers: AtomicU64::new(0),
             allowance: Allowance::new(options.watchers_bytes_max),
             pipelines: Pipelines::default(),
+            chains: Chains::default(),
             late: Mutex::default(),
         })
     }
@@ -124,10 +137,38 @@ impl Tail {
         (Registration { tail: Arc::clone(self), id, interest, subscription }, end)
     }
 
-    /// Whether every entry from a time on is in memory.
+    /// Whether everything that shows from a time on is in memory.
     #[must_use]
     pub fn reaches(&self, from: ClusterTime) -> bool {
-        from >= self.ring.read().floor
+        let ring = self.ring.read();
+        from >= ring.floor && from > ring.torn
+    }
+
+    /// Whether an entry is in memory.
+    pub(crate) fn has(&self, time: ClusterTime) -> bool {
+        self.ring.read().get(time).is_some()
+    }
+
+    /// The large transaction that an entry commits (CS-2.8.4).
+    pub(crate) fn chain(&self, last: &Entry, store: &Store) -> Result<Arc<Chain>> {
+        self.offer(last);
+        self.chains.find(last, |time| self.part(time, store))
+    }
+
+    /// An entry of a large transaction: from memory, or read from disk once for all who want it now.
+    pub(crate) fn part(&self, time: ClusterTime, store: &Store) -> Result<Entry> {
+        let here = self.ring.read().get(time).cloned();
+        match here {
+            Some(entry) => Ok(entry),
+            None => self.chains.load(time, store, self.end(), &self.allowance),
+        }
+    }
+
+    /// Takes an entry of a large transaction that was read from disk: it may be asked for soon, and by others.
+    pub(crate) fn offer(&self, entry: &Entry) {
+        if !self.has(entry.time()) {
+            self.chains.offer(entry, self.end(), &self.allowance);
+        }
     }
 
     /// Copies up to `count` entries from a time on. False if the tail does not go back that far.
@@ -148,6 +189,10 @@ impl Observer for Tail {
         let Some(last) = entries.last().map(Entry::time) else {
             return;
         };
+        // A large transaction comes as a whole: its first entries show nothing, its last one shows them all.
+        let chains: Vec<Vec<Entry>> =
+            entries.iter().filter(|entry| entry.ends_chain()).map(|last| self.chains.note(last, &entries)).collect();
+        let mut chains = chains.iter();
         // First the entries, then the routing, then the end, then the waking: whoever is woken finds the entry, and
         // whoever is not told about an entry before the end may skip it.
         let dropped = self.ring.write().push(&entries, self.options.bytes_max);
@@ -155,7 +200,11 @@ impl Observer for Tail {
         {
             let mut router = self.router.lock();
             for entry in &entries {
-                router.route(entry, &mut woken);
+                let parts = match () {
+                    () if entry.ends_chain() => chains.next().map(Vec::as_slice).unwrap_or_default(),
+                    () => std::slice::from_ref(entry),
+                };
+                router.route(entry, parts, &mut woken);
             }
             self.end.store(last.to_u64(), Ordering::SeqCst);
         }
@@ -174,10 +223,16 @@ impl Observer for Tail {
             watcher.wake();
         }
         drop(dropped);
+        self.chains.let_go(self.end());
     }
 }
 
 impl Ring {
+    fn get(&self, time: ClusterTime) -> Option<&Entry> {
+        let at = self.entries.binary_search_by_key(&time, Entry::time).ok()?;
+        self.entries.get(at)
+    }
+
     /// Appends entries and returns those that no longer fit.
     fn push(&mut self, entries: &[Entry], bytes_max: usize) -> Vec<Entry> {
         if let (true, Some(first)) = (self.entries.is_empty() && self.floor == ClusterTime::MAX, entries.first()) {
@@ -193,6 +248,9 @@ impl Ring {
             if let Some(oldest) = self.entries.pop_front() {
                 self.bytes -= oldest.weight();
                 self.floor = oldest.time().next();
+                if let Some(commit) = oldest.commit() {
+                    self.torn = self.torn.max(commit.time);
+                }
                 dropped.push(oldest);
             }
         }

@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::sync::{Arc, mpsc};
 
 use bson::doc;
+use bytes::Bytes;
 use millstream_query::expression::Scope as Variables;
 use millstream_storage::{ClusterTime, Commit, Location, Options as StoreOptions, Store, SystemClock, Write};
 use millstream_value::{Doc, DocBuf, Namespace, Value, from_bson, from_bson_document, to_bson_document};
 use parking_lot::Mutex;
 
-use crate::entry::{self, Stamp, Target};
+use crate::entry::{self, Stamp, Target, Transaction};
 use crate::{Batch, BatchLimits, ChangeStream, Contents, Lookup, Options, Result, Scope, Spec, Tail, TailOptions};
 
 pub(crate) const UUID: [u8; 16] = [7; 16];
@@ -118,28 +119,40 @@ pub(crate) fn in_transaction(number: i64, previous: ClusterTime) -> bson::Docume
     doc! {"lsid": {"id": 1, "uid": 2}, "txnNumber": number, "prevOpTime": {"ts": ts, "t": 1_i64}}
 }
 
+/// The session of all transactions.
+pub(crate) fn session() -> bson::Document {
+    let id = bson::Binary { subtype: bson::spec::BinarySubtype::Uuid, bytes: vec![5; 16] };
+    let uid = bson::Binary { subtype: bson::spec::BinarySubtype::Generic, bytes: vec![6; 32] };
+    doc! {"id": id, "uid": uid}
+}
+
+/// An operation as it lies in a transaction, from one that was written as an entry.
+fn inside(entry: &[u8]) -> Bytes {
+    let mut out = DocBuf::new();
+    for element in Doc::new(entry).elements().filter(|e| !["ts", "t", "v", "wall"].contains(&e.key())) {
+        out.push_element(element);
+    }
+    out.into_bytes().into()
+}
+
+/// Writes entries and returns their times.
+type Writing = Box<dyn FnMut(&mut Commit<'_>) -> Vec<ClusterTime> + Send>;
+
 struct Job {
-    /// Each with the images of its operations.
-    entries: Vec<(Vec<u8>, Vec<bson::Document>)>,
-    last: mpsc::Sender<ClusterTime>,
-    time: ClusterTime,
+    write: Writing,
+    done: mpsc::Sender<Vec<ClusterTime>>,
+    times: Vec<ClusterTime>,
 }
 
 impl Write for Job {
     fn apply(&mut self, commit: &mut Commit<'_>) -> millstream_storage::Result<()> {
-        for (entry, images) in &self.entries {
-            self.time = commit.tick();
-            commit.append(self.time, stamped(entry, self.time));
-            for (image, index) in images.iter().zip(0..) {
-                commit.keep_image(self.time, index, buffer(image).into_bytes());
-            }
-        }
+        self.times = (self.write)(commit);
         Ok(())
     }
 
     fn finish(self: Box<Self>, outcome: millstream_storage::Result<()>) {
         outcome.unwrap();
-        let _ = self.last.send(self.time);
+        let _ = self.done.send(self.times);
     }
 }
 
@@ -178,9 +191,63 @@ impl World {
 
     /// Commits entries as one write; returns the time of the last.
     pub(crate) fn log_all(&self, entries: Vec<(Vec<u8>, Vec<bson::Document>)>) -> ClusterTime {
-        let (last, time) = mpsc::channel();
-        self.store.submit(Box::new(Job { entries, last, time: ClusterTime::ZERO }));
-        time.recv().unwrap()
+        let times = self.write(move |commit| {
+            let mut times = Vec::new();
+            for (entry, images) in &entries {
+                let time = commit.tick();
+                commit.append(time, stamped(entry, time));
+                for (image, index) in images.iter().zip(0..) {
+                    commit.keep_image(time, index, buffer(image).into_bytes());
+                }
+                times.push(time);
+            }
+            times
+        });
+        times.last().copied().unwrap()
+    }
+
+    /// Commits a transaction of operations that were written as entries, some with a pre-image: so many of them in each
+    /// entry, or with 0 as many as fit. Returns the times of its entries.
+    pub(crate) fn transact(
+        &self,
+        number: i64,
+        operations: Vec<(Vec<u8>, Option<bson::Document>)>,
+        per_entry: usize,
+    ) -> Vec<ClusterTime> {
+        let (operations, images): (Vec<_>, Vec<_>) = operations.into_iter().unzip();
+        let operations: Vec<Bytes> = operations.iter().map(|operation| inside(operation)).collect();
+        let transaction = Transaction { lsid: buffer(&session()), number };
+        self.write(move |commit| {
+            let all = 0..operations.len();
+            let ranges = match per_entry {
+                0 => entry::split(&operations),
+                count => all.step_by(count).map(|at| at..(at + count).min(operations.len())).collect(),
+            };
+            let mut times = Vec::new();
+            for (range, at) in ranges.iter().cloned().zip(1..) {
+                let place = match () {
+                    () if ranges.len() == 1 => entry::Place::Whole,
+                    () if at < ranges.len() => entry::Place::More,
+                    () => entry::Place::Last { count: operations.len().try_into().unwrap() },
+                };
+                let part = entry::Part { previous: times.last().copied().unwrap_or_default(), place };
+                let time = commit.tick();
+                commit.append(time, entry::apply_ops(time, WALL_MS, &transaction, &operations[range.clone()], part));
+                for (image, index) in images[range].iter().zip(0..) {
+                    if let Some(image) = image {
+                        commit.keep_image(time, index, buffer(image).into_bytes());
+                    }
+                }
+                times.push(time);
+            }
+            times
+        })
+    }
+
+    fn write(&self, write: impl FnMut(&mut Commit<'_>) -> Vec<ClusterTime> + Send + 'static) -> Vec<ClusterTime> {
+        let (done, times) = mpsc::channel();
+        self.store.submit(Box::new(Job { write: Box::new(write), done, times: Vec::new() }));
+        times.recv().unwrap()
     }
 
     /// Opens a stream: `.` in the name means a database, none of it everything.

@@ -27,6 +27,7 @@ impl Db {
             place: (ClusterTime::ZERO, 0),
             images: Vec::new().into_iter(),
             entries: Vec::new().into_iter().peekable(),
+            known: None,
         })
     }
 }
@@ -38,6 +39,8 @@ struct Rows {
     images: std::vec::IntoIter<Image>,
     /// Entries of the log, from that of the last image on.
     entries: Peekable<std::vec::IntoIter<LogEntry>>,
+    /// The entry of the last image: that of a transaction has many.
+    known: Option<Entry>,
 }
 
 impl Iterator for Rows {
@@ -76,6 +79,9 @@ impl Rows {
 
     /// The collection that an image belongs to.
     fn owner(&mut self, image: &Image) -> Result<Option<[u8; 16]>> {
+        if let Some(known) = self.known.as_ref().filter(|known| known.time() == image.time) {
+            return Ok(known.owner_of_image(image.index));
+        }
         while self.entries.next_if(|entry| entry.time < image.time).is_some() {}
         if self.entries.peek().is_none() {
             self.entries = match self.store.read_log(image.time, CHUNK_BYTES) {
@@ -84,8 +90,8 @@ impl Rows {
                 Err(error) => return Err(error.into()),
             };
         }
-        let entry = self.entries.peek().filter(|entry| entry.time == image.time).cloned();
-        Ok(entry.and_then(|entry| Entry::read(entry).owner_of_image(image.index)))
+        self.known = self.entries.next_if(|entry| entry.time == image.time).map(Entry::read);
+        Ok(self.known.as_ref().and_then(|entry| entry.owner_of_image(image.index)))
     }
 }
 

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use millstream_storage::{ClusterTime, LogEntry};
 use millstream_value::{Doc, Element, Value, kind};
 
-use super::{Entry, Form, Inner, Operation, Operations, Span, State};
+use super::{Form, Inner, Operation, Operations, Span, State};
 use crate::pipeline::Results;
 use crate::raw::UUID_SUBTYPE;
 
@@ -20,6 +20,8 @@ pub(super) fn entry(entry: LogEntry) -> Inner {
         previous: None,
         state: State::Whole,
         operations: Operations::None,
+        commit: OnceLock::new(),
+        held: OnceLock::new(),
     };
     if let Err(what) = fill(&mut inner, &bytes) {
         inner.state = State::Damaged(what);
@@ -90,7 +92,7 @@ fn fill(inner: &mut Inner, bytes: &[u8]) -> Result<(), &'static str> {
     inner.wall_ms = found.wall_ms;
     let command = found.o.filter(|_| found.op == Some(b"c"));
     let Some(group) = command.and_then(|o| o.elements().next()).filter(|first| first.key_bytes() == b"applyOps") else {
-        let operation = operation(&found, bytes, 0, (inner.time, 0))?;
+        let operation = operation(&found, bytes, 0)?;
         inner.operations = if found.from_migrate { Operations::None } else { Operations::One([operation]) };
         return Ok(());
     };
@@ -107,18 +109,13 @@ fn fill(inner: &mut Inner, bytes: &[u8]) -> Result<(), &'static str> {
     for element in list.elements() {
         let found = fields(element.as_doc().ok_or("an operation is not a document")?);
         let index = u32::try_from(operations.len()).map_err(|_| "too many operations")?;
-        operations.push(operation(&found, bytes, index, (inner.time, index))?);
+        operations.push(operation(&found, bytes, index)?);
     }
     inner.operations = Operations::Many(operations);
     Ok(())
 }
 
-fn operation(
-    found: &Fields<'_>,
-    bytes: &[u8],
-    index: u32,
-    image: (ClusterTime, u32),
-) -> Result<Operation, &'static str> {
+fn operation(found: &Fields<'_>, bytes: &[u8], index: u32) -> Result<Operation, &'static str> {
     let o = found.o.ok_or("no o")?;
     let ns = found.ns.ok_or("no ns")?;
     let form = match found.op {
@@ -137,7 +134,6 @@ fn operation(
         o: span(o.as_bytes(), bytes),
         o2: found.o2.map(|o2| span(o2.as_bytes(), bytes)),
         index,
-        image,
         events: [OnceLock::new(), OnceLock::new()],
         results: Results::default(),
     })
@@ -159,46 +155,4 @@ fn update_form(o: Doc<'_>) -> Form {
 fn span(part: &[u8], whole: &[u8]) -> Span {
     let start = part.as_ptr().addr().saturating_sub(whole.as_ptr().addr());
     Span { start, end: start + part.len() }
-}
-
-pub(super) fn join(parts: &[Entry]) -> Inner {
-    let mut bytes = Vec::with_capacity(parts.iter().map(|part| part.bytes().len()).sum());
-    let mut operations = Vec::new();
-    let mut inner = Inner {
-        time: ClusterTime::ZERO,
-        wall_ms: 0,
-        bytes: Bytes::new(),
-        transaction: None,
-        previous: None,
-        state: State::Whole,
-        operations: Operations::None,
-    };
-    for part in parts {
-        let shift = bytes.len();
-        let moved = |span: Span| Span { start: span.start + shift, end: span.end + shift };
-        bytes.extend_from_slice(part.bytes());
-        for operation in part.0.operations.as_slice() {
-            operations.push(Operation {
-                form: operation.form,
-                ns: moved(operation.ns),
-                db_bytes: operation.db_bytes,
-                uuid: operation.uuid,
-                o: moved(operation.o),
-                o2: operation.o2.map(moved),
-                index: u32::try_from(operations.len()).unwrap_or(u32::MAX),
-                image: operation.image,
-                events: [OnceLock::new(), OnceLock::new()],
-                results: Results::default(),
-            });
-        }
-        inner.time = part.time();
-        inner.wall_ms = part.0.wall_ms;
-        inner.transaction = part.0.transaction.map(|(lsid, number)| (moved(lsid), number));
-        if let State::Damaged(what) = part.0.state {
-            inner.state = State::Damaged(what);
-        }
-    }
-    inner.bytes = bytes.into();
-    inner.operations = Operations::Many(operations);
-    inner
 }

@@ -145,7 +145,7 @@ impl ValueIndex {
 
     fn reach_key(&self, key: &[u8], form: Form, reach: &mut Reach<'_>) {
         for (_, watcher, forms) in self.by_key.get(key).into_iter().flatten() {
-            if forms.has(form) && watcher.note(reach.entry.time()) {
+            if forms.has(form) && watcher.note(reach.time) {
                 reach.woken.push(Arc::clone(watcher));
             }
         }

@@ -39,6 +39,12 @@ impl Subscription {
         self.pending.load(Ordering::SeqCst) != 0
     }
 
+    /// The first change since the last look.
+    pub(crate) fn pending(&self) -> Option<ClusterTime> {
+        let first = self.pending.load(Ordering::SeqCst);
+        (first != 0).then(|| ClusterTime::from_u64(first))
+    }
+
     /// The oldest time in the log that may concern the watcher and was not looked at. Nothing: it has seen everything.
     #[must_use]
     pub fn unread(&self) -> Option<ClusterTime> {

@@ -12,7 +12,7 @@ use millstream_storage::{ClusterTime, Store};
 use super::SHARE_PART;
 use crate::entry::{Change, Entry};
 use crate::route::Subscription;
-use crate::tail::{Allowance, Registration};
+use crate::tail::{Allowance, Chain, Registration};
 use crate::{Error, Result};
 
 /// Entries taken from the tail at once.
@@ -21,8 +21,6 @@ const TAIL_ENTRIES: usize = 64;
 const LOG_BYTES: usize = 512 << 10;
 /// The same where the watchers' memory is used up.
 const LOG_BYTES_MIN: usize = 16 << 10;
-/// Entries of one large transaction.
-const CHAIN_MAX: usize = 10_000;
 
 pub(super) struct Source {
     registration: Registration,
@@ -39,21 +37,40 @@ pub(super) struct Source {
     /// Bytes of the entries ahead.
     ahead_bytes: usize,
     current: Option<Current>,
+    /// The operation that the client has seen last: of a large transaction nothing before it has to be read.
+    seen: (ClusterTime, u32),
     /// Whether the place to start from was found in the log.
     started: bool,
     /// Bytes that may still be looked at in this call.
     budget: usize,
 }
 
+/// What is being looked at.
 struct Current {
-    entry: Entry,
+    /// Nothing: there was no memory for it, and it will be read again.
+    entry: Option<Entry>,
     at: usize,
     count: usize,
+    walk: Option<Walk>,
+}
+
+/// A way through a large transaction, entry by entry.
+struct Walk {
+    chain: Arc<Chain>,
+    /// The next entry.
+    next: usize,
 }
 
 impl Source {
-    /// Begins at `from`; everything after `end` is routed to the registration.
-    pub(super) fn new(registration: Registration, store: Store, from: ClusterTime, end: ClusterTime) -> Self {
+    /// Begins at `from`; everything after `end` is routed to the registration. The client has seen the operation `seen`
+    /// and those before it in its transaction.
+    pub(super) fn new(
+        registration: Registration,
+        store: Store,
+        from: ClusterTime,
+        end: ClusterTime,
+        seen: (ClusterTime, u32),
+    ) -> Self {
         Self {
             registration,
             store,
@@ -64,6 +81,7 @@ impl Source {
             ahead: VecDeque::new(),
             ahead_bytes: 0,
             current: None,
+            seen,
             started: false,
             budget: 0,
         }
@@ -80,7 +98,15 @@ impl Source {
 
     /// Whether the next look goes to the log on disk.
     pub(super) fn reads_disk(&self) -> bool {
-        self.next <= self.due && !self.registration.tail().reaches(self.next)
+        let tail = self.registration.tail();
+        if let Some(part) = self.current.as_ref().and_then(Current::next_part) {
+            return !tail.has(part);
+        }
+        let unread = match () {
+            () if self.next <= self.due => Some(self.next),
+            () => self.subscription().pending().map(|first| first.max(self.next)),
+        };
+        unread.is_some_and(|from| !tail.reaches(from))
     }
 
     /// Whether there is nothing left to look at.
@@ -125,29 +151,67 @@ impl Source {
     /// The next operation, as an entry and a position in it.
     pub(super) fn next_change(&mut self) -> Result<Option<(Entry, usize)>> {
         loop {
-            match &mut self.current {
-                Some(current) if current.at < current.count => {
-                    let at = current.at;
-                    current.at += 1;
-                    return Ok(Some((current.entry.clone(), at)));
+            let Some(current) = &mut self.current else {
+                if self.budget == 0 {
+                    return Ok(None);
                 }
-                Some(current) => {
-                    self.scanned = current.entry.time();
-                    self.next = self.next.max(current.entry.time().next());
-                    self.current = None;
-                }
-                None if self.budget == 0 => return Ok(None),
-                None => {
-                    let Some(entry) = self.next_entry()? else {
-                        return Ok(None);
-                    };
-                    self.budget = self.budget.saturating_sub(entry.bytes().len());
-                    let entry = if entry.ends_chain() { self.whole_transaction(entry)? } else { entry };
-                    let count = entry.changes()?.len();
-                    self.current = Some(Current { entry, at: 0, count });
-                }
+                let Some(entry) = self.next_entry()? else {
+                    return Ok(None);
+                };
+                self.current = Some(self.begin(entry)?);
+                continue;
+            };
+            if current.at < current.count {
+                let entry = match &current.entry {
+                    Some(entry) => entry.clone(),
+                    None => self.read_part()?,
+                };
+                let at = self.current.as_mut().map_or(0, Current::step);
+                return Ok(Some((entry, at)));
             }
+            if current.next_part().is_some() {
+                if self.budget == 0 {
+                    return Ok(None);
+                }
+                current.turn();
+                let entry = self.read_part()?;
+                self.budget = self.budget.saturating_sub(entry.bytes().len());
+                continue;
+            }
+            if let Some(time) = current.time() {
+                self.scanned = time;
+                self.next = self.next.max(time.next());
+            }
+            self.current = None;
         }
+    }
+
+    /// Begins to look at an entry, or at the large transaction that it commits (CS-2.8.4).
+    fn begin(&mut self, entry: Entry) -> Result<Current> {
+        if !entry.ends_chain() {
+            self.budget = self.budget.saturating_sub(entry.bytes().len());
+            if entry.is_partial() {
+                self.registration.tail().offer(&entry);
+            }
+            let count = entry.changes()?.len();
+            return Ok(Current { entry: Some(entry), at: 0, count, walk: None });
+        }
+        let chain = self.registration.tail().chain(&entry, &self.store)?;
+        let next = if self.seen.0 == chain.time() { chain.part_of(self.seen.1) } else { 0 };
+        Ok(Current { entry: None, at: 0, count: 0, walk: Some(Walk { chain, next }) })
+    }
+
+    /// Reads the entry of a large transaction that is being looked at.
+    fn read_part(&mut self) -> Result<Entry> {
+        let gone = Error::Damaged { time: self.next, what: "an entry that was let go" };
+        let Some(current) = &mut self.current else { return Err(gone) };
+        let Some((walk, part)) = current.walk.as_ref().and_then(|walk| Some((walk, walk.next.checked_sub(1)?))) else {
+            return Err(gone);
+        };
+        let entry = walk.chain.part(part, |time| self.registration.tail().part(time, &self.store))?;
+        current.count = entry.operations()?.len();
+        current.entry = Some(entry.clone());
+        Ok(entry)
     }
 
     fn next_entry(&mut self) -> Result<Option<Entry>> {
@@ -194,7 +258,7 @@ impl Source {
     }
 
     /// Forgets what was read but not looked at: it will be read again.
-    pub(super) fn forget_ahead(&mut self) {
+    fn forget_ahead(&mut self) {
         if let Some(first) = self.ahead.front() {
             self.next = first.time();
         }
@@ -202,27 +266,47 @@ impl Source {
         self.ahead_bytes = 0;
     }
 
-    /// The entry that commits a large transaction, joined with those before it (CS-2.8.4).
-    fn whole_transaction(&self, last: Entry) -> Result<Entry> {
-        let mut parts = VecDeque::from([last]);
-        while let Some(previous) = parts.front().and_then(Entry::previous) {
-            let lost = || Error::HistoryLost { wanted: previous };
-            let batch = self.store.read_log(previous, 0).map_err(|error| match error {
-                millstream_storage::Error::HistoryLost { .. } => lost(),
-                error => error.into(),
-            })?;
-            let entry = batch.entries.into_iter().next().filter(|entry| entry.time == previous).ok_or_else(lost)?;
-            if parts.front().is_some_and(|first| first.time() <= previous) || parts.len() >= CHAIN_MAX {
-                return Err(Error::Damaged { time: previous, what: "a transaction that runs in circles" });
-            }
-            parts.push_front(Entry::read(entry));
+    /// Lets go what can be read again, while others need the memory.
+    pub(super) fn let_go(&mut self) {
+        self.forget_ahead();
+        if let Some(Current { entry, walk: Some(_), .. }) = &mut self.current {
+            *entry = None;
         }
-        Ok(Entry::join(parts.make_contiguous()))
     }
 
     /// How a document was before an operation.
     pub(super) fn image(&self, change: Change<'_>) -> Result<Option<Bytes>> {
         let (time, index) = change.image();
         Ok(self.store.image(time, index)?)
+    }
+}
+
+impl Current {
+    /// When what is being looked at was committed.
+    fn time(&self) -> Option<ClusterTime> {
+        match &self.walk {
+            Some(walk) => Some(walk.chain.time()),
+            None => self.entry.as_ref().map(Entry::time),
+        }
+    }
+
+    /// The next entry of a large transaction.
+    fn next_part(&self) -> Option<ClusterTime> {
+        self.walk.as_ref().and_then(|walk| walk.chain.time_of(walk.next))
+    }
+
+    /// Goes on to that.
+    fn turn(&mut self) {
+        (self.entry, self.at, self.count) = (None, 0, 0);
+        if let Some(walk) = &mut self.walk {
+            walk.next += 1;
+        }
+    }
+
+    /// Takes an operation and returns its position.
+    fn step(&mut self) -> usize {
+        let at = self.at;
+        self.at += 1;
+        at
     }
 }

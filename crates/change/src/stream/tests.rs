@@ -4,6 +4,7 @@ mod foreign;
 mod images;
 mod laws;
 mod resuming;
+mod transactions;
 mod views;
 
 use bson::doc;

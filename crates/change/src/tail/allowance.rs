@@ -17,6 +17,11 @@ impl Allowance {
         Arc::new(Self { bytes_max, used: AtomicUsize::new(0) })
     }
 
+    /// How much there is.
+    pub(crate) fn bytes_max(&self) -> usize {
+        self.bytes_max
+    }
+
     /// How much is left.
     pub(crate) fn left(&self) -> usize {
         self.bytes_max.saturating_sub(self.used.load(Ordering::Relaxed))

@@ -5,8 +5,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Wake, Waker};
 
 use bson::doc;
+use millstream_storage::Options as StoreOptions;
 
 use crate::testing::*;
+use crate::{BatchLimits, TailOptions};
 
 #[derive(Default)]
 struct Count(AtomicUsize);
@@ -59,6 +61,57 @@ fn only_those_concerned_are_told() {
     // Names in the filter narrow a wide scope.
     let named = |coll: &str| vec![doc! {"$match": {"ns.db": "shop", "ns.coll": coll}}];
     assert!(told("", doc! {}, named("orders"), item()) && !told("", doc! {}, named("other"), item()));
+}
+
+/// A large transaction concerns those whom any of its operations concerns, and wakes them once, when all of it is there.
+#[test]
+fn a_chain_is_routed_by_all_its_operations() {
+    for bytes_max in [1, 32 << 20] {
+        let world = World::with(TailOptions { bytes_max, ..TailOptions::default() }, StoreOptions::default());
+        let by = |field: &str, value: i32| vec![doc! {"$match": {field: value}}];
+        let concerned = [
+            world.watch("shop.orders", doc! {}, by("fullDocument.a", 1)),
+            world.watch("shop.", doc! {}, by("documentKey._id", 1)),
+            world.watch("", doc! {}, vec![doc! {"$match": {"operationType": "delete"}}]),
+            world.watch("shop.new", doc! {"showExpandedEvents": true}, by("fullDocument.a", 7)),
+        ];
+        let others = [
+            world.watch("shop.orders", doc! {}, by("fullDocument.a", 7)),
+            world.watch("shop.other", doc! {}, vec![]),
+            world.watch("other.", doc! {}, vec![]),
+        ];
+        let operations = vec![
+            insert("shop.orders", doc! {"_id": 1, "a": 1}),
+            command("shop", doc! {"create": "new"}, None),
+            delete("shop.orders", 1),
+            insert("shop.last", doc! {"_id": 9}),
+        ];
+        let times = world.transact(1, operations.into_iter().map(|operation| (operation, None)).collect(), 1);
+        for stream in &concerned {
+            assert_eq!(stream.subscription().take(), Some((times[3], times[3])));
+        }
+        assert!(others.iter().all(|stream| !stream.subscription().is_ready()));
+    }
+}
+
+/// Whoever may have to read from disk says so before, so that it is not done where others wait.
+#[test]
+fn a_chain_that_has_left_the_tail_is_said_to_be_on_disk() {
+    let reads_disk = |bytes_max| {
+        let world = World::with(TailOptions { bytes_max, ..TailOptions::default() }, StoreOptions::default());
+        let mut stream = world.watch("shop.orders", doc! {}, vec![]);
+        let operations = (0..4).map(|id| (insert("shop.orders", doc! {"_id": id}), None)).collect();
+        world.transact(1, operations, 1);
+        let before = stream.reads_disk();
+        let one = BatchLimits { documents: 1, ..ALL };
+        assert_eq!(stream.next_batch(one).unwrap().events.len(), 1);
+        let between = stream.reads_disk();
+        assert_eq!(next(&mut stream).len(), 3);
+        world.log(insert("shop.orders", doc! {"_id": 9}));
+        (before, between, stream.reads_disk())
+    };
+    assert_eq!(reads_disk(32 << 20), (false, false, false));
+    assert_eq!(reads_disk(1), (true, true, false));
 }
 
 #[test]

@@ -44,7 +44,7 @@ fn operation(random: &mut Random) -> Vec<u8> {
 fn history(world: &World, random: &mut Random, count: usize) {
     for _ in 0..count {
         let image = doc! {"_id": 1, "a": value(random)};
-        match random.below(12) {
+        match random.below(14) {
             0 => world.log(crate::entry::noop(STAMP, "periodic noop")),
             1 => world.log(command("shop", doc! {"create": "a"}, None)),
             2 => {
@@ -57,6 +57,16 @@ fn history(world: &World, random: &mut Random, count: usize) {
                 world.log(group(&operations, doc! {}, more))
             }
             3 => world.log_with_image(operation(random), image),
+            4 | 5 => {
+                let mut one = || {
+                    let image = doc! {"_id": 1, "a": value(random)};
+                    (operation(random), (random.below(2) == 0).then_some(image))
+                };
+                let operations: Vec<_> = (0..7).map(|_| one()).collect();
+                let (count, per_entry) = (random.below(7) + 1, random.below(4));
+                let some = operations.into_iter().take(usize::try_from(count).unwrap()).collect();
+                world.transact(4, some, usize::try_from(per_entry).unwrap()).remove(0)
+            }
             _ => world.log(operation(random)),
         };
     }
