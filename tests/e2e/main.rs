@@ -1,16 +1,17 @@
 //! End-to-end tests: the real binary, the real drivers, recorded behaviour.
 //!
 //! `sessions` runs the text files of `conformance/`, `vectors` the recorded cases beside them; `drivers`
-//! uses the Rust driver, `programs` runs everything in `examples/`; `history` is about watchers that were away, `load`
-//! has many writers at once, `soak` many watchers and restarts besides; `crash` and `torn` end the server in the ways
-//! that a machine can; `cli` is about the binary's own commands; `cursors` has several connections at one cursor,
-//! `limits` goes to where things end; `wire` sends what it should refuse.
+//! uses the Rust driver, `programs` runs everything in `examples/`; `history` is about watchers that were away,
+//! `isolation` about what transactions see, `load` has many writers at once, `soak` many watchers and restarts besides;
+//! `crash` and `torn` end the server in the ways that a machine can; `cli` is about the binary's own commands; `cursors`
+//! has several connections at one cursor, `limits` goes to where things end; `wire` sends what it should refuse.
 
 mod cli;
 mod crash;
 mod cursors;
 mod drivers;
 mod history;
+mod isolation;
 mod limits;
 mod load;
 mod programs;

@@ -1,0 +1,435 @@
+//! What came before what, and the cycles in it.
+
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+
+use super::facts::Facts;
+use super::{Anomaly, Name};
+use crate::isolation::history::{Key, Outcome};
+
+/// From how many places a tangle is searched for its shortest cycle: what keeps a broken engine's check in bounds.
+const STARTS_MAX: usize = 400;
+
+/// Why one node is before another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// A snapshot is before its commit.
+    Own,
+    /// Both wrote to this list, or deleted in this group.
+    Wrote(Key),
+    /// The snapshot has what the commit wrote.
+    Saw(Key, How),
+    /// The snapshot does not have what the commit wrote.
+    Missed(Key, How),
+    /// One was answered before the other was sent.
+    Clock,
+    /// The log has them in this order.
+    Log,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum How {
+    Item,
+    Predicate,
+}
+
+struct Edge {
+    from: usize,
+    to: usize,
+    cause: Cause,
+}
+
+/// Nodes are `2 * transaction` for its snapshot, one more for its commit, and behind them the moments by which times
+/// are compared.
+pub(super) struct Graph {
+    transactions: usize,
+    nodes: usize,
+    edges: Vec<Edge>,
+}
+
+/// On which side of a moment a node stands.
+enum Side {
+    Before,
+    After,
+}
+
+fn snapshot(transaction: usize) -> usize {
+    2 * transaction
+}
+
+fn commit(transaction: usize) -> usize {
+    2 * transaction + 1
+}
+
+impl Graph {
+    /// With what times alone say.
+    pub(super) fn of(facts: &Facts<'_>) -> Self {
+        let all = &facts.history.transactions;
+        let mut graph = Self { transactions: all.len(), nodes: 2 * all.len(), edges: Vec::new() };
+        let (mut clock, mut log) = (Vec::new(), Vec::new());
+        for (number, one) in all.iter().enumerate() {
+            clock.push((one.began(), Side::After, snapshot(number)));
+            if let Some((_, answered)) = one.answered().next() {
+                clock.push((answered, Side::Before, snapshot(number)));
+            }
+            if !facts.is_committed(number) {
+                continue;
+            }
+            graph.edge(snapshot(number), commit(number), Cause::Own);
+            clock.extend(one.commit_sent.map(|sent| (sent, Side::After, commit(number))));
+            if one.outcome == Outcome::Committed {
+                clock.push((one.ended, Side::Before, commit(number)));
+            }
+            if let Some(time) = one.log_time {
+                // Those of one time are not before each other.
+                log.push((2 * time, Side::After, commit(number)));
+                log.push((2 * time + 1, Side::Before, commit(number)));
+            }
+        }
+        graph.in_order(clock, &Cause::Clock);
+        graph.in_order(log, &Cause::Log);
+        graph
+    }
+
+    /// `writer` wrote before `next`, to the same thing.
+    pub(super) fn wrote(&mut self, writer: usize, next: usize, key: &Key) {
+        self.edge(commit(writer), snapshot(next), Cause::Wrote(key.clone()));
+    }
+
+    /// `reader` saw what `writer` wrote.
+    pub(super) fn saw(&mut self, reader: usize, writer: usize, key: &Key, how: How) {
+        self.edge(commit(writer), snapshot(reader), Cause::Saw(key.clone(), how));
+    }
+
+    /// `reader` did not see what `writer` wrote.
+    pub(super) fn missed(&mut self, reader: usize, writer: usize, key: &Key, how: How) {
+        self.edge(snapshot(reader), commit(writer), Cause::Missed(key.clone(), how));
+    }
+
+    fn edge(&mut self, from: usize, to: usize, cause: Cause) {
+        self.edges.push(Edge { from, to, cause });
+    }
+
+    /// Puts a moment behind each node that is before something, and every moment before the next one: a number of edges
+    /// in proportion to the nodes, and the same paths as between all pairs.
+    fn in_order(&mut self, mut places: Vec<(u64, Side, usize)>, cause: &Cause) {
+        // At one time those that were sent come first: what was answered then is not before them.
+        places.sort_by_key(|(time, side, _)| (*time, matches!(side, Side::Before)));
+        let mut last = None;
+        for (_, side, node) in places {
+            match side {
+                Side::After => {
+                    if let Some(moment) = last {
+                        self.edge(moment, node, cause.clone());
+                    }
+                }
+                Side::Before => {
+                    let moment = self.nodes;
+                    self.nodes += 1;
+                    self.edge(node, moment, cause.clone());
+                    if let Some(earlier) = last {
+                        self.edge(earlier, moment, cause.clone());
+                    }
+                    last = Some(moment);
+                }
+            }
+        }
+    }
+
+    /// What is wrong besides what is `known`, and the pairs that show write skew.
+    pub(super) fn cycles(&self, facts: &Facts<'_>, known: &[Anomaly]) -> (Vec<Anomaly>, Vec<Anomaly>) {
+        let (mut anomalies, write_skews) = self.pairs(facts);
+        // What is wrong with a value mostly makes cycles too, which say nothing new.
+        let mut by_transaction: HashMap<usize, Vec<&Anomaly>> = HashMap::new();
+        for one in known {
+            for of in &one.transactions {
+                by_transaction.entry(*of).or_default().push(one);
+            }
+        }
+        anomalies.retain(|pair| {
+            let beside = by_transaction.get(&pair.transactions[0]);
+            !beside.into_iter().flatten().any(|one| one.transactions.contains(&pair.transactions[1]))
+        });
+        let known = known.iter().chain(&anomalies).flat_map(|one| one.transactions.iter().copied());
+        let known: HashSet<usize> = known.collect();
+        let outgoing = self.outgoing();
+        let tangles = self.tangles(&outgoing);
+        let mut members: HashMap<usize, Vec<usize>> = HashMap::new();
+        for (node, tangle) in tangles.iter().enumerate() {
+            members.entry(*tangle).or_default().push(node);
+        }
+        let mut large: Vec<Vec<usize>> = members.into_values().filter(|nodes| nodes.len() > 1).collect();
+        large.sort();
+        for nodes in large {
+            if nodes.iter().any(|node| self.is_of(*node).is_some_and(|one| known.contains(&one))) {
+                continue;
+            }
+            anomalies.extend(self.shortest(&nodes, &tangles, &outgoing).map(|cycle| self.told(&cycle, facts)));
+        }
+        (anomalies, write_skews)
+    }
+
+    /// The transaction of a node that is not a moment.
+    fn is_of(&self, node: usize) -> Option<usize> {
+        (node < 2 * self.transactions).then_some(node / 2)
+    }
+
+    /// Cycles of two transactions, which are most of those that there are, and have the best names.
+    fn pairs(&self, facts: &Facts<'_>) -> (Vec<Anomaly>, Vec<Anomaly>) {
+        // By reader and writer.
+        let mut missed: HashMap<(usize, usize), Vec<usize>> = HashMap::new();
+        let mut before: HashMap<(usize, usize), Vec<usize>> = HashMap::new();
+        for (number, edge) in self.edges.iter().enumerate() {
+            match edge.cause {
+                Cause::Missed(..) => missed.entry((edge.from / 2, edge.to / 2)).or_default().push(number),
+                Cause::Wrote(_) | Cause::Saw(..) => {
+                    before.entry((edge.to / 2, edge.from / 2)).or_default().push(number);
+                }
+                Cause::Own | Cause::Clock | Cause::Log => {}
+            }
+        }
+        let (mut anomalies, mut write_skews) = (Vec::new(), Vec::new());
+        let mut pairs: Vec<_> = missed.iter().collect();
+        pairs.sort();
+        for ((reader, writer), missed_edges) in pairs {
+            if let Some(before_edges) = before.get(&(*reader, *writer)) {
+                let (name, edges) = self.pair(missed_edges, before_edges);
+                anomalies.push(self.anomaly(name, &edges, facts));
+            } else if reader < writer
+                && let Some(other) = missed.get(&(*writer, *reader))
+                && facts.is_committed(*reader)
+            {
+                let edges = [missed_edges[0], other[0]];
+                write_skews.push(self.anomaly(Name::WriteSkew, &edges, facts));
+            }
+        }
+        (anomalies, write_skews)
+    }
+
+    /// The best name for two that are before each other, and the two edges that show it.
+    fn pair(&self, missed: &[usize], before: &[usize]) -> (Name, [usize; 2]) {
+        let mut best = None;
+        for later in missed {
+            for earlier in before {
+                let name = match (&self.edges[*later].cause, &self.edges[*earlier].cause) {
+                    (Cause::Missed(read, How::Item), Cause::Wrote(written)) if read == written => Name::LostUpdate,
+                    (Cause::Missed(read, How::Item), Cause::Saw(again, How::Item)) if read == again => {
+                        Name::NonRepeatableRead
+                    }
+                    (Cause::Missed(read, How::Predicate), Cause::Saw(again, How::Predicate)) if read == again => {
+                        Name::Phantom
+                    }
+                    (_, Cause::Wrote(_)) => Name::MissedConflict,
+                    _ => Name::ReadSkew,
+                };
+                let edges = [*later, *earlier];
+                if best.as_ref().is_none_or(|(known, _)| rank(name) < rank(*known)) {
+                    best = Some((name, edges));
+                }
+            }
+        }
+        best.expect("at least one edge each way")
+    }
+
+    /// A cycle of more than that, or of what times say.
+    fn told(&self, cycle: &[usize], facts: &Facts<'_>) -> Anomaly {
+        let causes: Vec<&Cause> = cycle.iter().map(|edge| &self.edges[*edge].cause).collect();
+        let has = |test: fn(&Cause) -> bool| causes.iter().any(|cause| test(cause));
+        let missed = causes.iter().filter(|cause| matches!(cause, Cause::Missed(..))).count();
+        let wrote = has(|cause| matches!(cause, Cause::Wrote(_)));
+        let saw = has(|cause| matches!(cause, Cause::Saw(..)));
+        // A way that leads from a snapshot over the clock ends at a commit that the snapshot must not have.
+        let late = cycle.iter().any(|edge| {
+            let edge = &self.edges[*edge];
+            edge.cause == Cause::Clock && self.is_of(edge.from).is_some() && edge.from.is_multiple_of(2)
+        });
+        let name = if has(|cause| *cause == Cause::Log) {
+            Name::LogOrder
+        } else if late {
+            Name::LateSnapshot
+        } else if has(|cause| *cause == Cause::Clock) {
+            Name::StaleRead
+        } else {
+            match (missed, wrote, saw) {
+                (0, true, false) => Name::DirtyWrite,
+                (0, _, _) => Name::CircularFlow,
+                (_, true, _) => Name::MissedConflict,
+                (1, _, _) => Name::ReadSkew,
+                _ => Name::LongFork,
+            }
+        };
+        self.anomaly(name, cycle, facts)
+    }
+
+    fn anomaly(&self, name: Name, edges: &[usize], facts: &Facts<'_>) -> Anomaly {
+        let mut transactions: Vec<usize> = Vec::new();
+        let mut keys = BTreeSet::new();
+        let mut why = Vec::new();
+        // The transaction from which a way over moments came.
+        let mut since = None;
+        for number in edges {
+            let edge = &self.edges[*number];
+            for one in [edge.from, edge.to].into_iter().filter_map(|node| self.is_of(node)) {
+                if !transactions.contains(&one) {
+                    transactions.push(one);
+                }
+            }
+            let label = |node: usize| self.is_of(node).map(|one| facts.label(one));
+            let (from, to) = (label(edge.from), label(edge.to));
+            since = from.clone().or(since);
+            let named = |name: &Option<String>| name.clone().unwrap_or_default();
+            let (from, to) = (named(&from), to.clone());
+            match (&edge.cause, to) {
+                (Cause::Wrote(key), Some(to)) => {
+                    why.push(format!(
+                        "{to} wrote to {key} over what {from} had written, so it began after {from} was committed"
+                    ));
+                    keys.insert(key.clone());
+                }
+                (Cause::Saw(key, _), Some(to)) => {
+                    why.push(format!("{to} saw what {from} did to {key}, so it began after {from} was committed"));
+                    keys.insert(key.clone());
+                }
+                (Cause::Missed(key, _), Some(to)) => {
+                    why.push(format!(
+                        "{from} did not see what {to} did to {key}, so it began before {to} was committed"
+                    ));
+                    keys.insert(key.clone());
+                }
+                (Cause::Clock, Some(to)) => why.push(match edge.to % 2 {
+                    0 => format!("{to} began when {} had been answered", named(&since)),
+                    _ => format!("the commit of {to} was sent when {} had been answered", named(&since)),
+                }),
+                (Cause::Log, Some(to)) => why.push(format!("{to} is behind {} in the log", named(&since))),
+                (Cause::Own | Cause::Clock | Cause::Log, _) | (_, None) => {}
+            }
+        }
+        Anomaly { name, transactions, keys, why }
+    }
+
+    fn outgoing(&self) -> Vec<Vec<usize>> {
+        let mut outgoing = vec![Vec::new(); self.nodes];
+        for (number, edge) in self.edges.iter().enumerate() {
+            outgoing[edge.from].push(number);
+        }
+        outgoing
+    }
+
+    /// Numbers each node by its strongly connected component (Tarjan's way, without recursion).
+    fn tangles(&self, outgoing: &[Vec<usize>]) -> Vec<usize> {
+        const NONE: usize = usize::MAX;
+        let mut index = vec![NONE; self.nodes];
+        let mut low = vec![0; self.nodes];
+        let mut tangles = vec![NONE; self.nodes];
+        let (mut next, mut count) = (0, 0);
+        let mut open = Vec::new();
+        for root in 0..self.nodes {
+            if index[root] != NONE {
+                continue;
+            }
+            // A node, and how many of its edges were followed.
+            let mut path = vec![(root, 0)];
+            while let Some((node, followed)) = path.pop() {
+                if followed == 0 {
+                    index[node] = next;
+                    low[node] = next;
+                    next += 1;
+                    open.push(node);
+                }
+                if let Some(edge) = outgoing[node].get(followed) {
+                    path.push((node, followed + 1));
+                    let to = self.edges[*edge].to;
+                    if index[to] == NONE {
+                        path.push((to, 0));
+                    } else if tangles[to] == NONE {
+                        low[node] = low[node].min(index[to]);
+                    }
+                    continue;
+                }
+                if let Some((parent, _)) = path.last() {
+                    low[*parent] = low[*parent].min(low[node]);
+                }
+                if low[node] == index[node] {
+                    while let Some(member) = open.pop() {
+                        tangles[member] = count;
+                        if member == node {
+                            break;
+                        }
+                    }
+                    count += 1;
+                }
+            }
+        }
+        tangles
+    }
+
+    /// The cycle with the fewest transactions in a tangle, as its edges. What clients saw says more than what times say.
+    fn shortest(&self, nodes: &[usize], tangles: &[usize], outgoing: &[Vec<usize>]) -> Option<Vec<usize>> {
+        let starts: Vec<usize> = nodes.iter().copied().filter(|node| self.is_of(*node).is_some()).collect();
+        let stride = starts.len().div_ceil(STARTS_MAX).max(1);
+        let best = |allowed: fn(&Cause) -> bool| {
+            let inside = |edge: &usize| {
+                let edge = &self.edges[*edge];
+                tangles[edge.from] == tangles[edge.to] && allowed(&edge.cause)
+            };
+            let cycles = starts.iter().step_by(stride).filter_map(|start| self.back_to(*start, &inside, outgoing));
+            cycles.min_by_key(|cycle| {
+                let nodes = cycle.iter().map(|edge| self.edges[*edge].from);
+                let transactions: HashSet<usize> = nodes.filter_map(|node| self.is_of(node)).collect();
+                (transactions.len(), cycle.len())
+            })
+        };
+        best(|cause| !matches!(cause, Cause::Clock | Cause::Log))
+            .or_else(|| best(|cause| *cause != Cause::Log))
+            .or_else(|| best(|_| true))
+    }
+
+    /// The cheapest way from a node back to it: what enters another transaction costs one, moments are free.
+    fn back_to(&self, start: usize, inside: &dyn Fn(&usize) -> bool, outgoing: &[Vec<usize>]) -> Option<Vec<usize>> {
+        let mut cost: HashMap<usize, usize> = HashMap::from([(start, 0)]);
+        let mut by: HashMap<usize, usize> = HashMap::new();
+        let mut queue = VecDeque::from([(start, 0)]);
+        while let Some((node, so_far)) = queue.pop_front() {
+            if cost[&node] < so_far {
+                continue;
+            }
+            for number in outgoing[node].iter().filter(|edge| inside(edge)) {
+                let to = self.edges[*number].to;
+                if to == start {
+                    return Some(self.way(start, *number, &by));
+                }
+                let step = usize::from(self.is_of(to).is_some() && self.is_of(to) != self.is_of(node));
+                let total = so_far + step;
+                if cost.get(&to).is_none_or(|known| total < *known) {
+                    cost.insert(to, total);
+                    by.insert(to, *number);
+                    if step == 0 {
+                        queue.push_front((to, total));
+                    } else {
+                        queue.push_back((to, total));
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    fn way(&self, start: usize, last: usize, by: &HashMap<usize, usize>) -> Vec<usize> {
+        let mut way = vec![last];
+        while self.edges[*way.last().expect("an edge")].from != start {
+            let from = self.edges[*way.last().expect("an edge")].from;
+            way.push(by[&from]);
+        }
+        way.reverse();
+        way
+    }
+}
+
+/// Which name says most about a pair.
+fn rank(name: Name) -> usize {
+    match name {
+        Name::LostUpdate => 0,
+        Name::NonRepeatableRead | Name::Phantom => 1,
+        Name::MissedConflict => 2,
+        _ => 3,
+    }
+}
