@@ -29,7 +29,8 @@ pub trait Write: Send {
 /// The state that a write reads and changes: all earlier writes, and what it has staged itself.
 pub struct Commit<'a> {
     group: &'a mut Group,
-    heads: &'a mut Heads,
+    /// None in a draft, where a look costs less than knowing.
+    heads: Option<&'a mut Heads>,
     base: &'a Snapshot,
 }
 
@@ -49,7 +50,7 @@ pub struct Savepoint {
 }
 
 impl<'a> Commit<'a> {
-    pub(crate) fn new(group: &'a mut Group, heads: &'a mut Heads, base: &'a Snapshot) -> Self {
+    pub(crate) fn new(group: &'a mut Group, heads: Option<&'a mut Heads>, base: &'a Snapshot) -> Self {
         Self { group, heads, base }
     }
 
@@ -69,11 +70,16 @@ impl<'a> Commit<'a> {
     /// # Errors
     /// As [`Commit::get`].
     pub fn has_record(&mut self, key: &[u8]) -> Result<bool> {
-        let rows = self.group.rows.at(Space::Records);
-        let staged = |low: Bound<&[u8]>, high: Bound<&[u8]>| {
-            rows.range::<[u8], _>((low, high)).next_back().map(|(key, _)| key.to_vec())
-        };
-        Ok(!self.heads.is_behind_all(key, self.base, staged)? && self.get(Space::Records, key)?.is_some())
+        if let Some(heads) = &mut self.heads {
+            let rows = self.group.rows.at(Space::Records);
+            let staged = |low: Bound<&[u8]>, high: Bound<&[u8]>| {
+                rows.range::<[u8], _>((low, high)).next_back().map(|(key, _)| key.to_vec())
+            };
+            if heads.is_behind_all(key, self.base, staged)? {
+                return Ok(false);
+            }
+        }
+        Ok(self.get(Space::Records, key)?.is_some())
     }
 
     /// Whether any key starts with `prefix`.
@@ -109,8 +115,8 @@ impl<'a> Commit<'a> {
     /// Stores a value. A key longer than [`KEY_BYTES_MAX`] fails the write when it ends.
     pub fn put(&mut self, space: Space, key: impl Into<Slice>, value: impl Into<Slice>) {
         let key = key.into();
-        if space == Space::Records {
-            self.heads.note(&key);
+        if let Some(heads) = self.heads.as_deref_mut().filter(|_| space == Space::Records) {
+            heads.note(&key);
         }
         self.group.stage(space, key, Some(value.into()));
     }
@@ -124,7 +130,9 @@ impl<'a> Commit<'a> {
     /// row now; the keys go in the background, also across restarts. Until then they can still be
     /// read, so the number must never be used again.
     pub fn delete_prefix(&mut self, space: Space, prefix: u32) {
-        self.heads.forget(prefix);
+        if let Some(heads) = &mut self.heads {
+            heads.forget(prefix);
+        }
         self.group.prefixes.push((space, prefix));
     }
 

@@ -72,7 +72,7 @@ impl CommitLoop {
 
     /// The state after the last commit.
     pub(crate) fn snapshot(&self) -> Snapshot {
-        Snapshot { view: self.engine.view(), tables: Arc::clone(&self.tables), log: self.log.state() }
+        Snapshot::new(self.engine.view(), Arc::clone(&self.tables), self.log.state())
     }
 
     /// Runs until the queue is closed and empty, then leaves the folder tidy.
@@ -93,7 +93,9 @@ impl CommitLoop {
             }
         }
         // The published snapshot would keep the tables open.
-        shared.snapshot.store(Arc::new(Snapshot::closed(self.log.state().window)));
+        let nothing = Arc::new(Snapshot::closed(self.log.state().window));
+        shared.snapshot.store(Arc::clone(&nothing));
+        quietly("an observer", || self.observer.closed(&nothing));
         let Self { engine, tables, meta, log, folder, .. } = self;
         drop((tables, meta, log));
         let closed = if shared.failed.load(Ordering::Acquire) { Ok(()) } else { engine.close() };
@@ -117,9 +119,9 @@ impl CommitLoop {
         }
         drop(base);
         match self.store(group, shared) {
-            Ok(entries) => {
-                if !entries.is_empty() {
-                    quietly("an observer", || self.observer.published(&entries));
+            Ok(stored) => {
+                if let Some((now, entries)) = stored {
+                    quietly("an observer", || self.observer.published(&now, &entries));
                 }
                 applied.into_iter().for_each(|(write, outcome)| finish(write, outcome));
                 quietly("an observer", || self.observer.settled());
@@ -133,8 +135,8 @@ impl CommitLoop {
         }
     }
 
-    /// Makes a group durable and visible. Returns its log entries.
-    fn store(&mut self, group: Group, shared: &Shared) -> Result<Vec<LogEntry>> {
+    /// Makes a group durable and visible. Returns the state after it and its log entries; nothing if it changes nothing.
+    fn store(&mut self, group: Group, shared: &Shared) -> Result<Option<(Arc<Snapshot>, Vec<LogEntry>)>> {
         let Group { mut rows, blocks, images, prefixes, last, appended, wall_ms, .. } = group;
         let mut batch = self.engine.batch();
         let image_times = images.first().zip(images.last()).map(|(first, last)| (first.0, last.0));
@@ -157,7 +159,7 @@ impl CommitLoop {
             batch.put(&self.meta, key, value);
         }
         if batch.is_empty() {
-            return Ok(entries);
+            return Ok(None);
         }
         #[cfg(test)]
         if shared.fail_next_flush.swap(false, Ordering::AcqRel) {
@@ -172,8 +174,7 @@ impl CommitLoop {
         for (space, prefix) in prefixes {
             self.sweeper.add(space, prefix);
         }
-        self.publish(shared);
-        Ok(entries)
+        Ok(Some((self.publish(shared), entries)))
     }
 
     /// Returns the bytes of the images.
@@ -207,8 +208,10 @@ impl CommitLoop {
         Ok((entries, added))
     }
 
-    fn publish(&self, shared: &Shared) {
-        shared.snapshot.store(Arc::new(self.snapshot()));
+    fn publish(&self, shared: &Shared) -> Arc<Snapshot> {
+        let now = Arc::new(self.snapshot());
+        shared.snapshot.store(Arc::clone(&now));
+        now
     }
 
     /// Starts new segments and drops old ones.
@@ -260,7 +263,7 @@ impl CommitLoop {
 
 fn apply(write: &mut dyn Write, group: &mut Group, heads: &mut Heads, base: &Snapshot) -> Result<()> {
     let start = group.begin();
-    let applied = catch_unwind(AssertUnwindSafe(|| write.apply(&mut Commit::new(group, heads, base))));
+    let applied = catch_unwind(AssertUnwindSafe(|| write.apply(&mut Commit::new(group, Some(heads), base))));
     let outcome = applied.unwrap_or_else(|_| Err(Error::Bug("a write panicked".into())));
     group.end(start, outcome)
 }

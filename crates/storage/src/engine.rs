@@ -5,8 +5,13 @@
 mod disk;
 mod journal;
 mod memory;
+mod merge;
 
-use std::{ops::Bound, path::Path};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    ops::Bound,
+    path::Path,
+};
 
 use fjall::Readable as _;
 
@@ -158,6 +163,7 @@ impl Batch {
 }
 
 /// One state of all tables, unaffected by later commits.
+#[derive(Clone)]
 pub(crate) enum View {
     Disk(fjall::Snapshot),
     Memory(memory::Tables),
@@ -204,8 +210,21 @@ pub struct Range(Kind);
 enum Kind {
     Disk(Box<fjall::Iter>),
     Memory(memory::Cursor),
+    Merged(Box<merge::Merged>),
     Error(Option<Error>),
     Empty,
+}
+
+impl Range {
+    /// The same range with staged rows in front of its own; no value hides one.
+    pub(crate) fn under(self, rows: &BTreeMap<Slice, Option<Slice>>, low: Bound<&[u8]>, high: Bound<&[u8]>) -> Self {
+        if rows.is_empty() || is_empty_range(low, high) {
+            return self;
+        }
+        let staged: VecDeque<_> =
+            rows.range::<[u8], _>((low, high)).map(|(key, value)| (key.clone(), value.clone())).collect();
+        if staged.is_empty() { self } else { Self(Kind::Merged(Box::new(merge::Merged::new(staged, self)))) }
+    }
 }
 
 impl Iterator for Range {
@@ -215,6 +234,7 @@ impl Iterator for Range {
         match &mut self.0 {
             Kind::Disk(iter) => iter.next().map(row),
             Kind::Memory(cursor) => cursor.next().map(Ok),
+            Kind::Merged(merged) => merged.next(),
             Kind::Error(error) => error.take().map(Err),
             Kind::Empty => None,
         }
@@ -226,6 +246,7 @@ impl DoubleEndedIterator for Range {
         match &mut self.0 {
             Kind::Disk(iter) => iter.next_back().map(row),
             Kind::Memory(cursor) => cursor.next_back().map(Ok),
+            Kind::Merged(merged) => merged.next_back(),
             Kind::Error(error) => error.take().map(Err),
             Kind::Empty => None,
         }

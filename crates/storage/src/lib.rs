@@ -11,11 +11,13 @@
 //! - [`Store`]: open, submit, read, close
 //! - [`Write`], [`Commit`]: what a change may do inside the commit loop
 //! - [`Snapshot`]: one durable state
+//! - [`Draft`]: changes kept apart over one, until they are committed together
 //! - [`LogEntry`], [`LogBatch`], [`LogWindow`], [`Image`], [`Observer`]: the change log
 
 mod clock;
 mod commit;
 mod commit_loop;
+mod draft;
 mod engine;
 mod error;
 mod folder;
@@ -34,6 +36,7 @@ mod tests;
 pub use self::{
     clock::{Clock, SystemClock},
     commit::{Commit, Savepoint, Write},
+    draft::Draft,
     engine::Range,
     error::{Error, Result},
     log::{LogBatch, LogEntry, LogRest, LogWindow, images::Image},

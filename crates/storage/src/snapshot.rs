@@ -4,6 +4,7 @@ use std::{ops::Bound, sync::Arc};
 
 use crate::{
     ClusterTime, LogWindow, Result, Slice, Space,
+    draft::Staged,
     engine::{Range, Table, View},
     log::segments::{LogState, Segment},
     space::PerSpace,
@@ -16,9 +17,33 @@ pub struct Snapshot {
     pub(crate) view: View,
     pub(crate) tables: Arc<PerSpace<Table>>,
     pub(crate) log: LogState,
+    over: Option<Over>,
+}
+
+/// Rows that are seen instead of those of another state.
+struct Over {
+    rows: Arc<Staged>,
+    below: Arc<Snapshot>,
 }
 
 impl Snapshot {
+    pub(crate) fn new(view: View, tables: Arc<PerSpace<Table>>, log: LogState) -> Self {
+        Self { view, tables, log, over: None }
+    }
+
+    /// The same rows, for those who keep them for long: nothing of the log is held, so that it can be cut.
+    #[must_use]
+    pub fn without_log(&self) -> Self {
+        let over = self.over.as_ref();
+        let over = over.map(|over| Over { rows: Arc::clone(&over.rows), below: Arc::clone(&over.below) });
+        Self { view: self.view.clone(), tables: Arc::clone(&self.tables), over, ..Self::closed(self.window()) }
+    }
+
+    /// A state with staged rows over it.
+    pub(crate) fn under(self: &Arc<Self>, rows: Arc<Staged>) -> Self {
+        Self { over: Some(Over { rows, below: Arc::clone(self) }), ..Self::closed(self.window()) }
+    }
+
     /// What a closed store shows: how far the log went, and no data. It holds nothing open.
     pub(crate) fn closed(window: LogWindow) -> Self {
         let nowhere = Table::Memory(0);
@@ -27,6 +52,7 @@ impl Snapshot {
             view: View::Closed,
             tables: Arc::new(PerSpace::of(|_| nowhere.clone())),
             log: LogState { segments: Arc::new([segment]), images: Arc::new([]), window },
+            over: None,
         }
     }
 
@@ -35,14 +61,19 @@ impl Snapshot {
     /// # Errors
     /// `Io` or `Corrupt` if the disk fails, `Closed` after [`crate::Store::close`].
     pub fn get(&self, space: Space, key: &[u8]) -> Result<Option<Slice>> {
-        self.view.get(self.tables.at(space), key)
+        let Some(over) = &self.over else { return self.view.get(self.tables.at(space), key) };
+        match over.rows.at(space).get(key) {
+            Some(staged) => Ok(staged.clone()),
+            None => over.below.get(space, key),
+        }
     }
 
     /// The rows between two bounds, in key order and from both ends. The range owns what it needs:
     /// it may outlive the snapshot and move to other threads. Reversed bounds hold nothing.
     #[must_use]
     pub fn range(&self, space: Space, low: Bound<&[u8]>, high: Bound<&[u8]>) -> Range {
-        self.view.range(self.tables.at(space), low, high)
+        let Some(over) = &self.over else { return self.view.range(self.tables.at(space), low, high) };
+        over.below.range(space, low, high).under(over.rows.at(space), low, high)
     }
 
     /// What the log held in this state.

@@ -24,13 +24,18 @@ use crate::{
 
 /// Learns of every group.
 pub trait Observer: Send + Sync {
-    /// The log entries of a group, in order: durable and readable, not yet acknowledged. Runs on the
-    /// commit thread, so it must be quick.
-    fn published(&self, group: &[LogEntry]);
+    /// The state after a group and the group's log entries, in order: durable and readable, not yet acknowledged. Runs
+    /// on the commit thread, so it must be quick.
+    fn published(&self, now: &Arc<Snapshot>, group: &[LogEntry]);
 
     /// The writers of the last published group were answered. Runs on the commit thread, before the
     /// next group.
     fn settled(&self) {}
+
+    /// The store closes and waits for everybody who holds a snapshot; this one holds nothing.
+    fn closed(&self, nothing: &Arc<Snapshot>) {
+        let _ = nothing;
+    }
 }
 
 /// Durable records, indexes and the change log. Cheap to clone; the last clone closes it.

@@ -1,5 +1,6 @@
 //! Tests over the whole store, on both engines.
 
+mod drafts;
 mod folder;
 mod groups;
 mod images;
@@ -49,7 +50,7 @@ pub(super) struct Recorder {
 }
 
 impl Observer for Recorder {
-    fn published(&self, group: &[LogEntry]) {
+    fn published(&self, _: &Arc<Snapshot>, group: &[LogEntry]) {
         self.groups.lock().push(group.to_vec());
     }
 }

@@ -1,0 +1,102 @@
+//! Changes that are kept apart from everybody else's until they are committed together.
+
+use std::{collections::BTreeMap, ops::Bound, sync::Arc};
+
+use crate::{ClusterTime, Commit, Error, Slice, Snapshot, Space, commit::Group, space::PerSpace};
+
+/// Rows that are not in the store; no value stands for one that is to go.
+pub(crate) type Staged = PerSpace<BTreeMap<Slice, Option<Slice>>>;
+
+/// Changes over one state of the store. Nobody sees them but who reads [`Draft::view`]; dropping it drops them.
+///
+/// A draft says nothing about what others do meanwhile: whoever commits one checks first that what it changes is still
+/// as it was in [`Draft::base`].
+pub struct Draft {
+    base: Arc<Snapshot>,
+    /// Shared with the views that are being read, and copied at the next change while there are any.
+    rows: Arc<Staged>,
+    bytes: usize,
+}
+
+impl Draft {
+    /// Nothing changed yet.
+    #[must_use]
+    pub fn new(base: Arc<Snapshot>) -> Self {
+        Self { base, rows: Arc::default(), bytes: 0 }
+    }
+
+    /// The state without the changes.
+    #[must_use]
+    pub fn base(&self) -> &Arc<Snapshot> {
+        &self.base
+    }
+
+    /// Puts the changes over another state.
+    pub fn rebase(&mut self, base: Arc<Snapshot>) {
+        self.base = base;
+    }
+
+    /// The state with the changes made so far. Later ones do not show in it.
+    #[must_use]
+    pub fn view(&self) -> Arc<Snapshot> {
+        if self.is_empty() { Arc::clone(&self.base) } else { Arc::new(self.base.under(Arc::clone(&self.rows))) }
+    }
+
+    /// Changes something, or nothing if that fails. The log, images, ticks and [`Commit::delete_prefix`] belong to the
+    /// commit loop and are an error here.
+    ///
+    /// # Errors
+    /// Those of `write`; `KeyTooLong`.
+    pub fn stage<T, E: From<Error>>(
+        &mut self,
+        wall_ms: u64,
+        write: impl FnOnce(&mut Commit<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut group = Group::new(ClusterTime::ZERO, ClusterTime::ZERO, wall_ms);
+        group.rows = std::mem::take(Arc::make_mut(&mut self.rows));
+        let start = group.begin();
+        let mut written = write(&mut Commit::new(&mut group, None, &self.base));
+        let foreign = group.last > ClusterTime::ZERO || !group.images.is_empty() || !group.prefixes.is_empty();
+        if foreign && written.is_ok() {
+            written = Err(Error::Bug("a draft that writes to the log".into()).into());
+        }
+        let outcome = if written.is_ok() { Ok(()) } else { Err(Error::Refused) };
+        let ended = group.end(start, outcome);
+        self.bytes += group.bytes;
+        *Arc::make_mut(&mut self.rows) = group.rows;
+        match (written, ended) {
+            (Ok(_), Err(error)) => Err(error.into()),
+            (written, _) => written,
+        }
+    }
+
+    /// The changes in one space, in key order.
+    pub fn rows(&self, space: Space) -> impl Iterator<Item = (&Slice, Option<&Slice>)> {
+        self.rows.at(space).iter().map(|(key, value)| (key, value.as_ref()))
+    }
+
+    /// The change of one row, if there is one.
+    #[must_use]
+    pub fn row(&self, space: Space, key: &[u8]) -> Option<Option<&Slice>> {
+        self.rows.at(space).get(key).map(Option::as_ref)
+    }
+
+    /// Whether there is a change of a row that starts with `prefix`.
+    #[must_use]
+    pub fn touches(&self, space: Space, prefix: &[u8]) -> bool {
+        let mut from = self.rows.at(space).range::<[u8], _>((Bound::Included(prefix), Bound::Unbounded));
+        from.next().is_some_and(|(key, _)| key.starts_with(prefix))
+    }
+
+    /// What all changes took so far, also those that later ones have replaced.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether nothing was changed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        Space::ALL.iter().all(|space| self.rows.at(*space).is_empty())
+    }
+}
