@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use millstream_storage::{ClusterTime, LogEntry, Observer, Store};
+use millstream_storage::{ClusterTime, LogEntry, Observer, Snapshot, Store};
 use parking_lot::{Mutex, RwLock};
 
 pub(crate) use self::allowance::Allowance;
@@ -184,7 +184,7 @@ impl Tail {
 }
 
 impl Observer for Tail {
-    fn published(&self, group: &[LogEntry]) {
+    fn published(&self, _: &Arc<Snapshot>, group: &[LogEntry]) {
         let entries: Vec<Entry> = group.iter().cloned().map(Entry::read).collect();
         let Some(last) = entries.last().map(Entry::time) else {
             return;

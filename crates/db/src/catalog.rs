@@ -137,6 +137,11 @@ impl Catalog {
         collection
     }
 
+    /// Adds a collection that is stored by somebody else, or will be.
+    pub(crate) fn add(&mut self, collection: Arc<Collection>) {
+        self.collections.insert(collection.namespace.clone(), collection);
+    }
+
     /// Forgets a collection's name. Its records stay until their prefix is deleted.
     pub(crate) fn remove(&mut self, namespace: &Namespace, commit: &mut Commit<'_>) {
         commit.delete(Space::Catalog, row_key(namespace));
@@ -221,7 +226,7 @@ impl Collection {
             for index in &self.indexes {
                 let mut row = DocBuf::new();
                 row.push("number", i64::from(index.number)).push("spec", &index.spec);
-                row.push("multikey", index.multikey.load(Ordering::Acquire)).push("building", index.building);
+                row.push("multikey", index.multikey_stored.load(Ordering::Acquire)).push("building", index.building);
                 list.push(row);
             }
         });
@@ -235,7 +240,8 @@ impl Collection {
             let row = row.as_doc()?;
             let number = u32::try_from(row.get("number")?.as_integer()?).ok()?;
             let mut index = Index::parse(row.doc("spec")?, number).ok()?;
-            index.multikey = AtomicBool::new(row.get("multikey")?.is_truthy());
+            let multikey = row.get("multikey")?.is_truthy();
+            (index.multikey, index.multikey_stored) = (AtomicBool::new(multikey), AtomicBool::new(multikey));
             index.building = row.get("building")?.is_truthy();
             indexes.push(Arc::new(index));
         }
@@ -270,7 +276,8 @@ pub(crate) fn id_key(id: &Value<'_>) -> Vec<u8> {
     key::of(id)
 }
 
-fn row_key(namespace: &Namespace) -> Vec<u8> {
+/// Where a collection's row is in the catalog's space.
+pub(crate) fn row_key(namespace: &Namespace) -> Vec<u8> {
     let mut out = vec![COLLECTION];
     out.extend_from_slice(namespace.db.as_bytes());
     out.push(0);

@@ -8,11 +8,11 @@ use millstream_storage::{ClusterTime, Snapshot, Space};
 use millstream_value::Value;
 
 use crate::Db;
-use crate::catalog::{Catalog, Collection};
+use crate::catalog::Collection;
 use crate::plan::successor;
 
 /// A state of the store, and the collections of exactly that state.
-struct State {
+struct Everything {
     snapshot: Arc<Snapshot>,
     /// By UUID.
     collections: Vec<Arc<Collection>>,
@@ -20,23 +20,21 @@ struct State {
 
 impl Db {
     pub(crate) fn contents_now(&self) -> crate::Result<Box<dyn Contents>> {
-        let snapshot = self.store().snapshot();
-        // The published catalog may be newer than the snapshot; the stored one belongs to it.
-        let catalog = Catalog::load(&snapshot)?;
-        let mut collections: Vec<_> = catalog.all().cloned().collect();
+        let state = self.state();
+        let mut collections: Vec<_> = state.catalog.all().cloned().collect();
         collections.sort_unstable_by_key(|collection| collection.uuid);
-        Ok(Box::new(State { snapshot, collections }))
+        Ok(Box::new(Everything { snapshot: Arc::clone(&state.snapshot), collections }))
     }
 }
 
-impl State {
+impl Everything {
     fn collection(&self, uuid: &[u8; 16]) -> Option<&Arc<Collection>> {
         let found = self.collections.binary_search_by_key(uuid, |collection| collection.uuid);
         self.collections.get(found.ok()?)
     }
 }
 
-impl Contents for State {
+impl Contents for Everything {
     fn time(&self) -> ClusterTime {
         self.snapshot.window().newest
     }

@@ -51,6 +51,8 @@ struct Slot {
 pub struct Owner {
     /// The session that opened it.
     pub session: Option<[u8; 16]>,
+    /// The transaction of that session in which it was opened.
+    pub transaction: Option<i64>,
     /// The declaration under which it was opened.
     pub api: Option<Api>,
 }
@@ -278,6 +280,11 @@ impl Cursors {
             (Some(_), None) => Err(Error::CursorNeedsSession(id)),
             (None, Some(_)) => Err(Error::CursorHasNoSession(id)),
             (Some(a), Some(b)) if a != b => Err(Error::CursorOtherSession(id)),
+            _ if slot.owner.transaction != owner.transaction => Err(Error::CursorOtherTransaction {
+                cursor: id,
+                opened: slot.owner.transaction,
+                given: owner.transaction,
+            }),
             _ if slot.owner.api != owner.api => Err(Error::CursorOtherApi(id)),
             _ => Ok(slot),
         }

@@ -14,7 +14,8 @@ use crate::catalog::Catalog;
 use crate::cursor::Cursors;
 use crate::late::{Late, Retention};
 use crate::parameters::ChangeStreamOptions;
-use crate::shared::{LoopCatalog, Publisher};
+use crate::shared::{LoopCatalog, Publisher, State};
+use crate::transaction::{Locks, TransactionLimits, Transactions};
 use crate::write::{WriteCommand, WriteRun};
 use crate::{Result, ddl};
 
@@ -29,6 +30,8 @@ pub struct Options {
     pub watch_bytes: usize,
     /// Keep pre-images for every user collection, whatever its options say.
     pub images_always: bool,
+    /// What transactions may take.
+    pub transactions: TransactionLimits,
     /// Idle time after which a cursor without a session ends. Default: 10 minutes (CS-8.4.2).
     pub cursor_idle_ms_max: i64,
 }
@@ -40,6 +43,7 @@ impl Default for Options {
             tail_bytes: 32 << 20,
             watch_bytes: 256 << 20,
             images_always: false,
+            transactions: TransactionLimits::default(),
             cursor_idle_ms_max: 600_000,
         }
     }
@@ -55,8 +59,9 @@ struct Inner {
     store: Store,
     tail: Arc<Tail>,
     looped: Arc<LoopCatalog>,
-    published: Arc<ArcSwap<Catalog>>,
+    published: Arc<ArcSwap<State>>,
     cursors: Arc<Cursors>,
+    transactions: Transactions,
     clock: Arc<dyn Clock>,
     folder: Option<PathBuf>,
     set_id: [u8; 12],
@@ -84,14 +89,16 @@ impl Db {
         };
         let tail = Tail::new(TailOptions { bytes_max: options.tail_bytes, watchers_bytes_max: options.watch_bytes });
         let looped = Arc::new(Mutex::new(Catalog::default()));
-        let published = Arc::new(ArcSwap::from_pointee(Catalog::default()));
+        let nothing = State { snapshot: Arc::new(Snapshot::nothing()), catalog: Catalog::default() };
+        let published = Arc::new(ArcSwap::from_pointee(nothing));
         let publisher =
             Publisher { tail: Arc::clone(&tail), looped: Arc::clone(&looped), published: Arc::clone(&published) };
         let retention = Retention::of(&options.storage);
         let store = Store::open(location, Arc::clone(&clock), options.storage, Arc::new(publisher))?;
-        let catalog = Catalog::load(&store.snapshot())?;
+        let snapshot = Arc::new(store.snapshot().without_log());
+        let catalog = Catalog::load(&snapshot)?;
         *looped.lock() = catalog.clone();
-        published.store(Arc::new(catalog));
+        published.store(Arc::new(State { snapshot, catalog }));
         tail.start_from(store.window().newest);
         let change_stream_options = ChangeStreamOptions::load(&store)?;
         store.set_image_life(change_stream_options.image_life());
@@ -101,6 +108,7 @@ impl Db {
             looped,
             published,
             cursors: Arc::new(Cursors::new(Arc::clone(&clock), options.cursor_idle_ms_max)),
+            transactions: Transactions::new(options.transactions),
             folder,
             set_id: [0; 12],
             opened: ClusterTime::ZERO,
@@ -179,6 +187,7 @@ impl Db {
     /// If the last flush failed.
     pub fn close(&self) -> Result<()> {
         self.inner.closed.store(true, Ordering::Release);
+        self.abort_sessions(&[]);
         Ok(self.inner.store.close()?)
     }
 
@@ -212,6 +221,20 @@ impl Db {
         &self.inner.tail
     }
 
+    pub(crate) fn transactions(&self) -> &Transactions {
+        &self.inner.transactions
+    }
+
+    /// What open transactions hold.
+    pub(crate) fn locks(&self) -> &Arc<Locks> {
+        &self.inner.transactions.locks
+    }
+
+    /// Where the latest durable state is.
+    pub(crate) fn published(&self) -> Arc<ArcSwap<State>> {
+        Arc::clone(&self.inner.published)
+    }
+
     pub(crate) fn loop_catalog(&self) -> Arc<LoopCatalog> {
         Arc::clone(&self.inner.looped)
     }
@@ -220,13 +243,8 @@ impl Db {
         self.inner.images_always
     }
 
-    /// The latest durable data, and what exists. The catalog is never older than the data.
-    pub(crate) fn view(&self) -> (Arc<Snapshot>, Arc<Catalog>) {
-        let snapshot = self.inner.store.snapshot();
-        (snapshot, self.inner.published.load_full())
-    }
-
-    pub(crate) fn catalog(&self) -> Arc<Catalog> {
+    /// The latest durable state.
+    pub(crate) fn state(&self) -> Arc<State> {
         self.inner.published.load_full()
     }
 }

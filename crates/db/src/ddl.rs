@@ -15,12 +15,13 @@ use millstream_value::{ClusterTime, Doc};
 use crate::catalog::Catalog;
 use crate::pending::{Promise, pair};
 use crate::shared::LoopCatalog;
+use crate::write::Sink;
 use crate::{Db, Error, Result};
 
 pub(crate) use collections::create_in_loop;
 pub use collections::{Dropped, Renamed};
 pub use indexes::IndexesCreated;
-pub(crate) use indexes::{add_index_row, drop_unfinished, note_multikey};
+pub(crate) use indexes::{add_index_row, create_in_draft as create_indexes_in_draft, drop_unfinished, note_multikey};
 pub use modify::{HideIndex, Modification};
 pub use options::parse_images;
 
@@ -68,6 +69,34 @@ where
         };
         self.promise.give(result);
     }
+}
+
+/// Numbers that a transaction gives to what it creates.
+const RESERVED_AT_ONCE: u32 = 8;
+
+impl Db {
+    /// Takes numbers that were never used, and never will be again.
+    pub(crate) fn reserve_numbers(&self) -> Result<impl Iterator<Item = u32> + use<>> {
+        in_loop(self, |commit, catalog| {
+            let first = catalog.next_number();
+            let last = (1..RESERVED_AT_ONCE).fold(first, |_, _| catalog.next_number());
+            catalog.save_numbers(commit);
+            Ok(first..=last)
+        })
+    }
+}
+
+/// Tells of a command, in the log or in a transaction.
+fn tell(
+    commit: &mut Commit<'_>,
+    sink: &mut Sink<'_>,
+    db: &str,
+    uuid: Option<[u8; 16]>,
+    command: Doc<'_>,
+    before: Option<Doc<'_>>,
+) {
+    let target = entry::Target { ns: &format!("{db}.$cmd"), uuid };
+    sink.tell(commit, 0, None, |stamp| entry::command(stamp, target, command, before));
 }
 
 /// Logs a command.

@@ -88,6 +88,16 @@ pub enum Error {
     /// The cursor belongs to another session.
     #[error("Cannot run getMore on cursor {0}, which was created in another session")]
     CursorOtherSession(i64),
+    /// The cursor belongs to another transaction than the command, or one of them to none.
+    #[error("Cannot run getMore on cursor {cursor}, {}", other_transaction(.opened, .given))]
+    CursorOtherTransaction {
+        /// Its id.
+        cursor: i64,
+        /// `txnNumber` of the transaction that opened it.
+        opened: Option<i64>,
+        /// `txnNumber` of the command's transaction.
+        given: Option<i64>,
+    },
     /// The cursor was opened under another declaration of the API.
     #[error("Cannot run getMore on cursor {0}, which was created with other API parameters")]
     CursorOtherApi(i64),
@@ -104,6 +114,15 @@ pub enum Error {
         /// The session's number.
         seen: i64,
     },
+    /// An open transaction is changing a row that this write wants to change: wait for its end and try again.
+    #[error("an open transaction holds a document that this write changes")]
+    Held(std::sync::Arc<crate::Ending>),
+    /// What a transaction wants to change was changed by somebody else since it began to read.
+    #[error("a document was changed since the transaction began")]
+    Moved,
+    /// A transaction creates something and has no number for it in hand.
+    #[error("a number for a new collection or index is needed")]
+    NeedsNumbers,
     /// The documents kept changing under a write; nothing was done.
     #[error("Write conflict during plan execution and yielding is disabled. Please retry your operation.")]
     Conflict,
@@ -129,6 +148,14 @@ pub struct DuplicateKey {
     pub key_pattern: DocBuf,
     /// The values that are there already.
     pub key_value: DocBuf,
+}
+
+fn other_transaction(opened: &Option<i64>, given: &Option<i64>) -> String {
+    match (opened, given) {
+        (Some(_), None) => "which was created in a transaction, without a txnNumber".to_owned(),
+        (Some(opened), Some(given)) => format!("which was created in transaction {opened}, in transaction {given}"),
+        (None, _) => "which was not created in a transaction, in a transaction".to_owned(),
+    }
 }
 
 impl Error {

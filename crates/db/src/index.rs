@@ -29,6 +29,8 @@ pub(crate) struct Index {
     pub(crate) building: bool,
     /// Some document has more than one key in it: bounds cannot be joined, and it gives no order.
     pub(crate) multikey: AtomicBool,
+    /// Whether the catalog's row says so too. A transaction that was aborted leaves the mark in memory alone.
+    pub(crate) multikey_stored: AtomicBool,
 }
 
 /// One field of an index.
@@ -141,6 +143,7 @@ impl Index {
             spec: stored,
             building: false,
             multikey: AtomicBool::new(false),
+            multikey_stored: AtomicBool::new(false),
         })
     }
 
@@ -171,6 +174,7 @@ impl Index {
             spec: self.spec.clone(),
             building: self.building,
             multikey: AtomicBool::new(self.multikey.load(std::sync::atomic::Ordering::Acquire)),
+            multikey_stored: AtomicBool::new(self.multikey_stored.load(std::sync::atomic::Ordering::Acquire)),
         }
     }
 

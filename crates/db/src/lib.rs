@@ -26,6 +26,7 @@ mod shared;
 mod size;
 #[cfg(test)]
 mod tests;
+mod transaction;
 mod upkeep;
 mod view;
 mod watch;
@@ -42,8 +43,11 @@ pub use oplog::{OPLOG, OplogTail};
 pub use parameters::ChangeStreamOptions;
 pub use pending::Pending;
 pub use preimages::PREIMAGES;
-pub use query::{Documents, Find, distinct_values};
+pub use query::{Documents, Find, Reader, distinct_values};
 pub use size::Size;
+pub use transaction::{
+    Attempt, Committing, Ended, Ending, TransactionCounts, TransactionId, TransactionLimits, Tried, Turn,
+};
 pub use upkeep::Upkeep;
 pub use view::ResolvedView;
 pub use write::{

@@ -7,7 +7,7 @@ use millstream_value::{DocBuf, Namespace, Value};
 
 use crate::oplog::OPLOG;
 use crate::preimages::PREIMAGES;
-use crate::{Db, Result, size};
+use crate::{Db, Reader, Result, size};
 
 /// A collection or a view as `listCollections` shows it.
 pub struct CollectionInfo {
@@ -35,7 +35,8 @@ impl Db {
     /// The collections and views of a database, by name.
     #[must_use]
     pub fn collections(&self, db: &str) -> Vec<CollectionInfo> {
-        let catalog = self.catalog();
+        let state = self.state();
+        let catalog = &state.catalog;
         let mut out: Vec<CollectionInfo> = catalog
             .in_database(db)
             .map(|c| CollectionInfo {
@@ -82,24 +83,26 @@ impl Db {
     /// # Errors
     /// If the disk fails.
     pub fn databases(&self) -> Result<Vec<DatabaseInfo>> {
-        let (snapshot, catalog) = self.view();
+        let state = self.state();
         let mut bytes = BTreeMap::from([("local", self.window().bytes)]);
-        for collection in catalog.all() {
-            let size = size::stored(&snapshot, collection)?.unwrap_or_default();
+        for collection in state.catalog.all() {
+            let size = size::stored(&state.snapshot, collection)?.unwrap_or_default();
             *bytes.entry(&collection.namespace.db).or_default() += u64::try_from(size.bytes).unwrap_or(0);
         }
         Ok(bytes.into_iter().map(|(name, bytes)| DatabaseInfo { name: name.to_owned(), bytes }).collect())
     }
 
-    /// The collation that commands on a collection use unless they name one; none: the simple one.
-    #[must_use]
-    pub fn default_collation(&self, namespace: &Namespace) -> Option<Collation> {
-        self.catalog().get(namespace)?.collation.clone()
-    }
-
     /// The UUID of a collection.
     #[must_use]
     pub fn collection_uuid(&self, namespace: &Namespace) -> Option<[u8; 16]> {
-        self.catalog().get(namespace).map(|c| c.uuid)
+        self.state().catalog.get(namespace).map(|c| c.uuid)
+    }
+}
+
+impl Reader {
+    /// The collation that commands on a collection use unless they name one; none: the simple one.
+    #[must_use]
+    pub fn default_collation(&self, namespace: &Namespace) -> Option<Collation> {
+        self.state().catalog.get(namespace)?.collation.clone()
     }
 }

@@ -19,13 +19,13 @@ impl Lookup for Db {
         uuid: Option<[u8; 16]>,
         document_key: Doc<'_>,
     ) -> millstream_change::Result<Option<Vec<u8>>> {
-        let (snapshot, catalog) = self.view();
-        let Some(collection) = catalog.get(&Namespace::new(db, coll)) else { return Ok(None) };
+        let state = self.state();
+        let Some(collection) = state.catalog.get(&Namespace::new(db, coll)) else { return Ok(None) };
         if uuid.is_some_and(|uuid| uuid != collection.uuid) {
             return Ok(None);
         }
         let Some(id) = document_key.get("_id") else { return Ok(None) };
-        let found = snapshot.get(Space::Records, &collection.record_key(&collection.id_key(&id)))?;
+        let found = state.snapshot.get(Space::Records, &collection.record_key(&collection.id_key(&id)))?;
         Ok(found.map(|doc| doc.to_vec()))
     }
 }

@@ -15,6 +15,7 @@ use crate::oplog::OPLOG;
 use crate::plan::{self, Access, Plan};
 use crate::preimages::PREIMAGES;
 use crate::read::Rows;
+use crate::shared::State;
 use crate::{Db, Error, Result, Size, TimeLimit, size};
 
 /// Documents that a query gives, one after the other.
@@ -43,6 +44,27 @@ pub struct Find {
     pub time: TimeLimit,
 }
 
+/// The database at one moment: whatever is read through it belongs together. Keeping one for long keeps what was
+/// overwritten since.
+#[derive(Clone)]
+pub struct Reader {
+    db: Db,
+    state: Arc<State>,
+}
+
+impl Db {
+    /// The database as it is now.
+    #[must_use]
+    pub fn now(&self) -> Reader {
+        self.reader(self.state())
+    }
+
+    /// The database in one of its states.
+    pub(crate) fn reader(&self, state: Arc<State>) -> Reader {
+        Reader { db: self.clone(), state }
+    }
+}
+
 /// How much of a result is wanted, and when.
 struct Limits<'a> {
     skip: u64,
@@ -50,8 +72,12 @@ struct Limits<'a> {
     time: &'a TimeLimit,
 }
 
-impl Db {
-    /// Runs a query on the present state.
+impl Reader {
+    pub(crate) fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Runs a query.
     ///
     /// # Errors
     /// A bad hint, or a disk that fails. Later errors come from the documents.
@@ -90,10 +116,10 @@ impl Db {
                 Some(sort) => window(Box::new(sorted(rows, sort, keep())?.into_iter().map(Ok)), skip, limit),
             });
         }
-        let (snapshot, catalog) = self.view();
+        let State { snapshot, catalog } = self.state();
         let Some(collection) = catalog.get(namespace) else { return Ok(Box::new(std::iter::empty())) };
         let plan = plan::choose(collection, filter, sort, hint)?;
-        let rows = Rows::open(&snapshot, collection, &plan, Arc::clone(filter)).within(time);
+        let rows = Rows::open(snapshot, collection, &plan, Arc::clone(filter)).within(time);
         let rows: Documents = match sort.filter(|_| !plan.sorted) {
             None => Box::new(rows.map(|row| row.map(|r| r.doc))),
             Some(sort) => Box::new(sorted(rows.map(|row| row.map(|r| r.doc)), sort, keep())?.into_iter().map(Ok)),
@@ -107,14 +133,14 @@ impl Db {
             return None;
         }
         match namespace.to_string().as_str() {
-            OPLOG => Some(self.oplog(Arc::clone(filter), false, time.clone())),
+            OPLOG => Some(self.db.oplog(Arc::clone(filter), false, time.clone())),
             PREIMAGES => {
                 let (filter, time) = (Arc::clone(filter), time.clone());
                 let matches = move |doc: &Result<Bytes>| match doc {
                     Ok(doc) => time.check().and_then(|()| Ok(filter.matches(Doc::new(doc))?)),
                     Err(_) => Ok(true),
                 };
-                Some(Box::new(self.preimages().filter_map(move |doc| match matches(&doc) {
+                Some(Box::new(self.db.preimages().filter_map(move |doc| match matches(&doc) {
                     Ok(true) => Some(doc),
                     Ok(false) => None,
                     Err(error) => Some(Err(error)),
@@ -127,7 +153,7 @@ impl Db {
     /// Runs a pipeline over a collection; its leading `$match`, `$sort`, `$skip` and `$limit` go into the plan.
     ///
     /// # Errors
-    /// As [`Db::find`].
+    /// As [`Reader::find`].
     pub fn aggregate(
         &self,
         namespace: &Namespace,
@@ -155,22 +181,22 @@ impl Db {
     /// Counts documents.
     ///
     /// # Errors
-    /// As [`Db::find`].
+    /// As [`Reader::find`].
     pub fn count(&self, namespace: &Namespace, find: &Find) -> Result<u64> {
         if let Some(rows) = self.own_rows(namespace, &find.filter, &find.time) {
             return window(rows, find.skip, find.limit).try_fold(0, |count, row| row.map(|_| count + 1));
         }
-        let (snapshot, catalog) = self.view();
+        let State { snapshot, catalog } = self.state();
         let Some(collection) = catalog.get(namespace) else { return Ok(0) };
         if find.hint.is_none()
             && find.filter.is_always_true()
-            && let Some(Size { documents, .. }) = size::stored(&snapshot, collection)?
+            && let Some(Size { documents, .. }) = size::stored(snapshot, collection)?
         {
             let left = u64::try_from(documents).unwrap_or(0).saturating_sub(find.skip);
             return Ok(find.limit.map_or(left, |limit| left.min(limit)));
         }
         let plan = plan::choose(collection, &find.filter, None, find.hint.as_ref())?;
-        let rows = Rows::open(&snapshot, collection, &plan, Arc::clone(&find.filter)).within(&find.time);
+        let rows = Rows::open(snapshot, collection, &plan, Arc::clone(&find.filter)).within(&find.time);
         let mut count = 0_u64;
         let most = find.limit.map(|limit| limit.saturating_add(find.skip));
         for row in rows {
@@ -187,7 +213,7 @@ impl Db {
     /// The different values of a path as the filter's collation tells them apart, arrays spread out, in order.
     ///
     /// # Errors
-    /// As [`Db::find`]; too many values for one document.
+    /// As [`Reader::find`]; too many values for one document.
     pub fn distinct(
         &self,
         namespace: &Namespace,
@@ -204,9 +230,9 @@ impl Db {
     /// What a query would read: the `winningPlan` and, after running it, how many documents that took.
     ///
     /// # Errors
-    /// As [`Db::find`].
+    /// As [`Reader::find`].
     pub fn explain(&self, namespace: &Namespace, find: &Find, filter: Doc<'_>, run: bool) -> Result<DocBuf> {
-        let (snapshot, catalog) = self.view();
+        let State { snapshot, catalog } = self.state();
         let mut planner = DocBuf::new();
         planner.push("namespace", namespace.to_string()).push("indexFilterSet", false).push("parsedQuery", filter);
         let mut statistics = DocBuf::new();
@@ -222,7 +248,7 @@ impl Db {
         planner.push("rejectedPlans", Value::empty_array());
         if run {
             let started = std::time::Instant::now();
-            let mut rows = Rows::open(&snapshot, collection, &plan, Arc::clone(&find.filter));
+            let mut rows = Rows::open(snapshot, collection, &plan, Arc::clone(&find.filter));
             let mut found = 0_i64;
             for row in rows.by_ref() {
                 row?;

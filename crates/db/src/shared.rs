@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use millstream_change::Tail;
-use millstream_storage::{LogEntry, Observer};
+use millstream_storage::{LogEntry, Observer, Snapshot};
 use parking_lot::Mutex;
 
 use crate::catalog::Catalog;
@@ -12,26 +12,31 @@ use crate::catalog::Catalog;
 /// The catalog as the commit loop sees it: with changes that are not durable yet. Only writes inside the loop lock it.
 pub(crate) type LoopCatalog = Mutex<Catalog>;
 
-/// Shows each durable group to the readers: first the catalog, then the entries.
+/// One state of the database: its data, and exactly what exists in them.
+pub(crate) struct State {
+    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) catalog: Catalog,
+}
+
+/// Shows each durable group to the readers: first the data, then the entries.
 pub(crate) struct Publisher {
     pub(crate) tail: Arc<Tail>,
     pub(crate) looped: Arc<LoopCatalog>,
-    pub(crate) published: Arc<ArcSwap<Catalog>>,
+    pub(crate) published: Arc<ArcSwap<State>>,
 }
 
 impl Observer for Publisher {
-    fn published(&self, group: &[LogEntry]) {
-        self.publish_catalog();
-        self.tail.published(group);
+    fn published(&self, now: &Arc<Snapshot>, group: &[LogEntry]) {
+        let snapshot = Arc::new(now.without_log());
+        self.published.store(Arc::new(State { snapshot, catalog: self.looped.lock().clone() }));
+        self.tail.published(now, group);
     }
 
     fn settled(&self) {
         self.tail.settled();
     }
-}
 
-impl Publisher {
-    pub(crate) fn publish_catalog(&self) {
-        self.published.store(Arc::new(self.looped.lock().clone()));
+    fn closed(&self, nothing: &Arc<Snapshot>) {
+        self.published.store(Arc::new(State { snapshot: Arc::clone(nothing), catalog: self.looped.lock().clone() }));
     }
 }

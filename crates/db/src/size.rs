@@ -88,11 +88,11 @@ impl Db {
     /// # Errors
     /// If the disk fails.
     pub fn size(&self, namespace: &Namespace) -> Result<Option<Size>> {
-        let (snapshot, catalog) = self.view();
-        let Some(collection) = catalog.get(namespace) else {
+        let state = self.state();
+        let Some(collection) = state.catalog.get(namespace) else {
             return Ok((namespace.to_string() != PREIMAGES).then(Size::default));
         };
-        stored(&snapshot, collection)
+        stored(&state.snapshot, collection)
     }
 }
 

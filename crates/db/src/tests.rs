@@ -100,7 +100,7 @@ fn query(filter: bson::Document) -> Find {
 }
 
 fn read(db: &Db, find: Find) -> Vec<bson::Document> {
-    db.find(&ns(), find).unwrap().map(|doc| to_bson_document(Doc::new(&doc.unwrap()))).collect()
+    db.now().find(&ns(), find).unwrap().map(|doc| to_bson_document(Doc::new(&doc.unwrap()))).collect()
 }
 
 fn index(db: &Db, spec: bson::Document) -> crate::Result<()> {
@@ -266,10 +266,10 @@ fn many_documents_are_changed_in_slices() {
     write(&db, docs);
     let reply = write(&db, vec![update(doc! {"n": 0}, doc! {"$inc": {"n": 1}}, true, false)]);
     assert_eq!((reply.outcomes[0].n, reply.outcomes[0].modified), (2_345, 2_345));
-    assert_eq!(db.count(&ns(), &query(doc! {"n": 1})).unwrap(), 2_345);
+    assert_eq!(db.now().count(&ns(), &query(doc! {"n": 1})).unwrap(), 2_345);
     let reply = write(&db, vec![delete(doc! {"_id": {"$gte": 100}}, true)]);
     assert_eq!(reply.outcomes[0].n, 2_245);
-    assert_eq!(db.count(&ns(), &query(doc! {})).unwrap(), 100);
+    assert_eq!(db.now().count(&ns(), &query(doc! {})).unwrap(), 100);
 }
 
 #[test]
@@ -299,7 +299,7 @@ fn a_dropped_collection_comes_back_empty_and_a_renamed_one_keeps_all() {
     assert!(db.rename(&ns(), &other, false).unwrap().dropped.is_none());
     assert_eq!(db.collection_uuid(&other), uuid);
     assert_eq!(db.list_indexes(&other).unwrap().len(), 2);
-    assert_eq!(db.count(&other, &query(doc! {})).unwrap(), 1);
+    assert_eq!(db.now().count(&other, &query(doc! {})).unwrap(), 1);
     assert_eq!(db.drop_collection(&other).unwrap(), crate::Dropped::Collection { indexes: 2 });
     assert_eq!(db.drop_collection(&other).unwrap(), crate::Dropped::Nothing);
     write(&db, vec![insert(doc! {"_id": 2})]);
@@ -363,15 +363,18 @@ fn what_the_catalog_holds_survives_a_restart() {
 fn the_size_of_a_collection_is_known_without_reading_it() {
     let db = open();
     let real = |db: &Db| {
-        let docs = db.find(&ns(), query(doc! {})).unwrap().map(|doc| doc.unwrap().len()).collect::<Vec<_>>();
+        let docs = db.now().find(&ns(), query(doc! {})).unwrap().map(|doc| doc.unwrap().len()).collect::<Vec<_>>();
         Size::of(docs.len().try_into().unwrap(), docs.iter().sum())
     };
     let check = |db: &Db, documents: i64| {
         assert_eq!(db.size(&ns()).unwrap(), Some(real(db)));
         assert_eq!(real(db).documents, documents);
-        assert_eq!(db.count(&ns(), &query(doc! {})).unwrap(), u64::try_from(documents).unwrap());
+        assert_eq!(db.now().count(&ns(), &query(doc! {})).unwrap(), u64::try_from(documents).unwrap());
         let some = Find { skip: 1, limit: Some(2), ..query(doc! {}) };
-        assert_eq!(db.count(&ns(), &some).unwrap(), u64::try_from(documents.saturating_sub(1).clamp(0, 2)).unwrap());
+        assert_eq!(
+            db.now().count(&ns(), &some).unwrap(),
+            u64::try_from(documents.saturating_sub(1).clamp(0, 2)).unwrap()
+        );
     };
     check(&db, 0);
     write(&db, (0..5).map(|id| insert(doc! {"_id": id})).collect());

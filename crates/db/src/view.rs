@@ -10,7 +10,7 @@ use millstream_storage::{Snapshot, Space};
 use millstream_value::{Code, Doc, DocBuf, Namespace, Value};
 
 use crate::catalog::{Catalog, Collection};
-use crate::{Db, Error, Result};
+use crate::{Db, Error, Reader, Result};
 
 /// Where the views of a database are defined.
 pub(crate) const SYSTEM_VIEWS: &str = "system.views";
@@ -88,13 +88,13 @@ impl ResolvedView {
     }
 }
 
-impl Db {
+impl Reader {
     /// What a view comes to; none if the name is not that of a view.
     ///
     /// # Errors
     /// `ViewDepthLimitExceeded`, which a view that could be created never has.
     pub fn resolve_view(&self, namespace: &Namespace) -> Result<Option<ResolvedView>> {
-        let catalog = self.catalog();
+        let catalog = &self.state().catalog;
         let Some(mut view) = catalog.view(namespace) else { return Ok(None) };
         let mut layers = Vec::new();
         loop {
@@ -109,19 +109,21 @@ impl Db {
         let collation = view.collation().map(Collation::parse).transpose()?.flatten();
         Ok(Some(ResolvedView { collection: view.on.clone(), stages: stages.collect(), collation }))
     }
+}
 
+impl Db {
     /// Checks that there is neither a collection nor a view of a name.
     ///
     /// # Errors
     /// `NamespaceExists`.
     pub fn check_free(&self, namespace: &Namespace) -> Result<()> {
-        self.catalog().check_free(namespace)
+        self.state().catalog.check_free(namespace)
     }
 
     /// Whether a name is that of a view.
     #[must_use]
     pub fn is_view(&self, namespace: &Namespace) -> bool {
-        self.catalog().view(namespace).is_some()
+        self.state().catalog.view(namespace).is_some()
     }
 }
 

@@ -13,7 +13,7 @@ impl Db {
     /// What is wrong with its options, its token or its history (CS-12), or [`Error::IsView`](crate::Error::IsView).
     pub fn watch(&self, spec: Spec<'_>) -> Result<ChangeStream> {
         if let Scope::Collection(namespace) = &spec.scope {
-            self.catalog().refuse_view(namespace)?;
+            self.state().catalog.refuse_view(namespace)?;
         }
         let lookup: Arc<dyn millstream_change::Lookup> = Arc::new(self.clone());
         let stream = ChangeStream::open(self.tail(), self.store().clone(), lookup, spec, self.committed())?;

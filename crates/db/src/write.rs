@@ -5,6 +5,7 @@ mod job;
 mod prepare;
 mod run;
 mod session;
+mod sink;
 
 use std::sync::Arc;
 
@@ -16,10 +17,13 @@ use millstream_value::{Namespace, Value};
 
 use crate::Error;
 
+pub(crate) use apply::{Applied, Scene, Targets};
 pub(crate) use prepare::{DOCUMENT_BYTES_MAX, too_large};
 pub use prepare::{check_collection_name, insert_document};
 pub use run::WriteRun;
-pub(crate) use session::forget_old;
+pub(crate) use run::{needs_search, search};
+pub(crate) use session::{committed_row, forget_old, logged, read_row, taken_by_transaction};
+pub(crate) use sink::{Logged, Sink};
 
 /// Several statements that make one command.
 pub struct WriteCommand {

@@ -27,6 +27,12 @@ struct Over {
 }
 
 impl Snapshot {
+    /// A state of no store: there is nothing to read.
+    #[must_use]
+    pub fn nothing() -> Self {
+        Self::closed(LogWindow::default())
+    }
+
     pub(crate) fn new(view: View, tables: Arc<PerSpace<Table>>, log: LogState) -> Self {
         Self { view, tables, log, over: None }
     }

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use millstream_storage::{Commit, Space};
 use millstream_value::{DocBuf, Namespace, Value};
 
-use super::{in_loop, log};
+use super::{in_loop, log, tell};
 use crate::catalog::{Catalog, Collection, default_collation, images_enabled};
 use crate::view::SYSTEM_VIEWS;
+use crate::write::{Logged, Sink};
 use crate::{Db, Error, Result, size};
 
 /// What a drop took away.
@@ -30,26 +31,27 @@ pub struct Renamed {
     pub dropped: Option<[u8; 16]>,
 }
 
-/// Creates a collection inside the commit loop. It must not exist.
+/// Creates a collection, inside the commit loop or in a draft. It must not exist.
 pub(crate) fn create_in_loop(
     commit: &mut Commit<'_>,
     catalog: &mut Catalog,
+    sink: &mut Sink<'_>,
     namespace: &Namespace,
     options: DocBuf,
 ) -> Result<Arc<Collection>> {
     crate::write::check_collection_name(namespace)?;
-    create_unchecked(commit, catalog, namespace, options)
+    create_unchecked(commit, catalog, sink, namespace, options)
 }
 
 /// The same for a collection that only the server itself may create.
 pub(super) fn create_unchecked(
     commit: &mut Commit<'_>,
     catalog: &mut Catalog,
+    sink: &mut Sink<'_>,
     namespace: &Namespace,
     options: DocBuf,
 ) -> Result<Arc<Collection>> {
-    let number = catalog.next_number();
-    catalog.save_numbers(commit);
+    let number = sink.next_number(catalog, commit)?;
     let uuid = millstream_value::new_uuid();
     let images = images_enabled(options.as_doc());
     let collation = default_collation(options.as_doc())?;
@@ -69,7 +71,10 @@ pub(super) fn create_unchecked(
     command.push("idIndex", collection.id_index());
     let collection = catalog.put(collection, commit);
     size::begin(commit, number);
-    log(commit, &namespace.db, Some(uuid), command.as_doc(), None);
+    tell(commit, sink, &namespace.db, Some(uuid), command.as_doc(), None);
+    if let Sink::Draft(work) = sink {
+        work.creates(namespace);
+    }
     Ok(collection)
 }
 
@@ -79,10 +84,12 @@ impl Db {
     /// # Errors
     /// `NamespaceExists` if it exists, or a view of that name.
     pub fn create(&self, namespace: &Namespace, options: DocBuf) -> Result<()> {
+        self.wait_for_transactions(|used| used == namespace);
         let namespace = namespace.clone();
         in_loop(self, move |commit, catalog| {
             catalog.check_free(&namespace)?;
-            create_in_loop(commit, catalog, &namespace, options.clone()).map(drop)
+            let sink = &mut Sink::Log(Logged::default());
+            create_in_loop(commit, catalog, sink, &namespace, options.clone()).map(drop)
         })
     }
 
@@ -91,6 +98,7 @@ impl Db {
     /// # Errors
     /// If the disk fails.
     pub fn drop_collection(&self, namespace: &Namespace) -> Result<Dropped> {
+        self.wait_for_transactions(|used| used == namespace);
         let namespace = namespace.clone();
         in_loop(self, move |commit, catalog| {
             if catalog.view(&namespace).is_some() {
@@ -108,6 +116,7 @@ impl Db {
     /// # Errors
     /// If the disk fails.
     pub fn drop_database(&self, name: &str) -> Result<bool> {
+        self.wait_for_transactions(|used| used.db == name);
         let name = name.to_owned();
         in_loop(self, move |commit, catalog| {
             let collections: Vec<_> = catalog.in_database(&name).map(Arc::clone).collect();
@@ -129,6 +138,7 @@ impl Db {
     /// # Errors
     /// [`Error::NoCollection`], [`Error::IsView`], `NamespaceExists`, [`Error::InvalidNamespace`].
     pub fn rename(&self, from: &Namespace, to: &Namespace, replace: bool) -> Result<Renamed> {
+        self.wait_for_transactions(|used| used == from || used == to);
         crate::write::check_collection_name(to)?;
         if from.db != to.db {
             return Err(Error::invalid(

@@ -12,11 +12,13 @@ use millstream_query::predicate::Predicate;
 use millstream_storage::{Commit, Space};
 use millstream_value::{Doc, DocBuf, Namespace, Value};
 
-use super::{create_in_loop, in_loop, log};
+use super::{create_in_loop, in_loop, log, tell};
 use crate::catalog::{Catalog, Collection};
 use crate::index::{Index, default_name};
 use crate::plan::{Access, Plan};
 use crate::read::Rows;
+use crate::transaction::Work;
+use crate::write::{Logged, Sink};
 use crate::{Db, Error, Result};
 
 /// Indexes of one collection: MongoDB's limit.
@@ -41,8 +43,11 @@ impl Db {
     /// `CannotCreateIndex` and its like for bad specifications, [`Error::DuplicateKey`] if documents clash in a
     /// unique one. Nothing is left behind then.
     pub fn create_indexes(&self, namespace: &Namespace, specs: &[DocBuf]) -> Result<IndexesCreated> {
+        self.wait_for_transactions(|used| used == namespace);
         let (target, wanted) = (namespace.clone(), specs.to_vec());
-        let (done, building) = in_loop(self, move |commit, catalog| begin(commit, catalog, &target, &wanted))?;
+        let (done, building) = in_loop(self, move |commit, catalog| {
+            begin(commit, catalog, &mut Sink::Log(Logged::default()), &target, &wanted)
+        })?;
         if building.is_empty() {
             return Ok(done);
         }
@@ -69,6 +74,7 @@ impl Db {
     /// # Errors
     /// [`Error::NoCollection`], [`Error::IsView`], [`Error::IndexNotFound`], [`Error::DropIdIndex`].
     pub fn drop_indexes(&self, namespace: &Namespace, which: Value<'static>) -> Result<usize> {
+        self.wait_for_transactions(|used| used == namespace);
         let namespace = namespace.clone();
         in_loop(self, move |commit, catalog| {
             catalog.refuse_view(&namespace)?;
@@ -93,9 +99,9 @@ impl Db {
     /// # Errors
     /// [`Error::NoCollection`], [`Error::IsView`].
     pub fn list_indexes(&self, namespace: &Namespace) -> Result<Vec<DocBuf>> {
-        let (_, catalog) = self.view();
-        catalog.refuse_view(namespace)?;
-        let collection = catalog.get(namespace).ok_or_else(|| Error::NoCollection(namespace.clone()))?;
+        let state = self.state();
+        state.catalog.refuse_view(namespace)?;
+        let collection = state.catalog.get(namespace).ok_or_else(|| Error::NoCollection(namespace.clone()))?;
         let mut out = vec![collection.id_index()];
         out.extend(collection.indexes.iter().filter(|i| !i.building).map(|i| i.spec.clone()));
         Ok(out)
@@ -103,10 +109,10 @@ impl Db {
 
     /// Adds the documents that were there before the indexes to them.
     fn fill(&self, namespace: &Namespace, numbers: &[u32]) -> Result<()> {
-        let (snapshot, catalog) = self.view();
-        let Some(collection) = catalog.get(namespace) else { return Ok(()) };
+        let state = self.state();
+        let Some(collection) = state.catalog.get(namespace) else { return Ok(()) };
         let plan = Plan { access: Access::Scan { reverse: false }, sorted: true };
-        let mut rows = Rows::open(&snapshot, collection, &plan, Arc::new(Predicate::always_true()));
+        let mut rows = Rows::open(&state.snapshot, collection, &plan, Arc::new(Predicate::always_true()));
         loop {
             let mut slice = Vec::with_capacity(SLICE_DOCUMENTS);
             for row in rows.by_ref().take(SLICE_DOCUMENTS) {
@@ -163,15 +169,16 @@ pub(crate) fn add_index_row(
 
 /// Remembers that an index holds several keys of one document.
 pub(crate) fn note_multikey(commit: &mut Commit<'_>, collection: &Collection, index: &Index) {
-    if !index.multikey.swap(true, Ordering::AcqRel) {
+    index.multikey.store(true, Ordering::Release);
+    if !index.multikey_stored.swap(true, Ordering::AcqRel) {
         collection.save(commit);
     }
 }
 
 /// Drops indexes whose building a crash interrupted.
 pub(crate) fn drop_unfinished(db: &Db) -> Result<()> {
-    let (_, catalog) = db.view();
-    for collection in catalog.all() {
+    let state = db.state();
+    for collection in state.catalog.all() {
         let numbers: Vec<u32> = collection.indexes.iter().filter(|i| i.building).map(|i| i.number).collect();
         if numbers.is_empty() {
             continue;
@@ -186,10 +193,34 @@ pub(crate) fn drop_unfinished(db: &Db) -> Result<()> {
     Ok(())
 }
 
+/// Creates indexes in a transaction: on a collection that is missing or was created in the same one (CS-2.8.6).
+///
+/// # Errors
+/// As [`Db::create_indexes`]; `OperationNotSupportedInTransaction` for other collections, unless they have the indexes.
+pub(crate) fn create_in_draft(
+    commit: &mut Commit<'_>,
+    catalog: &mut Catalog,
+    work: &mut Work,
+    namespace: &Namespace,
+    specs: &[DocBuf],
+) -> Result<IndexesCreated> {
+    let existing = catalog.get(namespace).filter(|_| !work.has_created(namespace)).map(Arc::clone);
+    let (done, building) = begin(commit, catalog, &mut Sink::Draft(work), namespace, specs)?;
+    let refused = existing.is_some_and(|_| done.after != done.before) || !building.is_empty();
+    if refused {
+        let message =
+            format!("Cannot create new indexes on existing collection {namespace} in a multi-document transaction.");
+        return Err(Error::invalid(millstream_value::Code::OperationNotSupportedInTransaction, message));
+    }
+    work.writes_to(namespace);
+    Ok(done)
+}
+
 /// Checks the specifications and enters them. Gives the numbers of those that have to be filled.
 fn begin(
     commit: &mut Commit<'_>,
     catalog: &mut Catalog,
+    sink: &mut Sink<'_>,
     namespace: &Namespace,
     specs: &[DocBuf],
 ) -> Result<(IndexesCreated, Vec<u32>)> {
@@ -202,7 +233,7 @@ fn begin(
     }
     let collection = match existing {
         Some(collection) => collection,
-        None => create_in_loop(commit, catalog, namespace, DocBuf::new())?,
+        None => create_in_loop(commit, catalog, sink, namespace, DocBuf::new())?,
     };
     let empty = !commit.any_with_prefix(Space::Records, &collection.number.to_be_bytes())?;
     let mut changed = collection.copy();
@@ -217,10 +248,11 @@ fn begin(
             }
             continue;
         }
-        let mut index = parse(inheriting(spec, &collection).as_doc(), catalog.next_number())?;
+        let mut index = parse(inheriting(spec, &collection).as_doc(), 0)?;
         if has_already(&changed, &index)? {
             continue;
         }
+        index.number = sink.next_number(catalog, commit)?;
         if changed.indexes.len() + 2 > INDEXES_MAX {
             return Err(Error::CannotCreateIndex(format!(
                 "add index fails, too many indexes for {namespace} key:{}",
@@ -229,13 +261,12 @@ fn begin(
         }
         index.building = !empty;
         if empty {
-            log_created(commit, &changed, &index);
+            log_created(commit, sink, &changed, &index);
         } else {
             building.push(index.number);
         }
         changed.indexes.push(Arc::new(index));
     }
-    catalog.save_numbers(commit);
     let after = changed.indexes.len() + 1;
     let before = collection.indexes.len() + 1;
     catalog.put(changed, commit);
@@ -338,11 +369,11 @@ fn remove(commit: &mut Commit<'_>, catalog: &mut Catalog, namespace: &Namespace,
     catalog.put(changed, commit);
 }
 
-fn log_created(commit: &mut Commit<'_>, collection: &Collection, index: &Index) {
+fn log_created(commit: &mut Commit<'_>, sink: &mut Sink<'_>, collection: &Collection, index: &Index) {
     let mut command = DocBuf::new();
     command.push("createIndexes", &collection.namespace.coll);
     command.extend(index.spec.as_doc());
-    log(commit, &collection.namespace.db, Some(collection.uuid), command.as_doc(), None);
+    tell(commit, sink, &collection.namespace.db, Some(collection.uuid), command.as_doc(), None);
 }
 
 fn chosen(collection: &Collection, which: &Value<'_>) -> Result<Vec<Arc<Index>>> {

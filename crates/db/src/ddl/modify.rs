@@ -36,6 +36,7 @@ impl Db {
     /// # Errors
     /// [`Error::NoCollection`], [`Error::IndexNotFound`], `InvalidOptions` for images on an internal database.
     pub fn modify(&self, namespace: &Namespace, change: Modification) -> Result<Option<bool>> {
+        self.wait_for_transactions(|used| used == namespace);
         if change.images.is_some() && namespace.is_internal() {
             let message = format!("changeStreamPreAndPostImages is not allowed on the '{}' database", namespace.db);
             return Err(Error::invalid(Code::InvalidOptions, message));

@@ -15,6 +15,7 @@ use super::in_loop;
 use crate::catalog::{Catalog, Collection, id_key};
 use crate::view::{SYSTEM_VIEWS, View, check_graph};
 use crate::write::{DOCUMENT_BYTES_MAX, too_large};
+use crate::write::{Logged, Sink};
 use crate::{Db, Error, Result, Size, size};
 
 impl Db {
@@ -97,7 +98,7 @@ fn define(commit: &mut Commit<'_>, catalog: &mut Catalog, view: View) -> Result<
     let home = Namespace::new(&view.namespace.db, SYSTEM_VIEWS);
     let home = match catalog.get(&home).map(Arc::clone) {
         Some(home) => home,
-        None => create_unchecked(commit, catalog, &home, DocBuf::new())?,
+        None => create_unchecked(commit, catalog, &mut Sink::Log(Logged::default()), &home, DocBuf::new())?,
     };
     let (id, key) = place(&home, &view.namespace);
     let before = commit.get(Space::Records, &key)?;

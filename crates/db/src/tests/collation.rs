@@ -82,7 +82,7 @@ fn plans_give_what_a_scan_gives_under_every_collation() {
         let order = [doc! {"a": 1, "_id": 1}, doc! {"_id": -1}, doc! {"a": -1, "n": 1, "_id": 1}][random(3)].clone();
         for strength in 0..3 {
             let planned = find(filter.clone(), &order, strength);
-            let plan = to_bson_document(db.explain(&ns(), &planned, Doc::empty(), false).unwrap().as_doc());
+            let plan = to_bson_document(db.now().explain(&ns(), &planned, Doc::empty(), false).unwrap().as_doc());
             let name =
                 format!("{plan}").split("indexName\": \"").nth(1).and_then(|s| s.split('"').next().map(str::to_owned));
             used.insert((strength, name));
@@ -160,7 +160,7 @@ fn a_restart_finds_documents_by_the_same_keys() {
     db.close().unwrap();
     drop(db);
     let db = open_in(place());
-    assert_eq!(db.default_collation(&ns()), scope(2).collation);
+    assert_eq!(db.now().default_collation(&ns()), scope(2).collation);
     let by = doc! {"_id": 1};
     assert_eq!(read(&db, find(doc! {"_id": "ABC"}, &by, 2)).len(), 1);
     assert_eq!(read(&db, find(doc! {"s": "OSLO"}, &by, 2)).len(), 1);

@@ -55,7 +55,7 @@ fn before(events: &[bson::Document]) -> Vec<Option<&bson::Document>> {
 }
 
 fn preimages(db: &Db, filter: bson::Document) -> Vec<bson::Document> {
-    let rows = db.find(&Namespace::parse(PREIMAGES), query(filter)).unwrap();
+    let rows = db.now().find(&Namespace::parse(PREIMAGES), query(filter)).unwrap();
     rows.map(|row| to_bson_document(Doc::new(&row.unwrap()))).collect()
 }
 
@@ -110,7 +110,7 @@ fn images_are_gone_when_they_have_expired() {
     assert_eq!(preimages(&db, doc! {}).len(), 1);
     clock.set(1_090);
     assert_eq!(before(&look()), [None, None]);
-    assert_eq!(db.count(&Namespace::parse(PREIMAGES), &query(doc! {})).unwrap(), 0);
+    assert_eq!(db.now().count(&Namespace::parse(PREIMAGES), &query(doc! {})).unwrap(), 0);
     // The removal shows nowhere, and what is kept from now on is there.
     write(&db, vec![set(1, 3), set(1, 4)]);
     assert_eq!(preimages(&db, doc! {}).len(), 2);
@@ -189,7 +189,7 @@ fn images_of_all_collections() {
     let stages: Vec<Value<'static>> = stages.iter().map(|stage| from_bson(&stage.clone().into())).collect();
     let pipeline = Pipeline::parse(&stages, &Scope::default(), Where::Aggregate).unwrap();
     let rows: Vec<_> =
-        db.aggregate(&Namespace::parse(PREIMAGES), &pipeline, None, &TimeLimit::default()).unwrap().collect();
+        db.now().aggregate(&Namespace::parse(PREIMAGES), &pipeline, None, &TimeLimit::default()).unwrap().collect();
     assert_eq!(rows.len(), 1);
     assert_eq!(to_bson_document(Doc::new(rows[0].as_ref().unwrap())), images[2]);
 }

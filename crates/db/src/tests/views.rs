@@ -30,10 +30,10 @@ fn code(result: crate::Result<()>) -> i32 {
 
 /// The documents of a view, after some more stages.
 fn through(db: &Db, view: &str, more: &[bson::Document]) -> Vec<bson::Document> {
-    let resolved = db.resolve_view(&named(view)).unwrap().unwrap();
+    let resolved = db.now().resolve_view(&named(view)).unwrap().unwrap();
     let more = more.iter().map(|stage| from_bson(&stage.clone().into())).collect();
     let pipeline = Pipeline::parse(&resolved.pipeline(more), &Scope::default(), Place::Aggregate).unwrap();
-    let rows = db.aggregate(&resolved.collection, &pipeline, None, &crate::TimeLimit::default()).unwrap();
+    let rows = db.now().aggregate(&resolved.collection, &pipeline, None, &crate::TimeLimit::default()).unwrap();
     rows.map(|doc| to_bson_document(Doc::new(&doc.unwrap()))).collect()
 }
 
@@ -49,7 +49,7 @@ fn a_view_is_a_pipeline_over_what_is_below() {
     assert_eq!(through(&db, "late", &[]).len(), 4);
     db.modify_view(&named("even"), Some("nothing"), None).unwrap();
     assert_eq!(through(&db, "late", &[]).len(), 0);
-    assert!(db.resolve_view(&ns()).unwrap().is_none());
+    assert!(db.now().resolve_view(&ns()).unwrap().is_none());
 }
 
 /// Filters that follow each other are one, so that an index of either is used.
@@ -57,7 +57,7 @@ fn a_view_is_a_pipeline_over_what_is_below() {
 fn the_filters_of_views_and_readers_are_planned_together() {
     let db = open();
     create(&db, "dear", "orders", &[doc! {"$match": {"qty": {"$gt": 5}}}]).unwrap();
-    let resolved = db.resolve_view(&named("dear")).unwrap().unwrap();
+    let resolved = db.now().resolve_view(&named("dear")).unwrap().unwrap();
     let filter = || from_bson(&doc! {"$match": {"_id": 3}}.into());
     let joined = doc! {"$match": {"$and": [{"qty": {"$gt": 5}}, {"_id": 3}]}};
     let pipeline = resolved.pipeline(vec![filter()]);
@@ -65,7 +65,7 @@ fn the_filters_of_views_and_readers_are_planned_together() {
     write(&db, (0..9).map(|id| insert(doc! {"_id": id, "qty": id})).collect());
     let pipeline = Pipeline::parse(&pipeline, &Scope::default(), Place::Aggregate).unwrap();
     let find = Find { filter: Arc::new(pipeline.prefix().predicate.unwrap().clone()), ..query(doc! {}) };
-    let plan = db.explain(&resolved.collection, &find, Doc::empty(), true).unwrap();
+    let plan = db.now().explain(&resolved.collection, &find, Doc::empty(), true).unwrap();
     let plan = to_bson_document(plan.as_doc());
     assert_eq!(plan.get_document("executionStats").unwrap().get_i64("totalDocsExamined").ok(), Some(1));
     let sort = || from_bson(&doc! {"$sort": {"a": 1}}.into());
@@ -87,7 +87,7 @@ fn views_lead_to_a_collection_within_twenty_steps() {
     assert_eq!(code(create(&db, "v21", "v20", &[])), 165);
     assert_eq!(code(create(&db, "v0", "orders", &[])), 165);
     assert_eq!(code(db.modify_view(&named("b"), Some("v19"), None)), 165);
-    assert_eq!(db.resolve_view(&named("v20")).unwrap().unwrap().collection, named("v0"));
+    assert_eq!(db.now().resolve_view(&named("v20")).unwrap().unwrap().collection, named("v0"));
     db.drop_collection(&named("v10")).unwrap();
     create(&db, "v0", "orders", &[]).unwrap();
     assert_eq!(code(create(&db, "v10", "v9", &[])), 165);

@@ -2,9 +2,10 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use millstream_change::entry::{self, Stamp, Target};
+use millstream_change::entry::{self, Target};
 use millstream_query::collation;
 use millstream_query::predicate::Predicate;
 use millstream_query::update::Outcome as Updated;
@@ -12,43 +13,41 @@ use millstream_storage::{Commit, Space};
 use millstream_value::{ClusterTime, Doc, DocBuf, Namespace, Value};
 
 use super::prepare::{DOCUMENT_BYTES_MAX, too_large};
+use super::sink::Sink;
 use super::{Action, Change, Image, Insert, Outcome, Removal};
-use crate::catalog::{Catalog, Collection};
+use crate::catalog::{self, Catalog, Collection};
 use crate::ddl;
 use crate::error::DuplicateKey;
 use crate::index::Keys;
 use crate::{Error, Result, Size};
 
 /// The documents that a statement is about, as a search outside the loop found them.
-pub(super) enum Targets {
+pub(crate) enum Targets {
     /// The filter names one `_id`: look there.
     ById,
     /// These, by the keys of their `_id`s, in order.
     Found(Vec<Bytes>),
 }
 
-/// The loop's state while one statement runs.
-pub(super) struct Scene<'s, 'c> {
-    pub(super) commit: &'s mut Commit<'c>,
-    pub(super) catalog: &'s mut Catalog,
-    pub(super) images_always: bool,
-    /// For the log entries of a retryable write.
-    pub(super) retry: Option<&'s mut entry::Retry>,
-    /// Of the last change.
-    pub(super) time: Option<ClusterTime>,
+/// What one statement works on: in the commit loop, or in the draft of a transaction.
+pub(crate) struct Scene<'s, 'c> {
+    pub(crate) commit: &'s mut Commit<'c>,
+    pub(crate) catalog: &'s mut Catalog,
+    pub(crate) images_always: bool,
+    pub(crate) sink: Sink<'s>,
     /// The collection that changed, by its number, and by how much it has grown.
-    pub(super) grown: Option<(u32, Size)>,
+    pub(crate) grown: Option<(u32, Size)>,
 }
 
 /// A statement's result, or the wish to be searched for again.
-pub(super) enum Applied {
+pub(crate) enum Applied {
     Done(Outcome),
     /// What the search found has changed since: search again.
     Stale,
 }
 
 impl Scene<'_, '_> {
-    pub(super) fn run(
+    pub(crate) fn run(
         &mut self,
         namespace: &Namespace,
         id: i32,
@@ -72,22 +71,24 @@ impl Scene<'_, '_> {
         if let Some(collection) = self.catalog.get(namespace) {
             return Ok(Arc::clone(collection));
         }
-        ddl::create_in_loop(self.commit, self.catalog, namespace, DocBuf::new())
+        self.sink.claim(Space::Catalog, &catalog::row_key(namespace))?;
+        ddl::create_in_loop(self.commit, self.catalog, &mut self.sink, namespace, DocBuf::new())
     }
 
     fn insert(&mut self, collection: &Arc<Collection>, insert: &Insert, statement: i32) -> Result<()> {
         let doc = Doc::new(&insert.doc);
         let id_key = own_id_key(collection, insert)?;
         let key = collection.record_key(&id_key);
+        self.sink.claim(Space::Records, &key)?;
         if self.commit.has_record(&key)? {
             return Err(duplicate_id(collection, doc));
         }
         self.index_changes(collection, None, Some(doc), &id_key)?;
         self.commit.put(Space::Records, key, insert.doc.clone());
         self.grow(collection, Size::of(1, insert.doc.len()));
-        let time = self.tick();
-        let entry = entry::insert(Some(self.stamp(time, statement)), target(collection), doc, key_of(doc).as_doc());
-        self.commit.append(time, entry);
+        self.sink.tell(self.commit, statement, None, |stamp| {
+            entry::insert(stamp, target(collection), doc, key_of(doc).as_doc())
+        });
         Ok(())
     }
 
@@ -175,15 +176,14 @@ impl Scene<'_, '_> {
                 stale = true;
                 continue;
             }
+            self.sink.claim(Space::Records, &key)?;
             self.index_changes(&collection, Some(doc), None, &id_key)?;
             self.commit.delete(Space::Records, key);
             self.grow(&collection, Size::default().minus(Size::of(1, before.len())));
-            let time = self.tick();
-            let entry = entry::delete(Some(self.stamp(time, statement)), target(&collection), key_of(doc).as_doc());
-            self.commit.append(time, entry);
-            if self.keeps_images(&collection) {
-                self.commit.keep_image(time, 0, before.clone());
-            }
+            let image = self.keeps_images(&collection).then(|| before.clone());
+            self.sink.tell(self.commit, statement, image, |stamp| {
+                entry::delete(stamp, target(&collection), key_of(doc).as_doc())
+            });
             outcome.n += 1;
             if removal.image == Image::Before {
                 outcome.image = Some(before);
@@ -213,20 +213,17 @@ impl Scene<'_, '_> {
             return Err(too_large(after.len()));
         }
         let new = Doc::new(after);
+        let key = collection.record_key(id_key);
+        self.sink.claim(Space::Records, &key)?;
         self.index_changes(collection, Some(Doc::new(before)), Some(new), id_key)?;
-        self.commit.put(Space::Records, collection.record_key(id_key), after.clone());
+        self.commit.put(Space::Records, key, after.clone());
         self.grow(collection, Size::of(0, after.len()).minus(Size::of(0, before.len())));
-        let time = self.tick();
+        let image = self.keeps_images(collection).then(|| before.clone());
         let key = key_of(new);
-        let stamp = Some(self.stamp(time, statement));
-        let entry = match delta {
+        self.sink.tell(self.commit, statement, image, |stamp| match delta {
             Some(diff) => entry::update(stamp, target(collection), diff, key.as_doc()),
             None => entry::replace(stamp, target(collection), new, key.as_doc()),
-        };
-        self.commit.append(time, entry);
-        if self.keeps_images(collection) {
-            self.commit.keep_image(time, 0, before.clone());
-        }
+        });
         Ok(())
     }
 
@@ -244,9 +241,17 @@ impl Scene<'_, '_> {
             let old = before.map_or_else(|| Ok(none()), |doc| index.keys(doc))?;
             let new = after.map_or_else(|| Ok(none()), |doc| index.keys(doc))?;
             for key in old.keys.iter().filter(|k| !new.keys.contains(k)) {
-                self.commit.delete(Space::Indexes, index.row_key(key, id_key));
+                let row = index.row_key(key, id_key);
+                // Rows of other indexes belong to the document, which is claimed already.
+                if index.unique {
+                    self.sink.claim(Space::Indexes, &row)?;
+                }
+                self.commit.delete(Space::Indexes, row);
             }
             for key in new.keys.iter().filter(|k| !old.keys.contains(k)) {
+                if index.unique {
+                    self.sink.claim(Space::Indexes, &index.row_key(key, id_key))?;
+                }
                 ddl::add_index_row(self.commit, collection, index, key, id_key, after.unwrap_or(Doc::empty()))?;
             }
             if new.multikey {
@@ -255,7 +260,16 @@ impl Scene<'_, '_> {
         }
         // Noted only when nothing can fail any more: the mark in memory is not rolled back.
         for index in spread {
-            ddl::note_multikey(self.commit, collection, index);
+            match &mut self.sink {
+                Sink::Log(_) => ddl::note_multikey(self.commit, collection, index),
+                Sink::Draft(work) => {
+                    index.multikey.store(true, Ordering::Release);
+                    work.spreads(&collection.namespace, index.number);
+                }
+            }
+        }
+        if let Sink::Draft(work) = &mut self.sink {
+            work.writes_to(&collection.namespace);
         }
         Ok(())
     }
@@ -272,22 +286,9 @@ impl Scene<'_, '_> {
         collection.images || (self.images_always && !name.is_internal() && !name.is_system())
     }
 
-    fn tick(&mut self) -> ClusterTime {
-        let time = self.commit.tick();
-        self.time = Some(time);
-        time
-    }
-
     /// What a zero timestamp in a new document becomes.
     fn now(&self) -> ClusterTime {
         ClusterTime::new(u32::try_from(self.commit.wall_ms() / 1000).unwrap_or(u32::MAX), 1)
-    }
-
-    fn stamp(&mut self, time: ClusterTime, statement: i32) -> Stamp<'_> {
-        if let Some(retry) = &mut self.retry {
-            retry.statement = statement;
-        }
-        Stamp { time, wall_ms: self.commit.wall_ms(), retry: self.retry.as_deref() }
     }
 }
 

@@ -8,17 +8,22 @@ use millstream_value::ClusterTime;
 
 use super::apply::{Applied, Scene, Targets};
 use super::session::Record;
+use super::sink::{Logged, Sink};
 use super::{Outcome, Retry, Statement};
 use crate::pending::Promise;
 use crate::shared::LoopCatalog;
+use crate::transaction::{Ending, Locks};
 use crate::{Error, Result, Size, size};
 
 /// What a job hands back.
+#[derive(Default)]
 pub(super) struct Report {
     /// The outcomes of the statements tried, in order.
     pub(super) outcomes: Vec<Outcome>,
     /// The statement after those has to be searched for again.
     pub(super) stale: bool,
+    /// The statement after those has to wait for the end of a transaction.
+    pub(super) held: Option<Arc<Ending>>,
     /// The time of the last change; none if there was none.
     pub(super) time: Option<ClusterTime>,
 }
@@ -34,6 +39,7 @@ pub(super) struct Job {
     pub(super) retry: Option<Retry>,
     pub(super) images_always: bool,
     pub(super) catalog: Arc<LoopCatalog>,
+    pub(super) locks: Arc<Locks>,
     pub(super) report: Report,
     /// Why the whole job was refused.
     pub(super) refusal: Option<Error>,
@@ -54,7 +60,7 @@ impl Write for Job {
 
     fn finish(mut self: Box<Self>, outcome: millstream_storage::Result<()>) {
         let Some(promise) = self.promise.take() else { return };
-        let report = std::mem::replace(&mut self.report, Report { outcomes: Vec::new(), stale: false, time: None });
+        let report = std::mem::replace(&mut self.report, Report::default());
         promise.give(match (outcome, self.refusal) {
             (Ok(()), _) => Ok(report),
             (Err(_), Some(refusal)) => Err(refusal),
@@ -87,15 +93,14 @@ impl Job {
                 commit,
                 catalog: &mut catalog,
                 images_always: self.images_always,
-                retry: logged.as_mut(),
-                time: None,
+                sink: Sink::Log(Logged { locks: Some(&self.locks), retry: logged.as_mut(), time: None }),
                 grown: None,
             };
             let applied = match &statement.action {
                 Ok(action) => scene.run(&statement.namespace, statement.id, action, targets),
                 Err(error) => Err(error.clone()),
             };
-            let (time, change) = (scene.time, scene.grown);
+            let (time, change) = (scene.sink.time(), scene.grown);
             match applied {
                 Ok(Applied::Done(outcome)) => {
                     self.report.time = time.or(self.report.time);
@@ -110,6 +115,12 @@ impl Job {
                 }
                 Ok(Applied::Stale) => {
                     self.report.stale = true;
+                    break;
+                }
+                Err(Error::Held(ending)) => {
+                    commit.rollback_to(savepoint);
+                    catalog = before;
+                    self.report.held = Some(ending);
                     break;
                 }
                 // A disk that fails ends the whole job.

@@ -1,6 +1,7 @@
 //! A command's statements on their way: searched for outside the commit loop, applied inside it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use millstream_query::predicate::Predicate;
@@ -13,6 +14,8 @@ use super::{Action, Outcome, Statement, WriteCommand, WriteReply};
 use crate::db::Db;
 use crate::pending::{Pending, pair};
 use crate::read::Rows;
+use crate::shared::State;
+use crate::transaction::Ending;
 use crate::{Error, Result, plan};
 
 /// Documents changed by one job of a multi-document write: others get in between.
@@ -20,6 +23,8 @@ const SLICE_DOCUMENTS: usize = 500;
 /// Statements and bytes in one job: bounds how long the commit loop is held.
 const JOB_STATEMENTS_MAX: usize = 1_000;
 const JOB_BYTES_MAX: usize = 4 << 20;
+/// Between two looks at a transaction that is waited for by a blocked thread.
+const HELD_LOOK: Duration = Duration::from_secs(1);
 /// How often a document that keeps changing is searched for again before the write gives up.
 const ATTEMPTS_MAX: usize = 100;
 
@@ -34,12 +39,18 @@ pub struct WriteRun {
     /// Targets of a multi-document statement that are still to be done, and its outcome so far.
     slices: Option<(std::vec::IntoIter<Bytes>, Outcome)>,
     attempts: usize,
+    /// The slice that was given to the commit loop.
+    slice: Vec<Bytes>,
+    /// Who holds a document of the next statement, or of the slice.
+    held: Option<Arc<Ending>>,
 }
 
 /// What a step came to.
 enum Step {
     /// Wait for this, then [`WriteRun::resume`] with it.
     Wait(Pending<Result<Report>>),
+    /// A transaction holds a document: wait for its end.
+    Held(Arc<Ending>),
     /// All statements are done.
     Done(WriteReply),
 }
@@ -55,6 +66,8 @@ impl WriteRun {
             reply: WriteReply::default(),
             slices: None,
             attempts: 0,
+            slice: Vec::new(),
+            held: None,
         }
     }
 
@@ -66,6 +79,7 @@ impl WriteRun {
         loop {
             match self.step()? {
                 Step::Wait(pending) => self.resume(pending.wait()?),
+                Step::Held(ending) => while !ending.wait(HELD_LOOK) {},
                 Step::Done(reply) => return Ok(reply),
             }
         }
@@ -79,6 +93,7 @@ impl WriteRun {
         loop {
             match self.step()? {
                 Step::Wait(pending) => self.resume(pending.await?),
+                Step::Held(ending) => ending.ended().await,
                 Step::Done(reply) => return Ok(reply),
             }
         }
@@ -89,6 +104,12 @@ impl WriteRun {
     /// # Errors
     /// Errors that concern the whole command: a retry that is too old, a disk that fails.
     fn step(&mut self) -> Result<Step> {
+        if let Some(ending) = self.held.take() {
+            return Ok(Step::Held(ending));
+        }
+        if let Some(retry) = self.retry.filter(|_| self.next == 0) {
+            self.db.check_retryable(retry)?;
+        }
         loop {
             if let Some((rest, _)) = &mut self.slices {
                 let slice: Vec<Bytes> = rest.take(SLICE_DOCUMENTS).collect();
@@ -97,6 +118,7 @@ impl WriteRun {
                     self.finish_statement(outcome);
                     continue;
                 }
+                self.slice.clone_from(&slice);
                 return Ok(self.submit(self.next, self.next + 1, Targets::Found(slice)));
             }
             let stopped = self.ordered && self.reply.outcomes.last().is_some_and(|o| o.error.is_some());
@@ -125,7 +147,13 @@ impl WriteRun {
         if let Some(time) = report.time {
             self.reply.time = time;
         }
-        if let Some((_, sum)) = &mut self.slices {
+        self.held = report.held;
+        if let Some((rest, sum)) = &mut self.slices {
+            if self.held.is_some() {
+                let again = std::mem::take(&mut self.slice).into_iter().chain(rest.by_ref());
+                *rest = again.collect::<Vec<_>>().into_iter();
+                return;
+            }
             let mut failed = None;
             for outcome in report.outcomes {
                 sum.n += outcome.n;
@@ -169,7 +197,8 @@ impl WriteRun {
             retry: self.retry,
             images_always: self.db.images_always(),
             catalog: self.db.loop_catalog(),
-            report: Report { outcomes: Vec::new(), stale: false, time: None },
+            locks: Arc::clone(self.db.locks()),
+            report: Report::default(),
             refusal: None,
             promise: Some(promise),
         };
@@ -194,51 +223,54 @@ impl WriteRun {
     /// Finds the documents of a statement that does not name its `_id`; says whether it is about many.
     fn search(&self, statement: &Statement) -> Result<Option<(Vec<Bytes>, bool)>> {
         // One that names an `_id` and comes back may mean several documents by it: the collection's collation differs.
-        let searched = |statement| self.attempts > 0 || needs_search(statement);
-        let (filter, sort, hint, multi) = match &statement.action {
-            Ok(Action::Update(change)) if searched(statement) => {
-                (&change.filter, change.sort.as_ref(), change.hint.as_ref(), change.multi)
-            }
-            Ok(Action::Delete(removal)) if searched(statement) => {
-                (&removal.filter, removal.sort.as_ref(), removal.hint.as_ref(), removal.multi)
-            }
-            _ => return Ok(None),
-        };
-        let targets = self.find(&statement.namespace, filter, sort, hint, multi)?;
-        Ok(Some((targets, multi)))
-    }
-
-    fn find(
-        &self,
-        namespace: &millstream_value::Namespace,
-        filter: &Arc<Predicate>,
-        sort: Option<&Sort>,
-        hint: Option<&Value<'_>>,
-        multi: bool,
-    ) -> Result<Vec<Bytes>> {
-        let (snapshot, catalog) = self.db.view();
-        let Some(collection) = catalog.get(namespace) else { return Ok(Vec::new()) };
-        let plan = plan::choose(collection, filter, sort, hint)?;
-        let mut rows = Rows::open(&snapshot, collection, &plan, Arc::clone(filter));
-        if multi {
-            return rows.map(|row| row.map(|r| r.id_key)).collect();
+        if self.attempts == 0 && !needs_search(statement) {
+            return Ok(None);
         }
-        let Some(sort) = sort.filter(|_| !plan.sorted) else {
-            return Ok(rows.next().transpose()?.map(|r| r.id_key).into_iter().collect());
-        };
-        let mut best: Option<(Vec<u8>, Bytes)> = None;
-        for row in rows {
-            let row = row?;
-            let key = sort.key(Doc::new(&row.doc))?;
-            if best.as_ref().is_none_or(|(b, _)| key < *b) {
-                best = Some((key, row.id_key));
-            }
-        }
-        Ok(best.map(|(_, id_key)| id_key).into_iter().collect())
+        search(&self.db.state(), statement)
     }
 }
 
-fn needs_search(statement: &Statement) -> bool {
+/// Finds the documents of an update or a deletion in one state, by the keys of their `_id`s; says whether it is about
+/// many.
+pub(crate) fn search(state: &State, statement: &Statement) -> Result<Option<(Vec<Bytes>, bool)>> {
+    let (filter, sort, hint, multi) = match &statement.action {
+        Ok(Action::Update(change)) => (&change.filter, change.sort.as_ref(), change.hint.as_ref(), change.multi),
+        Ok(Action::Delete(removal)) => (&removal.filter, removal.sort.as_ref(), removal.hint.as_ref(), removal.multi),
+        _ => return Ok(None),
+    };
+    let targets = find(state, &statement.namespace, filter, sort, hint, multi)?;
+    Ok(Some((targets, multi)))
+}
+
+fn find(
+    state: &State,
+    namespace: &millstream_value::Namespace,
+    filter: &Arc<Predicate>,
+    sort: Option<&Sort>,
+    hint: Option<&Value<'_>>,
+    multi: bool,
+) -> Result<Vec<Bytes>> {
+    let Some(collection) = state.catalog.get(namespace) else { return Ok(Vec::new()) };
+    let plan = plan::choose(collection, filter, sort, hint)?;
+    let mut rows = Rows::open(&state.snapshot, collection, &plan, Arc::clone(filter));
+    if multi {
+        return rows.map(|row| row.map(|r| r.id_key)).collect();
+    }
+    let Some(sort) = sort.filter(|_| !plan.sorted) else {
+        return Ok(rows.next().transpose()?.map(|r| r.id_key).into_iter().collect());
+    };
+    let mut best: Option<(Vec<u8>, Bytes)> = None;
+    for row in rows {
+        let row = row?;
+        let key = sort.key(Doc::new(&row.doc))?;
+        if best.as_ref().is_none_or(|(b, _)| key < *b) {
+            best = Some((key, row.id_key));
+        }
+    }
+    Ok(best.map(|(_, id_key)| id_key).into_iter().collect())
+}
+
+pub(crate) fn needs_search(statement: &Statement) -> bool {
     match &statement.action {
         Ok(Action::Update(change)) => change.id.is_none(),
         Ok(Action::Delete(removal)) => removal.id.is_none(),

@@ -1,14 +1,14 @@
 //! What a session has already written, so that a retry changes nothing (CS-13.7).
 //!
 //! One row per session: `{txn: <number>, at: <wall ms>, done: [{s: <first id>, e: <last id>, n, m, u, v}]}`. A run of
-//! plain inserts takes one entry.
+//! plain inserts takes one entry. After a transaction it is `{txn: <number>, at: <wall ms>, committed: <cluster time>}`.
 
 use std::ops::Bound;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use millstream_storage::{Commit, Space, Store, Write};
-use millstream_value::{Doc, DocBuf, Value};
+use millstream_value::{ClusterTime, Code, Doc, DocBuf, Value};
 
 use super::{Outcome, Retry};
 use crate::{Error, Result};
@@ -41,6 +41,9 @@ impl Record {
         let seen = row.get("txn").and_then(|v| v.as_integer()).unwrap_or(i64::MIN);
         if seen > retry.number {
             return Err(Error::TransactionTooOld { given: retry.number, seen });
+        }
+        if seen == retry.number && row.has("committed") {
+            return Err(Error::invalid(Code::ConflictingOperationInProgress, taken_by_transaction(retry.number)));
         }
         if seen == retry.number
             && let Some(Value::Array(done)) = row.get("done")
@@ -89,6 +92,27 @@ impl Record {
     }
 }
 
+pub(crate) fn taken_by_transaction(number: i64) -> String {
+    format!("Cannot perform a retryable write at transaction number {number}: it is the number of a transaction")
+}
+
+/// What a session's row says of its last number: the number, and when that was committed if it is a transaction's.
+pub(crate) fn read_row(row: &[u8]) -> (i64, Option<ClusterTime>) {
+    let row = Doc::new(row);
+    let committed = match row.get("committed") {
+        Some(Value::Timestamp(time)) => Some(time),
+        _ => None,
+    };
+    (row.get("txn").and_then(|v| v.as_integer()).unwrap_or(i64::MIN), committed)
+}
+
+/// The row of a session whose last work was a transaction.
+pub(crate) fn committed_row(number: i64, wall_ms: u64, time: ClusterTime) -> Vec<u8> {
+    let mut row = DocBuf::new();
+    row.push("txn", number).push("at", i64::try_from(wall_ms).unwrap_or(i64::MAX)).push("committed", time);
+    row.into_bytes()
+}
+
 impl Entry {
     fn encode(&self) -> DocBuf {
         let mut doc = DocBuf::new();
@@ -127,7 +151,7 @@ const NOBODY: [u8; 32] = [
 ];
 
 /// How log entries name a retryable write.
-pub(super) fn logged(retry: Retry) -> millstream_change::entry::Retry {
+pub(crate) fn logged(retry: Retry) -> millstream_change::entry::Retry {
     let mut lsid = DocBuf::new();
     lsid.push("id", Value::Binary(4, retry.session.to_vec().into()));
     lsid.push("uid", Value::Binary(0, NOBODY.to_vec().into()));

@@ -1,0 +1,183 @@
+//! What a transaction has done so far, beside the rows of its draft.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use millstream_storage::{Slice, Snapshot, Space};
+use millstream_value::Namespace;
+
+use super::locks::{Ending, Locks};
+use crate::shared::State;
+use crate::{Error, Result, Size};
+
+/// Operations in their order, rows that are held, and what has to be noted at the end.
+pub(crate) struct Work {
+    /// As they will lie in `applyOps`.
+    pub(super) operations: Vec<Bytes>,
+    /// How documents were before an operation, by its position.
+    pub(super) images: Vec<(usize, Bytes)>,
+    /// By how much collections have grown, by their numbers.
+    pub(super) grown: BTreeMap<u32, Size>,
+    /// Indexes that have got several keys of one document.
+    pub(super) spread: BTreeSet<(Namespace, u32)>,
+    /// Collections that were written to, those created here too.
+    pub(super) written: BTreeSet<Namespace>,
+    /// Collections that were created here.
+    pub(super) created: BTreeSet<Namespace>,
+    /// Of the operations and images.
+    pub(super) bytes: usize,
+    /// Taken in the statement that runs.
+    taken: Vec<(Space, Slice)>,
+    held: HashSet<(Space, Slice)>,
+    /// Numbers for what the transaction creates.
+    numbers: VecDeque<u32>,
+    locks: Arc<Locks>,
+    published: Arc<ArcSwap<State>>,
+    pub(super) ending: Arc<Ending>,
+    /// The state that the transaction reads.
+    pub(super) base: Arc<Snapshot>,
+    /// Off in tests that must see what goes wrong then.
+    pub(super) checks: bool,
+}
+
+/// A point to which a statement can be undone.
+pub(super) struct Mark {
+    operations: usize,
+    images: usize,
+    bytes: usize,
+    spread: BTreeSet<(Namespace, u32)>,
+    written: BTreeSet<Namespace>,
+    created: BTreeSet<Namespace>,
+}
+
+impl Work {
+    pub(super) fn new(base: Arc<Snapshot>, locks: Arc<Locks>, published: Arc<ArcSwap<State>>, checks: bool) -> Self {
+        Self {
+            operations: Vec::new(),
+            images: Vec::new(),
+            grown: BTreeMap::new(),
+            spread: BTreeSet::new(),
+            written: BTreeSet::new(),
+            created: BTreeSet::new(),
+            bytes: 0,
+            taken: Vec::new(),
+            held: HashSet::new(),
+            numbers: VecDeque::new(),
+            locks,
+            published,
+            ending: Arc::default(),
+            base,
+            checks,
+        }
+    }
+
+    /// Takes a row for the rest of the transaction.
+    pub(crate) fn claim(&mut self, space: Space, key: &[u8]) -> Result<()> {
+        if !self.checks {
+            return Ok(());
+        }
+        let row = (space, Slice::copy_from_slice(key));
+        if self.held.contains(&row) {
+            return Ok(());
+        }
+        self.locks.take(space, &row.1, &self.ending).map_err(Error::Held)?;
+        self.held.insert(row.clone());
+        self.taken.push(row);
+        // Only now, so that nobody changes it between the look and the taking. What is on its way through the commit
+        // loop at this moment is found when the transaction is committed.
+        let now = self.published.load();
+        if !Arc::ptr_eq(&now.snapshot, &self.base) && now.snapshot.get(space, key)? != self.base.get(space, key)? {
+            return Err(Error::Moved);
+        }
+        Ok(())
+    }
+
+    /// Notes an operation.
+    pub(crate) fn note(&mut self, operation: Bytes, before: Option<Bytes>) {
+        self.bytes += operation.len() + before.as_ref().map_or(0, Bytes::len);
+        if let Some(before) = before {
+            self.images.push((self.operations.len(), before));
+        }
+        self.operations.push(operation);
+    }
+
+    /// Notes that a collection is written to.
+    pub(crate) fn writes_to(&mut self, namespace: &Namespace) {
+        if !self.written.contains(namespace) {
+            self.written.insert(namespace.clone());
+        }
+    }
+
+    /// Notes that a collection was created.
+    pub(crate) fn creates(&mut self, namespace: &Namespace) {
+        self.created.insert(namespace.clone());
+    }
+
+    /// Whether a collection was created in this transaction.
+    pub(crate) fn has_created(&self, namespace: &Namespace) -> bool {
+        self.created.contains(namespace)
+    }
+
+    /// Notes that an index has several keys of one document.
+    pub(crate) fn spreads(&mut self, namespace: &Namespace, index: u32) {
+        self.spread.insert((namespace.clone(), index));
+    }
+
+    pub(crate) fn next_number(&mut self) -> Result<u32> {
+        self.numbers.pop_front().ok_or(Error::NeedsNumbers)
+    }
+
+    pub(super) fn give_numbers(&mut self, numbers: impl Iterator<Item = u32>) {
+        self.numbers.extend(numbers);
+    }
+
+    pub(super) fn mark(&mut self) -> Mark {
+        self.taken.clear();
+        Mark {
+            operations: self.operations.len(),
+            images: self.images.len(),
+            bytes: self.bytes,
+            spread: self.spread.clone(),
+            written: self.written.clone(),
+            created: self.created.clone(),
+        }
+    }
+
+    /// Undoes a statement, and gives back what it had taken.
+    pub(super) fn undo(&mut self, mark: Mark) {
+        self.operations.truncate(mark.operations);
+        self.images.truncate(mark.images);
+        self.bytes = mark.bytes;
+        self.spread = mark.spread;
+        self.written = mark.written;
+        self.created = mark.created;
+        let taken = std::mem::take(&mut self.taken);
+        self.give_back(taken);
+    }
+
+    /// Gives back what the last statement took and did not change. Says whether there was any.
+    pub(super) fn settle(&mut self, changed: impl Fn(Space, &[u8]) -> bool) -> bool {
+        let mut taken = std::mem::take(&mut self.taken);
+        taken.retain(|(space, key)| !changed(*space, key));
+        let any = !taken.is_empty();
+        self.give_back(taken);
+        any
+    }
+
+    fn give_back(&mut self, rows: Vec<(Space, Slice)>) {
+        self.locks.release(rows.iter());
+        for row in rows {
+            self.held.remove(&row);
+        }
+    }
+}
+
+/// The transaction is over, in whatever way: everything is given back.
+impl Drop for Work {
+    fn drop(&mut self) {
+        self.locks.release(self.held.iter());
+        self.ending.come();
+    }
+}
