@@ -137,6 +137,11 @@ impl Catalog {
         collection
     }
 
+    /// Whether exactly the same exists, in the same form.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.collections.ptr_eq(&other.collections) && self.views.ptr_eq(&other.views)
+    }
+
     /// Adds a collection that is stored by somebody else, or will be.
     pub(crate) fn add(&mut self, collection: Arc<Collection>) {
         self.collections.insert(collection.namespace.clone(), collection);

@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 
 use crate::catalog::Catalog;
 use crate::cursor::Cursors;
+use crate::history::History;
 use crate::late::{Late, Retention};
 use crate::parameters::ChangeStreamOptions;
 use crate::shared::{LoopCatalog, Publisher, State};
@@ -30,6 +31,8 @@ pub struct Options {
     pub watch_bytes: usize,
     /// Keep pre-images for every user collection, whatever its options say.
     pub images_always: bool,
+    /// For how many milliseconds back the database can be read as it was; 0: not at all. Default: 5 minutes.
+    pub snapshot_window_ms: u64,
     /// What transactions may take.
     pub transactions: TransactionLimits,
     /// Idle time after which a cursor without a session ends. Default: 10 minutes (CS-8.4.2).
@@ -43,6 +46,7 @@ impl Default for Options {
             tail_bytes: 32 << 20,
             watch_bytes: 256 << 20,
             images_always: false,
+            snapshot_window_ms: 300_000,
             transactions: TransactionLimits::default(),
             cursor_idle_ms_max: 600_000,
         }
@@ -60,6 +64,7 @@ struct Inner {
     tail: Arc<Tail>,
     looped: Arc<LoopCatalog>,
     published: Arc<ArcSwap<State>>,
+    history: Arc<History>,
     cursors: Arc<Cursors>,
     transactions: Transactions,
     clock: Arc<dyn Clock>,
@@ -91,8 +96,13 @@ impl Db {
         let looped = Arc::new(Mutex::new(Catalog::default()));
         let nothing = State { snapshot: Arc::new(Snapshot::nothing()), catalog: Catalog::default() };
         let published = Arc::new(ArcSwap::from_pointee(nothing));
-        let publisher =
-            Publisher { tail: Arc::clone(&tail), looped: Arc::clone(&looped), published: Arc::clone(&published) };
+        let history = Arc::new(History::new(options.snapshot_window_ms));
+        let publisher = Publisher {
+            tail: Arc::clone(&tail),
+            looped: Arc::clone(&looped),
+            published: Arc::clone(&published),
+            history: Arc::clone(&history),
+        };
         let retention = Retention::of(&options.storage);
         let store = Store::open(location, Arc::clone(&clock), options.storage, Arc::new(publisher))?;
         let snapshot = Arc::new(store.snapshot().without_log());
@@ -107,6 +117,7 @@ impl Db {
             tail,
             looped,
             published,
+            history,
             cursors: Arc::new(Cursors::new(Arc::clone(&clock), options.cursor_idle_ms_max)),
             transactions: Transactions::new(options.transactions),
             folder,
@@ -219,6 +230,11 @@ impl Db {
 
     pub(crate) fn tail(&self) -> &Arc<Tail> {
         &self.inner.tail
+    }
+
+    /// The states of the near past.
+    pub(crate) fn history(&self) -> &History {
+        &self.inner.history
     }
 
     pub(crate) fn transactions(&self) -> &Transactions {

@@ -10,6 +10,7 @@ mod cursor;
 mod db;
 mod ddl;
 mod error;
+mod history;
 mod index;
 mod late;
 mod limit;

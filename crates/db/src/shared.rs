@@ -8,6 +8,7 @@ use millstream_storage::{LogEntry, Observer, Snapshot};
 use parking_lot::Mutex;
 
 use crate::catalog::Catalog;
+use crate::history::History;
 
 /// The catalog as the commit loop sees it: with changes that are not durable yet. Only writes inside the loop lock it.
 pub(crate) type LoopCatalog = Mutex<Catalog>;
@@ -23,12 +24,15 @@ pub(crate) struct Publisher {
     pub(crate) tail: Arc<Tail>,
     pub(crate) looped: Arc<LoopCatalog>,
     pub(crate) published: Arc<ArcSwap<State>>,
+    pub(crate) history: Arc<History>,
 }
 
 impl Observer for Publisher {
     fn published(&self, now: &Arc<Snapshot>, group: &[LogEntry]) {
         let snapshot = Arc::new(now.without_log());
-        self.published.store(Arc::new(State { snapshot, catalog: self.looped.lock().clone() }));
+        let state = Arc::new(State { snapshot, catalog: self.looped.lock().clone() });
+        let old = self.published.swap(Arc::clone(&state));
+        self.history.note(&old, &state);
         self.tail.published(now, group);
     }
 
@@ -37,6 +41,7 @@ impl Observer for Publisher {
     }
 
     fn closed(&self, nothing: &Arc<Snapshot>) {
+        self.history.clear();
         self.published.store(Arc::new(State { snapshot: Arc::clone(nothing), catalog: self.looped.lock().clone() }));
     }
 }

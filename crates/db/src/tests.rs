@@ -2,6 +2,7 @@
 
 mod changes;
 mod collation;
+mod transactions;
 mod views;
 
 use std::sync::Arc;
@@ -187,7 +188,7 @@ fn every_plan_gives_what_a_scan_gives() {
             ..query(filter.clone())
         };
         let planned = Find { sort: sort(), ..query(filter.clone()) };
-        let plan = to_bson_document(indexed.explain(&ns(), &planned, Doc::empty(), false).unwrap().as_doc());
+        let plan = to_bson_document(indexed.now().explain(&ns(), &planned, Doc::empty(), false).unwrap().as_doc());
         used.insert(
             format!("{plan}").split("indexName\": \"").nth(1).and_then(|s| s.split('"').next().map(str::to_owned)),
         );
@@ -425,14 +426,14 @@ fn idle_cursors_end_by_their_owner() {
     let cursors = db.cursors();
     let open = |session: Option<[u8; 16]>, stays| {
         let rows = Source::documents(Box::new(std::iter::repeat_with(|| Ok(Bytes::from_static(&[5, 0, 0, 0, 0])))));
-        cursors.keep(rows, "shop.orders".to_owned(), Owner { session, api: None }, stays).unwrap()
+        cursors.keep(rows, "shop.orders".to_owned(), Owner { session, ..Owner::default() }, stays).unwrap()
     };
     let sessions = [[1; 16], [2; 16]];
     let plain = open(None, false);
     let used = open(None, false);
     let staying = open(None, true);
     let [alive, ended] = sessions.map(|session| open(Some(session), false));
-    let is_there = |id, session| match cursors.lease(id, "shop.orders", Owner { session, api: None }) {
+    let is_there = |id, session| match cursors.lease(id, "shop.orders", Owner { session, ..Owner::default() }) {
         Ok(lease) => {
             lease.give_back();
             true

@@ -12,6 +12,8 @@ use crate::{Db, Result, ddl};
 pub struct Upkeep;
 
 impl Upkeep {
+    /// The pause between two looks at transactions that are too old.
+    pub const EXPIRY_MS: u64 = 500;
     /// The pause between two looks at the streams that may fall out of the log.
     pub const LATE_MS: u64 = 2_000;
     /// The pause between two entries of a log in which nothing happens (CS-11.1.4). What has expired is removed after

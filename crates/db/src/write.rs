@@ -35,6 +35,14 @@ pub struct WriteCommand {
     pub retry: Option<Retry>,
 }
 
+impl WriteCommand {
+    /// Whether one of its statements does not say by `_id` what it is about.
+    #[must_use]
+    pub fn searches(&self) -> bool {
+        self.statements.iter().any(needs_search)
+    }
+}
+
 /// Who sends a retryable write, and which.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retry {

@@ -33,6 +33,10 @@ pub(crate) struct EngineOptions {
     pub(crate) oplog_bytes: u64,
     /// How long to keep the change log at least, whatever its size.
     pub(crate) oplog_age_min: Duration,
+    /// How far back the data can be read as it was.
+    pub(crate) snapshot_window: Duration,
+    /// What transactions may take.
+    pub(crate) transactions: TransactionLimits,
     /// How many bytes of the newest changes to hold in memory.
     pub(crate) tail_bytes: usize,
     /// How many bytes all watchers together may hold beside those.
@@ -43,6 +47,26 @@ pub(crate) struct EngineOptions {
     pub(crate) test_commands: bool,
     /// What an operator should know, one sentence each.
     pub(crate) warnings: Vec<String>,
+}
+
+/// What transactions may take.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct TransactionLimits {
+    /// How long one may stay open.
+    pub(crate) life: Duration,
+    /// How many bytes one may write.
+    pub(crate) bytes_max: usize,
+    /// How many may be open at once.
+    pub(crate) open_max: usize,
+}
+
+impl TransactionLimits {
+    /// The settings' own.
+    pub(crate) const USUAL: Self = Self { life: Duration::from_secs(60), bytes_max: 128 << 20, open_max: 10_000 };
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// A running engine: it listens, and serves until it is stopped.
@@ -68,6 +92,8 @@ pub(crate) async fn start_engine(options: EngineOptions, ready: impl FnOnce(Sock
         images_all,
         oplog_bytes,
         oplog_age_min,
+        snapshot_window,
+        transactions,
         tail_bytes,
         watch_bytes,
         replica_set,
@@ -98,6 +124,12 @@ pub(crate) async fn start_engine(options: EngineOptions, ready: impl FnOnce(Sock
         tail_bytes,
         watch_bytes,
         images_always: images_all,
+        snapshot_window_ms: milliseconds(snapshot_window),
+        transactions: millstream_db::TransactionLimits {
+            life_ms: milliseconds(transactions.life),
+            bytes_max: transactions.bytes_max,
+            open_max: transactions.open_max,
+        },
         ..millstream_db::Options::default()
     };
     let clock = Arc::new(SystemClock);

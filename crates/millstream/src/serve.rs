@@ -68,6 +68,8 @@ fn engine_options(config: &ServeConfig) -> EngineOptions {
         images_all: config.images_all,
         oplog_bytes: config.oplog_bytes,
         oplog_age_min: config.oplog_age_min,
+        snapshot_window: config.snapshot_window,
+        transactions: config.transactions,
         tail_bytes: config.tail_bytes,
         watch_bytes: config.watch_bytes,
         replica_set: config.replica_set.clone(),

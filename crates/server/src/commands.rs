@@ -20,6 +20,7 @@ mod replica_set;
 mod server_status;
 mod sessions;
 mod stats;
+mod transactions;
 mod views;
 
 use std::pin::Pin;
@@ -28,18 +29,16 @@ use crate::context::Context;
 use crate::failure::Result;
 use crate::reply::Reply;
 
-pub(crate) use refused::no_transactions;
-
 /// Every command, in alphabetical order of its name.
 // tidy: sorted by name
 pub(crate) static TABLE: &[Command] = &[
-    refused::ABORT_TRANSACTION,
+    transactions::ABORT_TRANSACTION,
     aggregate::AGGREGATE,
     diagnostics::BUILD_INFO,
     bulk_write::BULK_WRITE,
     ddl::COLL_MOD,
     stats::COLL_STATS,
-    refused::COMMIT_TRANSACTION,
+    transactions::COMMIT_TRANSACTION,
     fail_point::CONFIGURE_FAIL_POINT,
     diagnostics::CONNECTION_STATUS,
     find::COUNT,
@@ -109,6 +108,10 @@ pub(crate) struct Command {
     pub(crate) legacy: bool,
     /// A write that may come with a `txnNumber`, to be done once however often it is sent.
     pub(crate) retryable: bool,
+    /// Whether it may be part of a multi-document transaction.
+    pub(crate) in_transactions: InTransactions,
+    /// A read that may ask for the state at one time (`readConcern: {level: "snapshot"}`).
+    pub(crate) snapshots: bool,
     /// Its reply is never compressed (CS-13.18).
     pub(crate) uncompressed: bool,
     /// May wait long for something to happen: it is dropped when the client leaves, and answered
@@ -130,6 +133,8 @@ impl Command {
         unauthenticated: false,
         legacy: false,
         retryable: false,
+        in_transactions: InTransactions::Never,
+        snapshots: false,
         uncompressed: false,
         waits: false,
         handler: Handler::Inline(|_| Ok(Reply::empty())),
@@ -149,6 +154,19 @@ pub(crate) enum Handler {
 
 /// A reply in the making.
 pub(crate) type Pending<'a> = Pin<Box<dyn Future<Output = Result<Reply>> + Send + 'a>>;
+
+/// What a command may do in multi-document transactions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum InTransactions {
+    /// It may not be part of one.
+    Never,
+    /// It may be any of its statements.
+    Part,
+    /// The same, but not the first.
+    Later,
+    /// It ends one.
+    Ends,
+}
 
 /// Where a command may be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

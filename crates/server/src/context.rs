@@ -3,15 +3,17 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
-use millstream_db::{Api, Owner};
+use millstream_db::{Api, Owner, Turn};
 use millstream_value::{Code, Doc, DocBuf};
 use millstream_wire::Request;
+use parking_lot::Mutex;
 
 use crate::arguments::Arguments;
 use crate::commands::Command;
 use crate::engine::SessionId;
-use crate::failure::{Failure, Result};
+use crate::failure::{Failure, Result, Wants};
 use crate::server::Server;
+use crate::transaction::Membership;
 
 /// One command on its way.
 #[derive(Clone, Copy)]
@@ -29,8 +31,12 @@ pub(crate) struct Context<'a> {
     pub(crate) session: Option<SessionId>,
     /// `apiVersion` and what goes with it.
     pub(crate) api: Option<Api>,
-    /// `txnNumber`; only commands whose row says `retryable` get one.
+    /// `txnNumber` of a retryable write; only commands whose row says `retryable` get one.
     pub(crate) transaction_number: Option<i64>,
+    /// The transaction that it is part of.
+    pub(crate) transaction: Option<Membership>,
+    /// Its turn in that transaction; those that end one have none.
+    pub(crate) turn: Option<&'a Mutex<Turn>>,
 }
 
 impl<'a> Context<'a> {
@@ -41,7 +47,20 @@ impl<'a> Context<'a> {
 
     /// Whose cursors the command may open and read.
     pub(crate) fn owner(&self) -> Owner {
-        Owner { session: self.session.map(|session| session.0), api: self.api }
+        Owner {
+            session: self.session.map(|session| session.0),
+            transaction: self.transaction.map(|membership| membership.id.number),
+            api: self.api,
+        }
+    }
+
+    /// Which labels its errors get.
+    pub(crate) fn wants_labels(&self) -> Wants {
+        match (self.transaction, self.transaction_number) {
+            (Some(_), _) => Wants::Transaction,
+            (None, Some(_)) => Wants::RetryableWrite,
+            (None, None) => Wants::Nothing,
+        }
     }
 
     /// The command document's fields, typed.

@@ -15,6 +15,7 @@ use crate::fail_point::{Labels, Then};
 use crate::failure::{Failure, Result};
 use crate::reply::{self, Afterwards, Repeat, Reply};
 use crate::server::Server;
+use crate::transaction::{self, Numbers};
 
 /// Longest database name, in bytes: MongoDB's limit.
 const DATABASE_NAME_BYTES_MAX: usize = 63;
@@ -68,12 +69,13 @@ pub(crate) async fn run(
     };
     let result = match prepare(server, connection, request, name, found.map(|(_, row)| row)) {
         Ok(context) if failing.is_some() => Ok(Err(failing.map_or_else(Failure::shutdown, |(failure, labels)| {
-            let retryable = context.transaction_number.is_some();
-            if labels == Labels::Given { failure } else { failure.labelled(context.command, retryable) }
+            if labels == Labels::Given { failure } else { failure.labelled(context.command, context.wants_labels()) }
         }))),
-        Ok(context) => execute(&context, interrupted).await.map(|result| {
-            result.map_err(|failure| failure.labelled(context.command, context.transaction_number.is_some()))
-        }),
+        Ok(context) => {
+            let wants = context.wants_labels();
+            let done = in_turn(context, interrupted).await;
+            done.map(|result| result.map_err(|failure| failure.labelled(context.command, wants)))
+        }
         Err(failure) => Ok(Err(failure)),
     };
     let Ok(result) = result else { return None };
@@ -122,16 +124,43 @@ fn prepare<'a>(
     }
     let arguments = Arguments::new(command.name, body);
     let session = arguments.document("lsid")?.map(|lsid| session_id("lsid", lsid)).transpose()?;
-    let transaction_number = transaction_number(&arguments, command)?;
-    if transaction_number.is_some() && session.is_none() {
-        let message = "Transaction number requires a session ID to also be specified";
-        return Err(Failure::new(Code::InvalidOptions, message));
-    }
+    let Numbers { retry, membership } = transaction::numbers(&arguments, command, session, database)?;
     if let Some(session) = session {
         server.engine.session_used(session);
     }
     let api = api(&arguments)?;
-    Ok(Context { server, connection, request, command, name, database, session, api, transaction_number })
+    Ok(Context {
+        server,
+        connection,
+        request,
+        command,
+        name,
+        database,
+        session,
+        api,
+        transaction_number: retry,
+        transaction: membership,
+        turn: None,
+    })
+}
+
+/// Runs a command, as a statement of its transaction if it is part of one: an error ends that.
+async fn in_turn(
+    context: Context<'_>,
+    interrupted: impl Future<Output = Interrupt>,
+) -> std::result::Result<Result<Reply>, Interrupt> {
+    if context.transaction.is_none() {
+        return execute(&context, interrupted).await;
+    }
+    let turn = match transaction::enter(&context).await {
+        Ok(turn) => turn,
+        Err(failure) => return Ok(Err(failure)),
+    };
+    let done = execute(&Context { turn: turn.as_ref(), ..context }, interrupted).await;
+    if let Some(turn) = turn.as_ref().filter(|_| !matches!(done, Ok(Ok(_)))) {
+        turn.lock().fail();
+    }
+    done
 }
 
 async fn execute(
@@ -223,29 +252,5 @@ fn api(arguments: &Arguments<'_>) -> Result<Option<Api>> {
             deprecation_errors: arguments.bool("apiDeprecationErrors")?.unwrap_or(false),
         })),
         Some(_) => Err(Failure::new(Code::APIVersionError, "API version must be \"1\"")),
-    }
-}
-
-/// `txnNumber`, which retryable writes have. Multi-document transactions are refused.
-fn transaction_number(arguments: &Arguments<'_>, command: &Command) -> Result<Option<i64>> {
-    let number = arguments.i64("txnNumber")?;
-    let autocommit = arguments.bool("autocommit")?;
-    if arguments.bool("startTransaction")?.is_some() && autocommit.is_none() {
-        let message = "'startTransaction' field requires 'autocommit' field to also be specified";
-        return Err(Failure::new(Code::InvalidOptions, message));
-    }
-    match (autocommit, number) {
-        (Some(true), _) => Err(Failure::new(Code::InvalidOptions, "Specifying autocommit=true is not allowed.")),
-        (Some(false), _) => Err(commands::no_transactions()),
-        (None, Some(_)) if !command.retryable => Err(Failure::new(
-            Code::NotARetryableWriteCommand,
-            format!(
-                "txnNumber may only be provided for multi-document transactions and retryable \
-                 write commands. autocommit:false was not provided, and {} is not a retryable \
-                 write command.",
-                command.name
-            ),
-        )),
-        (None, number) => Ok(number),
     }
 }

@@ -88,6 +88,7 @@ impl Engine {
                 sessions.remove(session);
             }
         }
+        self.db.abort_sessions(&ids(ended));
         self.db.cursors().kill_sessions(&ids(ended));
     }
 
@@ -95,6 +96,7 @@ impl Engine {
     pub(crate) fn kill_sessions(&self, killed: &[SessionId]) {
         if killed.is_empty() {
             self.sessions.lock().clear();
+            self.db.abort_sessions(&[]);
             self.db.cursors().kill_sessions(&[]);
         } else {
             self.end_sessions(killed);
@@ -189,7 +191,7 @@ mod tests {
         for session in sessions {
             engine.session_used(session);
             let source = Source::documents(Box::new(std::iter::empty()));
-            let owner = Owner { session: Some(session.0), api: None };
+            let owner = Owner { session: Some(session.0), ..Owner::default() };
             engine.db().cursors().keep(source, "shop.orders".to_owned(), owner, false).unwrap();
         }
         minutes(29);

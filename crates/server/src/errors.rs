@@ -52,10 +52,14 @@ fn code(error: &Error) -> Code {
         Error::CursorNeedsSession(_) => Code::Location(50736),
         Error::CursorHasNoSession(_) => Code::Location(50737),
         Error::CursorOtherSession(_) => Code::Location(50738),
+        Error::CursorOtherTransaction { opened: Some(_), given: None, .. } => Code::Location(50740),
+        Error::CursorOtherTransaction { opened: None, .. } => Code::Location(50739),
+        Error::CursorOtherTransaction { .. } => Code::Location(50741),
         Error::CursorOtherApi(_) => Code::APIMismatchError,
         Error::TooManyCursors(_) => Code::OperationFailed,
         Error::TransactionTooOld { .. } => Code::TransactionTooOld,
-        Error::Conflict => Code::WriteConflict,
+        // The first three are for the database itself: nobody but a bug shows them to a client.
+        Error::Held(_) | Error::Moved | Error::NeedsNumbers | Error::Conflict => Code::WriteConflict,
         Error::Invalid { code, .. } => *code,
     }
 }

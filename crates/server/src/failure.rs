@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use millstream_value::{Code, DocBuf};
 
-use crate::commands::Command;
+use crate::commands::{Command, InTransactions};
 
 /// `{ok: 0, errmsg, code, codeName, ...}` in the making.
 #[derive(Debug, Clone)]
@@ -15,6 +15,16 @@ pub(crate) struct Failure {
     pub(crate) labels: Vec<Cow<'static, str>>,
     /// Further fields, such as `keyPattern` and `keyValue` of a duplicate key.
     pub(crate) details: Option<DocBuf>,
+}
+
+/// Which labels a command's errors get.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wants {
+    Nothing,
+    /// It can be sent again.
+    RetryableWrite,
+    /// Its whole transaction can be run again.
+    Transaction,
 }
 
 pub(crate) type Result<T> = std::result::Result<T, Failure>;
@@ -29,14 +39,19 @@ impl Failure {
         Self::new(Code::InterruptedAtShutdown, "interrupted at shutdown")
     }
 
-    /// With the labels that tell drivers to try again (CS-5.10.3, CS-13.9).
-    pub(crate) fn labelled(mut self, command: &Command, retryable_write: bool) -> Self {
+    /// With the labels that tell drivers to try again (CS-5.10.3, CS-13.9): a write, a transaction, a stream.
+    pub(crate) fn labelled(mut self, command: &Command, wants: Wants) -> Self {
         let code = self.code.number();
         let transient =
             matches!(code, 6 | 7 | 89 | 91 | 134 | 189 | 262 | 9001 | 10107 | 11600 | 11602 | 13435 | 13436);
         let resumable = transient || matches!(code, 133 | 175 | 234 | 358 | 402 | 407 | 412 | 50915);
-        if transient && retryable_write {
+        let ends = command.in_transactions == InTransactions::Ends;
+        if transient && (wants == Wants::RetryableWrite || ends) {
             self.labels.push("RetryableWriteError".into());
+        }
+        let again = matches!(code, 24 | 112 | 239 | 246 | 251 | 365) || (transient && !ends);
+        if again && wants == Wants::Transaction {
+            self.labels.push("TransientTransactionError".into());
         }
         if resumable && matches!(command.name, "aggregate" | "getMore") {
             self.labels.push("ResumableChangeStreamError".into());
@@ -57,7 +72,7 @@ mod tests {
 
     fn labels(command: &'static str, code: i32) -> Vec<Cow<'static, str>> {
         let command = Command { name: command, ..Command::DEFAULT };
-        Failure::new(Code::from_number(code), "").labelled(&command, false).labels
+        Failure::new(Code::from_number(code), "").labelled(&command, Wants::Nothing).labels
     }
 
     /// CS-5.10.3.

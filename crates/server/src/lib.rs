@@ -36,10 +36,12 @@ mod fail_point;
 mod failure;
 mod listener;
 mod options;
+mod read_concern;
 mod reader;
 mod reply;
 mod server;
 mod shutdown;
+mod transaction;
 mod write_concern;
 
 pub use commands::listing as commands;

@@ -106,6 +106,7 @@ impl Listening {
         let mut late = every(Upkeep::LATE_MS);
         let mut noop = every(Upkeep::NOOP_MS);
         let mut sweep = every(Upkeep::SWEEP_MS);
+        let mut expiry = every(Upkeep::EXPIRY_MS);
         loop {
             tokio::select! {
                 biased;
@@ -115,6 +116,7 @@ impl Listening {
                 _ = late.tick() => server.engine.db().warn_of_late_streams(),
                 _ = noop.tick() => server.engine.db().periodic_noop(),
                 _ = sweep.tick() => server.engine.sweep(),
+                _ = expiry.tick() => server.engine.db().abort_expired(),
                 accepted = listener.accept() => match accepted {
                     Ok((socket, peer)) => {
                         let over = connections.len() >= server.options.connections_max;
@@ -135,6 +137,8 @@ impl Listening {
         drop(listener);
         let open = connections.len();
         info!(connections = open, "stopping");
+        // Writes that wait for the end of a transaction need not wait any longer.
+        server.engine.db().abort_sessions(&[]);
         let finished = async { while connections.join_next().await.is_some() {} };
         if tokio::time::timeout(server.options.shutdown_grace, finished).await.is_err() {
             warn!(connections = connections.len(), "commands still running: cutting them off");

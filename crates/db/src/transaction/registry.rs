@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
@@ -39,13 +39,11 @@ pub struct TransactionLimits {
     pub bytes_max: usize,
     /// How many may be open at once. Default: 10,000.
     pub open_max: usize,
-    /// Whether a transaction looks for conflicts. Off only in tests that must see what goes wrong then.
-    pub checks: bool,
 }
 
 impl Default for TransactionLimits {
     fn default() -> Self {
-        Self { life_ms: 60_000, bytes_max: 128 << 20, open_max: 10_000, checks: true }
+        Self { life_ms: 60_000, bytes_max: 128 << 20, open_max: 10_000 }
     }
 }
 
@@ -78,6 +76,8 @@ pub(crate) struct Transactions {
     sessions: Mutex<HashMap<[u8; 16], Session>>,
     limits: TransactionLimits,
     life_ms: AtomicU64,
+    /// Those that begin from now on do not look for conflicts.
+    unchecked: AtomicBool,
     open: AtomicUsize,
     started: AtomicU64,
     committed: AtomicU64,
@@ -172,7 +172,12 @@ impl Db {
             return Err(Error::invalid(Code::from_number(365), message));
         }
         let locks = Arc::clone(&transactions.locks);
-        let work = Work::new(Arc::clone(&state.snapshot), locks, self.published(), transactions.limits.checks);
+        let work = Work::new(
+            Arc::clone(&state.snapshot),
+            locks,
+            self.published(),
+            !transactions.unchecked.load(Ordering::Acquire),
+        );
         let transaction = Box::new(Transaction::new(state, work, fixed, self.images_always()));
         let session = Session {
             number: id.number,
@@ -358,6 +363,11 @@ impl Db {
     /// Sets how many milliseconds a transaction may live, those that are open too.
     pub fn set_transaction_life_ms(&self, life_ms: u64) {
         self.transactions().life_ms.store(life_ms, Ordering::Release);
+    }
+
+    /// Whether transactions look for conflicts. Off only in tests that must see what goes wrong without.
+    pub fn set_conflict_checks(&self, on: bool) {
+        self.transactions().unchecked.store(!on, Ordering::Release);
     }
 
     /// How many transactions there are and were.

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::engine::TransactionLimits;
 use crate::logging::LogFormat;
 use crate::parse;
 
@@ -26,6 +27,10 @@ pub(crate) struct ServeConfig {
     pub(crate) oplog_age_min: Duration,
     /// The name of the replica set that clients see.
     pub(crate) replica_set: String,
+    /// How far back the data can be read as it was.
+    pub(crate) snapshot_window: Duration,
+    /// What transactions may take.
+    pub(crate) transactions: TransactionLimits,
     /// How many bytes of the newest changes to hold in memory.
     pub(crate) tail_bytes: usize,
     /// How many bytes all watchers together may hold beside those.
@@ -194,6 +199,17 @@ pub(crate) static SETTINGS: &[Setting] = &[
         },
     },
     Setting {
+        name: "snapshot-window",
+        value: Some("SECONDS"),
+        environment: &["MILLSTREAM_SNAPSHOT_WINDOW"],
+        default: "300",
+        help: "How far back data can be read as it was (readConcern snapshot, atClusterTime); what was overwritten since stays on disk",
+        set: |config, text| {
+            config.snapshot_window = seconds(text)?;
+            Ok(())
+        },
+    },
+    Setting {
         name: "tail-bytes",
         value: Some("SIZE"),
         environment: &["MILLSTREAM_TAIL_BYTES"],
@@ -216,6 +232,43 @@ pub(crate) static SETTINGS: &[Setting] = &[
         },
     },
     Setting {
+        name: "transaction-bytes",
+        value: Some("SIZE"),
+        environment: &["MILLSTREAM_TRANSACTION_BYTES"],
+        default: "128MiB",
+        help: "How much a transaction may write before it is committed",
+        set: |config, text| {
+            config.transactions.bytes_max = memory_size(text)?;
+            Ok(())
+        },
+    },
+    Setting {
+        name: "transaction-seconds",
+        value: Some("SECONDS"),
+        environment: &["MILLSTREAM_TRANSACTION_SECONDS"],
+        default: "60",
+        help: "How long a transaction may stay open before it is aborted",
+        set: |config, text| {
+            config.transactions.life = seconds(text)?;
+            if config.transactions.life.is_zero() {
+                return Err("a transaction needs a second at least".to_owned());
+            }
+            Ok(())
+        },
+    },
+    Setting {
+        name: "transactions-max",
+        value: Some("COUNT"),
+        environment: &["MILLSTREAM_TRANSACTIONS_MAX"],
+        default: "10000",
+        help: "How many transactions may be open at once",
+        set: |config, text| {
+            config.transactions.open_max =
+                text.parse().map_err(|_| format!("`{text}` is no number of transactions"))?;
+            Ok(())
+        },
+    },
+    Setting {
         name: "watch-bytes",
         value: Some("SIZE"),
         environment: &["MILLSTREAM_WATCH_BYTES"],
@@ -227,6 +280,10 @@ pub(crate) static SETTINGS: &[Setting] = &[
         },
     },
 ];
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    text.parse().map(Duration::from_secs).map_err(|_| format!("`{text}` is no whole number of seconds"))
+}
 
 fn switch(text: &str) -> Result<bool, String> {
     match text.to_ascii_lowercase().as_str() {
@@ -259,6 +316,8 @@ impl Default for ServeConfig {
             oplog_bytes: 0,
             oplog_age_min: Duration::ZERO,
             replica_set: String::new(),
+            snapshot_window: Duration::ZERO,
+            transactions: TransactionLimits::default(),
             tail_bytes: 0,
             watch_bytes: 0,
             test_commands: false,
@@ -300,7 +359,11 @@ mod tests {
             ("replica-set", "a b"),
             ("tail-bytes", "1"),
             ("watch-bytes", "much"),
+            ("snapshot-window", "long"),
             ("test-commands", "perhaps"),
+            ("transaction-bytes", "1KB"),
+            ("transaction-seconds", "0"),
+            ("transactions-max", "many"),
         ] {
             let setting = SETTINGS.iter().find(|setting| setting.name == name).unwrap();
             assert!((setting.set)(&mut ServeConfig::default(), value).is_err(), "{name}={value}");

@@ -12,7 +12,7 @@ use mongodb::Database;
 use super::Arguments;
 use super::application::{Write, write};
 use super::view::{Seen, View, milliseconds};
-use crate::engine::{Data, EngineOptions, start_engine, uri};
+use crate::engine::{Data, EngineOptions, TransactionLimits, start_engine, uri};
 use crate::signals::Signals;
 use crate::{exit, terminal};
 
@@ -38,6 +38,8 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<exit::Code> {
         images_all: false,
         oplog_bytes: OPLOG_BYTES,
         oplog_age_min: Duration::ZERO,
+        snapshot_window: Duration::ZERO,
+        transactions: TransactionLimits::USUAL,
         tail_bytes: WATCH_BYTES,
         watch_bytes: WATCH_BYTES,
         replica_set: "rs0".to_owned(),

@@ -4,22 +4,26 @@
 //! Errors: CS-3.2, CS-4.2, CS-6.1 for change streams
 
 use millstream_change::Spec;
-use millstream_db::{Documents, Source, TimeLimit};
+use millstream_db::{Documents, Reader, Source, TimeLimit};
 use millstream_query::stage::{Pipeline, Place};
 use millstream_value::{Code, Doc, DocBuf, Namespace, Value};
 
 use super::cursor::Layout;
-use super::{Command, Handler, Operation};
+use super::{Command, Handler, InTransactions, Operation};
 use crate::arguments::Arguments;
 use crate::context::Context;
 use crate::errors;
 use crate::failure::{Failure, Result};
+use crate::read_concern::{self, Reading};
 use crate::reply::Reply;
+use crate::transaction;
 
 pub(super) const AGGREGATE: Command = Command {
     name: "aggregate",
     help: "runs a pipeline, or opens a change stream",
     operation: Operation::Query,
+    in_transactions: InTransactions::Part,
+    snapshots: true,
     handler: Handler::Blocking(aggregate),
     ..Command::DEFAULT
 };
@@ -48,13 +52,19 @@ fn aggregate(context: &Context<'_>) -> Result<Reply> {
         let message = "The 'cursor' option is required, except for aggregate with the explain argument";
         return Err(Failure::new(Code::FailedToParse, message));
     }
-    super::find::check_read_concern(context, &arguments)?;
     let time = super::find::time_limit(&arguments)?;
     let first = stages.first().and_then(|s| s.as_doc()).and_then(|s| s.elements().next());
     if let Some(options) = first.filter(|e| e.key() == "$changeStream") {
+        if context.turn.is_some() {
+            let message = "Operation not permitted in transaction :: caused by :: Aggregation stage $changeStream cannot run \
+                           within a multi-document transaction";
+            return Err(Failure::new(Code::OperationNotSupportedInTransaction, message));
+        }
+        read_concern::check(context)?;
         return watch(context, &arguments, coll, &options.value(), stages.get(1..).unwrap_or_default(), explain);
     }
     let Some(coll) = coll else {
+        read_concern::check(context)?;
         let scope = super::find::scope(context, None)?;
         Pipeline::parse(&stages, &scope, Place::Aggregate).map_err(errors::query)?;
         let stage = first.map_or("an empty pipeline", |stage| stage.key());
@@ -62,6 +72,8 @@ fn aggregate(context: &Context<'_>) -> Result<Reply> {
         return Err(Failure::new(Code::InvalidNamespace, message));
     };
     let namespace = super::find::named(context.database, coll)?;
+    transaction::check_collection(context, &namespace)?;
+    let Reading { reader, at } = read_concern::reading(context)?;
     if explain {
         return super::find::explain_command(context, context.body(), true);
     }
@@ -80,13 +92,13 @@ fn aggregate(context: &Context<'_>) -> Result<Reply> {
         }
     };
     let hint = arguments.element("hint").map(|e| e.value());
-    let rows = run(context, source, &pipeline, hint.as_ref(), &time)?;
+    let rows = run(context, &reader, source, &pipeline, hint.as_ref(), &time)?;
     let mut document = DocBuf::with_capacity(512);
     super::find::open_cursor(
         context,
         Source::limited(rows, time),
         namespace.to_string(),
-        Layout::First,
+        Layout::First(at),
         &mut document,
     )?;
     Ok(document.into())
@@ -95,13 +107,14 @@ fn aggregate(context: &Context<'_>) -> Result<Reply> {
 /// The documents that a pipeline makes of a collection.
 pub(super) fn run(
     context: &Context<'_>,
+    reader: &Reader,
     collection: &Namespace,
     pipeline: &Pipeline,
     hint: Option<&Value<'_>>,
     time: &TimeLimit,
 ) -> Result<Documents> {
     let Some(options) = pipeline.coll_stats() else {
-        return context.server.engine.db().aggregate(collection, pipeline, hint, time).map_err(errors::failure);
+        return reader.aggregate(collection, pipeline, hint, time).map_err(errors::failure);
     };
     let stats = super::stats::stage(context, collection, options)?;
     let rows = pipeline.run(std::iter::once(Ok(stats)));
@@ -169,7 +182,13 @@ fn watch(
         None => format!("{}.$cmd.aggregate", context.database),
     };
     let mut document = DocBuf::with_capacity(512);
-    super::find::open_cursor(context, Source::Changes(Box::new(stream)), namespace, Layout::First, &mut document)?;
+    super::find::open_cursor(
+        context,
+        Source::Changes(Box::new(stream)),
+        namespace,
+        Layout::First(None),
+        &mut document,
+    )?;
     Ok(document.into())
 }
 

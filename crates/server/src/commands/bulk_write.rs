@@ -14,7 +14,7 @@ use millstream_value::{Code, Doc, DocBuf, Namespace};
 
 use super::crud::{self, UpdateParts};
 use super::cursor::Layout;
-use super::{Command, Database, Fields, Handler};
+use super::{Command, Database, Fields, Handler, InTransactions};
 use crate::arguments::Arguments;
 use crate::context::Context;
 use crate::errors;
@@ -38,6 +38,7 @@ pub(super) const BULK_WRITE: Command = Command {
         "stmtIds",
     ]),
     retryable: true,
+    in_transactions: InTransactions::Part,
     handler: Handler::Async(|context| Box::pin(bulk_write(context))),
     ..Command::DEFAULT
 };
@@ -57,8 +58,10 @@ async fn bulk_write(context: &Context<'_>) -> Result<Reply> {
     let arguments = context.arguments();
     let scope = super::find::scope(context, None)?;
     // The statements on a collection compare as it does.
-    let of =
-        |ns: &Arc<Namespace>| Scope { collation: context.server.engine.db().default_collation(ns), ..scope.clone() };
+    let of = |ns: &Arc<Namespace>| Scope {
+        collation: context.server.engine.db().now().default_collation(ns),
+        ..scope.clone()
+    };
     let scopes: Vec<Scope> = namespaces.iter().map(of).collect();
     let mut verbs = Vec::with_capacity(ops.len());
     let mut statements = Vec::with_capacity(ops.len());
@@ -85,7 +88,7 @@ async fn bulk_write(context: &Context<'_>) -> Result<Reply> {
     let ordered = arguments.bool("ordered")?.unwrap_or(true);
     let errors_only = arguments.bool("errorsOnly")?.unwrap_or(false);
     let command = WriteCommand { statements, ordered, retry };
-    let reply = context.server.engine.db().write(command).complete().await.map_err(errors::failure)?;
+    let reply = crate::transaction::write(context, command).await?;
     let mut document = DocBuf::new();
     let rows = rows(&reply.outcomes, &verbs, errors_only);
     let source = Source::documents(Box::new(rows.into_iter().map(Ok)));

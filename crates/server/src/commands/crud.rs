@@ -20,7 +20,7 @@ use millstream_query::sort::Sort;
 use millstream_query::update::Update;
 use millstream_value::{ArrayBuf, Code, Doc, DocBuf, Namespace, Value, kind};
 
-use super::{Command, Fields, Handler, Operation};
+use super::{Command, Fields, Handler, InTransactions, Operation};
 use crate::arguments::{Arguments, wrong_type};
 use crate::context::Context;
 use crate::errors;
@@ -37,6 +37,7 @@ pub(super) const DELETE: Command = Command {
     fields: Fields::Only(&["bypassDocumentValidation", "deletes", "let", "ordered", "stmtId", "stmtIds"]),
     operation: Operation::Delete,
     retryable: true,
+    in_transactions: InTransactions::Part,
     handler: Handler::Async(|context| Box::pin(batch(context, "deletes", delete_statement))),
     ..Command::DEFAULT
 };
@@ -61,6 +62,7 @@ pub(super) const FIND_AND_MODIFY: Command = Command {
         "upsert",
     ]),
     retryable: true,
+    in_transactions: InTransactions::Part,
     handler: Handler::Async(|context| Box::pin(find_and_modify(context))),
     ..Command::DEFAULT
 };
@@ -71,6 +73,7 @@ pub(super) const INSERT: Command = Command {
     fields: Fields::Only(&["bypassDocumentValidation", "documents", "ordered", "stmtId", "stmtIds"]),
     operation: Operation::Insert,
     retryable: true,
+    in_transactions: InTransactions::Part,
     handler: Handler::Async(|context| Box::pin(insert(context))),
     ..Command::DEFAULT
 };
@@ -81,6 +84,7 @@ pub(super) const UPDATE: Command = Command {
     fields: Fields::Only(&["bypassDocumentValidation", "let", "ordered", "stmtId", "stmtIds", "updates"]),
     operation: Operation::Update,
     retryable: true,
+    in_transactions: InTransactions::Part,
     handler: Handler::Async(|context| Box::pin(batch(context, "updates", update_statement))),
     ..Command::DEFAULT
 };
@@ -159,7 +163,7 @@ async fn insert(context: &Context<'_>) -> Result<Reply> {
     });
     let ordered = context.arguments().bool("ordered")?.unwrap_or(true);
     let command = WriteCommand { statements: statements.collect(), ordered, retry: retry(context) };
-    let reply = context.server.engine.db().write(command).complete().await.map_err(errors::failure)?;
+    let reply = crate::transaction::write(context, command).await?;
     Ok(report(&reply, concern, false))
 }
 
@@ -182,7 +186,7 @@ async fn batch(context: &Context<'_>, field: &'static str, parse: ParseStatement
     }
     let ordered = context.arguments().bool("ordered")?.unwrap_or(true);
     let command = WriteCommand { statements, ordered, retry };
-    let reply = context.server.engine.db().write(command).complete().await.map_err(errors::failure)?;
+    let reply = crate::transaction::write(context, command).await?;
     Ok(report(&reply, concern, field == "updates"))
 }
 
@@ -442,7 +446,7 @@ async fn find_and_modify(context: &Context<'_>) -> Result<Reply> {
     let ids = statement_ids(context, 1)?;
     let statement = Statement { namespace, id: ids.first().copied().unwrap_or(0), action: Ok(action) };
     let command = WriteCommand { statements: vec![statement], ordered: true, retry: retry(context) };
-    let reply = context.server.engine.db().write(command).complete().await.map_err(errors::failure)?;
+    let reply = crate::transaction::write(context, command).await?;
     let outcome = reply.outcomes.into_iter().next().unwrap_or_default();
     if let Some(error) = outcome.error {
         let mut failure = errors::failure(error);

@@ -8,10 +8,10 @@ use std::task::Poll;
 use std::time::Duration;
 
 use millstream_db::Batch;
-use millstream_value::{ArrayBuf, Code, DocBuf, kind};
+use millstream_value::{ArrayBuf, ClusterTime, Code, DocBuf, kind};
 use tokio::time::{Instant, timeout_at};
 
-use super::{Command, Fields, Handler, Operation};
+use super::{Command, Fields, Handler, InTransactions, Operation};
 use crate::arguments::wrong_type;
 use crate::context::Context;
 use crate::errors;
@@ -27,6 +27,7 @@ pub(super) const GET_MORE: Command = Command {
     fields: Fields::Only(&["batchSize", "collection", "term"]),
     operation: Operation::GetMore,
     waits: true,
+    in_transactions: InTransactions::Later,
     handler: Handler::Async(|context| Box::pin(get_more(context))),
     ..Command::DEFAULT
 };
@@ -35,6 +36,7 @@ pub(super) const KILL_CURSORS: Command = Command {
     name: "killCursors",
     help: "closes cursors",
     fields: Fields::Only(&["cursors"]),
+    in_transactions: InTransactions::Later,
     handler: Handler::Inline(kill_cursors),
     ..Command::DEFAULT
 };
@@ -42,8 +44,9 @@ pub(super) const KILL_CURSORS: Command = Command {
 /// The order of fields in a reply's `cursor`, which differs by command.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Layout {
-    /// `firstBatch, [postBatchResumeToken], [invalidated], id, ns` of queries and streams (CS-8.2.1).
-    First,
+    /// `firstBatch, [postBatchResumeToken], [invalidated], [atClusterTime], id, ns` of queries and streams (CS-8.2.1);
+    /// the time is that of a snapshot that was asked for.
+    First(Option<ClusterTime>),
     /// The same with `nextBatch`.
     Next,
     /// `id, firstBatch, ns` of `bulkWrite`.
@@ -58,7 +61,7 @@ pub(super) fn write(document: &mut DocBuf, layout: Layout, batch: &Batch, id: i6
     document.reserve(size + 512);
     document.nest("cursor", |cursor| {
         match layout {
-            Layout::First | Layout::Next => {}
+            Layout::First(_) | Layout::Next => {}
             Layout::Bulk => {
                 cursor.push("id", id);
             }
@@ -77,8 +80,11 @@ pub(super) fn write(document: &mut DocBuf, layout: Layout, batch: &Batch, id: i6
         if batch.invalidated {
             cursor.push("invalidated", true);
         }
+        if let Layout::First(Some(at)) = layout {
+            cursor.push("atClusterTime", at);
+        }
         match layout {
-            Layout::First | Layout::Next => {
+            Layout::First(_) | Layout::Next => {
                 cursor.push("id", id).push("ns", namespace);
             }
             Layout::Bulk => {

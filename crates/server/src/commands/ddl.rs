@@ -9,12 +9,13 @@ use millstream_query::Collation;
 use millstream_value::{Code, Doc, DocBuf, Namespace, Value, kind};
 
 use super::cursor::Layout;
-use super::{Command, Database, Fields, Handler};
+use super::{Command, Database, Fields, Handler, InTransactions};
 use crate::arguments::Arguments;
 use crate::context::Context;
 use crate::errors;
 use crate::failure::{Failure, Result};
 use crate::reply::Reply;
+use crate::transaction;
 use crate::write_concern;
 
 pub(super) const COLL_MOD: Command = Command {
@@ -65,6 +66,7 @@ pub(super) const CREATE: Command = Command {
         "validator",
         "viewOn",
     ]),
+    in_transactions: InTransactions::Part,
     handler: Handler::Blocking(create),
     ..Command::DEFAULT
 };
@@ -73,6 +75,7 @@ pub(super) const CREATE_INDEXES: Command = Command {
     name: "createIndexes",
     help: "builds indexes",
     fields: Fields::Only(&["commitQuorum", "ignoreUnknownIndexOptions", "indexes"]),
+    in_transactions: InTransactions::Part,
     handler: Handler::Blocking(create_indexes),
     ..Command::DEFAULT
 };
@@ -200,7 +203,13 @@ fn create(context: &Context<'_>) -> Result<Reply> {
         }
     }
     options.push_some("collation", collation.as_ref().map(Collation::spec));
-    context.server.engine.db().create(&namespace, options).map_err(errors::failure)?;
+    match context.turn {
+        None => context.server.engine.db().create(&namespace, options).map_err(errors::failure)?,
+        Some(turn) => {
+            transaction::check_collection(context, &namespace)?;
+            transaction::change(turn, |turn| turn.create(&namespace, &options))?;
+        }
+    }
     done(context, DocBuf::new())
 }
 
@@ -327,7 +336,13 @@ fn create_indexes(context: &Context<'_>) -> Result<Reply> {
     if indexes.is_empty() {
         return Err(Failure::new(Code::BadValue, "Must specify at least one index to create"));
     }
-    let created = context.server.engine.db().create_indexes(&namespace, &indexes).map_err(errors::failure)?;
+    let created = match context.turn {
+        None => context.server.engine.db().create_indexes(&namespace, &indexes).map_err(errors::failure)?,
+        Some(turn) => {
+            transaction::check_collection(context, &namespace)?;
+            transaction::change(turn, |turn| turn.create_indexes(&namespace, &indexes))?
+        }
+    };
     let count = |n: usize| i32::try_from(n).unwrap_or(i32::MAX);
     let mut document = DocBuf::new();
     document.push("numIndexesBefore", count(created.before)).push("numIndexesAfter", count(created.after));

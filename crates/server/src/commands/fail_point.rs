@@ -32,6 +32,11 @@ fn configure(context: &Context<'_>) -> Result<Reply> {
     let arguments = context.arguments();
     match arguments.str("configureFailPoint")? {
         Some("failCommand") => {}
+        Some("skipTransactionConflictChecks") => {
+            let db = context.server.engine.db();
+            db.set_conflict_checks(mode(&arguments)? == Mode::Off);
+            return Ok(Reply::empty());
+        }
         other => {
             let message = format!("fail point not found: {}", other.unwrap_or_default());
             return Err(Failure::new(Code::Location(4_070_000), message));

@@ -15,18 +15,17 @@ use millstream_query::sort::{Direction, Sort};
 use millstream_value::{Code, Doc, DocBuf, Namespace, Value, kind};
 
 use super::cursor::Layout;
-use super::{Command, Handler, Operation};
-use crate::arguments::{Arguments, wrong_type};
+use super::{Command, Handler, InTransactions, Operation};
+use crate::arguments::Arguments;
 use crate::context::Context;
 use crate::errors;
 use crate::failure::{Failure, Result};
+use crate::read_concern::{self, Reading};
 use crate::reply::Reply;
+use crate::transaction;
 
 /// Documents in a first batch (CS-4.3.1).
 pub(super) const FIRST_BATCH: usize = 101;
-
-/// How far ahead of the clock a time may be that a client says it has seen: clocks of one machine do not differ more.
-const CLOCK_AHEAD_SECONDS_MAX: u64 = 1;
 
 pub(super) const COUNT: Command = Command {
     name: "count",
@@ -40,6 +39,8 @@ pub(super) const DISTINCT: Command = Command {
     name: "distinct",
     help: "lists the different values of a field",
     operation: Operation::Query,
+    in_transactions: InTransactions::Part,
+    snapshots: true,
     handler: Handler::Blocking(distinct),
     ..Command::DEFAULT
 };
@@ -55,6 +56,8 @@ pub(super) const FIND: Command = Command {
     name: "find",
     help: "reads documents",
     operation: Operation::Query,
+    in_transactions: InTransactions::Part,
+    snapshots: true,
     handler: Handler::Async(|context| Box::pin(find(context))),
     ..Command::DEFAULT
 };
@@ -99,7 +102,7 @@ pub(super) fn scope(context: &Context<'_>, namespace: Option<&Namespace>) -> Res
     scope.cluster_time = Some(db.committed());
     scope.collation = match collation(&context.arguments())? {
         Some(own) => own,
-        None => namespace.and_then(|namespace| db.default_collation(namespace)),
+        None => namespace.and_then(|namespace| db.now().default_collation(namespace)),
     };
     match context.arguments().document("let")? {
         None => Ok(scope),
@@ -136,11 +139,12 @@ async fn find(context: &Context<'_>) -> Result<Reply> {
 
 fn run_find(context: &Context<'_>, namespace: &Namespace, view: Option<&ResolvedView>) -> Result<Reply> {
     let arguments = context.arguments();
-    check_read_concern(context, &arguments)?;
+    transaction::check_collection(context, namespace)?;
+    let Reading { reader, at } = read_concern::reading(context)?;
     let request = FindRequest::parse(context, namespace, &arguments)?;
     let db = context.server.engine.db();
     let source = if let Some(view) = view {
-        Source::limited(super::views::find(context, view, &request)?, request.find.time.clone())
+        Source::limited(super::views::find(context, &reader, view, &request)?, request.find.time.clone())
     } else if namespace.to_string() == OPLOG {
         request.oplog(db)?
     } else {
@@ -152,12 +156,12 @@ fn run_find(context: &Context<'_>, namespace: &Namespace, view: Option<&Resolved
             return Ok(empty_cursor(namespace).into());
         }
         let time = request.find.time.clone();
-        let rows = db.find(namespace, request.find).map_err(errors::failure)?;
+        let rows = reader.find(namespace, request.find).map_err(errors::failure)?;
         Source::limited(rows, time)
     };
     let first = if request.single_batch { Batching::Single(request.batch) } else { Batching::First(request.batch) };
     let mut document = DocBuf::with_capacity(512);
-    open_batched(context, source, namespace.to_string(), first, request.no_timeout, Layout::First, &mut document)?;
+    open_batched(context, source, namespace.to_string(), first, request.no_timeout, Layout::First(at), &mut document)?;
     Ok(document.into())
 }
 
@@ -320,49 +324,6 @@ fn check_fields(arguments: &Arguments<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Any level is served by the durable state; unknown ones are refused (CS-4.3.6 is checked by `aggregate`).
-pub(super) fn check_read_concern(context: &Context<'_>, arguments: &Arguments<'_>) -> Result<()> {
-    let Some(concern) = arguments.document("readConcern")? else { return Ok(()) };
-    if concern.has("atClusterTime") {
-        return Err(Failure::new(Code::NotImplemented, "reads at a past time are not supported"));
-    }
-    if let Some(after) = concern.element("afterClusterTime") {
-        wait_for(context, &after.value())?;
-    }
-    match concern.get("level") {
-        None => Ok(()),
-        Some(Value::String(level))
-            if matches!(&*level, "local" | "majority" | "linearizable" | "available" | "snapshot") =>
-        {
-            Ok(())
-        }
-        Some(_) => Err(Failure::new(
-            Code::FailedToParse,
-            "readConcern.level must be either 'local', 'majority', 'linearizable', 'available', or 'snapshot'",
-        )),
-    }
-}
-
-/// Causally consistent sessions read what they have seen before: waits until that is there (CS-8.5.2).
-fn wait_for(context: &Context<'_>, after: &Value<'_>) -> Result<()> {
-    let Value::Timestamp(after) = after else {
-        return Err(wrong_type("readConcern.afterClusterTime", after.kind(), "timestamp"));
-    };
-    let db = context.server.engine.db();
-    if *after <= db.committed() {
-        return Ok(());
-    }
-    if u64::from(after.seconds) > db.now_ms() / 1000 + CLOCK_AHEAD_SECONDS_MAX {
-        let message = format!(
-            "readConcern afterClusterTime value must not be greater than the current clusterTime. Requested \
-             clusterTime: {after}; current clusterTime: {}",
-            db.committed()
-        );
-        return Err(Failure::new(Code::InvalidOptions, message));
-    }
-    crate::dispatch::blocking(|| db.advance_to(*after)).map_err(errors::failure)
-}
-
 /// `maxTimeMS` fits an int32 and is not negative; 0 is no limit.
 pub(super) fn time_limit(arguments: &Arguments<'_>) -> Result<TimeLimit> {
     match arguments.i64("maxTimeMS")?.map(|limit| (limit, u32::try_from(limit))) {
@@ -420,7 +381,11 @@ pub(super) fn open_batched(
         0
     } else {
         let cursors = context.server.engine.db().cursors();
-        cursors.keep(source, namespace.clone(), context.owner(), no_timeout).map_err(errors::failure)?
+        let id = cursors.keep(source, namespace.clone(), context.owner(), no_timeout).map_err(errors::failure)?;
+        if let Some(turn) = context.turn {
+            turn.lock().opened(id).map_err(errors::failure)?;
+        }
+        id
     };
     super::cursor::write(document, layout, &batch, id, &namespace);
     Ok(())
@@ -442,7 +407,7 @@ pub(super) fn during(context: &Context<'_>, error: millstream_db::Error, what: &
 fn empty_cursor(namespace: &Namespace) -> DocBuf {
     let mut document = DocBuf::new();
     let batch = millstream_db::Batch::default();
-    super::cursor::write(&mut document, Layout::First, &batch, 0, &namespace.to_string());
+    super::cursor::write(&mut document, Layout::First(None), &batch, 0, &namespace.to_string());
     document
 }
 
@@ -450,7 +415,7 @@ fn count(context: &Context<'_>) -> Result<Reply> {
     let namespace = namespace(context)?;
     let arguments = context.arguments();
     arguments.only_or_generic(&["collation", "count", "fields", "hint", "limit", "query", "skip"])?;
-    check_read_concern(context, &arguments)?;
+    let Reading { reader, .. } = read_concern::reading(context)?;
     let time = time_limit(&arguments)?;
     let scope = scope(context, Some(&namespace))?;
     let filter = arguments.document("query")?.unwrap_or(Doc::empty());
@@ -466,8 +431,8 @@ fn count(context: &Context<'_>) -> Result<Reply> {
         time,
     };
     let count = match super::views::resolve(context, &namespace)? {
-        Some(view) => super::views::count(context, &view, &find.time)?,
-        None => context.server.engine.db().count(&namespace, &find).map_err(errors::failure)?,
+        Some(view) => super::views::count(context, &reader, &view, &find.time)?,
+        None => reader.count(&namespace, &find).map_err(errors::failure)?,
     };
     let mut document = DocBuf::new();
     match i32::try_from(count) {
@@ -481,7 +446,8 @@ fn distinct(context: &Context<'_>) -> Result<Reply> {
     let namespace = namespace(context)?;
     let arguments = context.arguments();
     arguments.only_or_generic(&["collation", "distinct", "hint", "key", "query"])?;
-    check_read_concern(context, &arguments)?;
+    transaction::check_collection(context, &namespace)?;
+    let Reading { reader, at } = read_concern::reading(context)?;
     let time = time_limit(&arguments)?;
     let scope = scope(context, Some(&namespace))?;
     let path = arguments.required("key", arguments.str("key")?)?;
@@ -489,14 +455,11 @@ fn distinct(context: &Context<'_>) -> Result<Reply> {
     let filter = Arc::new(Predicate::parse(filter, &scope).map_err(errors::query)?);
     let hint = arguments.element("hint").map(|e| e.value());
     let values = match super::views::resolve(context, &namespace)? {
-        Some(view) => super::views::distinct(context, &view, path, &time)?,
-        None => {
-            let db = context.server.engine.db();
-            db.distinct(&namespace, path, &filter, hint.as_ref(), &time).map_err(errors::failure)?
-        }
+        Some(view) => super::views::distinct(context, &reader, &view, path, &time)?,
+        None => reader.distinct(&namespace, path, &filter, hint.as_ref(), &time).map_err(errors::failure)?,
     };
     let mut document = DocBuf::new();
-    document.push("values", values);
+    document.push("values", values).push_some("atClusterTime", at);
     Ok(document.into())
 }
 
@@ -567,7 +530,7 @@ pub(super) fn explain_command(context: &Context<'_>, command: Doc<'_>, run: bool
         hint,
         time: TimeLimit::default(),
     };
-    let document = context.server.engine.db().explain(&namespace, &find, filter, run).map_err(errors::failure)?;
+    let document = context.server.engine.db().now().explain(&namespace, &find, filter, run).map_err(errors::failure)?;
     Ok(explained(context, command, document))
 }
 

@@ -2,17 +2,21 @@
 //!
 //! Shape:  `{ getParameter: 1, <name>: 1, ... }`, `{ getParameter: "*" }`,
 //!         `{ getParameter: { allParameters: true } }`
-//! Errors: `InvalidOptions` 72 for unknown names; nothing can be set while the server runs.
+//!         `{ setParameter: 1, <name>: <value> }`
+//! Result: of `setParameter`, `{ was: <the value before> }`
+//! Errors: `InvalidOptions` 72 for unknown names, `IllegalOperation` 20 for what is given at the start,
+//!         `BadValue` 2
 
-use millstream_value::{ArrayBuf, Code, DocBuf};
+use millstream_value::number::truncated_i64;
+use millstream_value::{ArrayBuf, Code, DocBuf, Element};
 
 use super::handshake::SESSION_TIMEOUT_MINUTES;
 use super::{Command, Database, Handler};
-use crate::Options;
 use crate::arguments::GENERIC_FIELDS;
 use crate::context::Context;
 use crate::failure::{Failure, Result};
 use crate::reply::Reply;
+use crate::server::Server;
 
 pub(super) const GET_CMD_LINE_OPTS: Command = Command {
     name: "getCmdLineOpts",
@@ -32,7 +36,7 @@ pub(super) const GET_PARAMETER: Command = Command {
 
 pub(super) const SET_PARAMETER: Command = Command {
     name: "setParameter",
-    help: "not supported: settings are given at the start",
+    help: "changes a setting that can be changed while the server runs",
     database: Database::Admin,
     handler: Handler::Inline(set_parameter),
     ..Command::DEFAULT
@@ -41,7 +45,9 @@ pub(super) const SET_PARAMETER: Command = Command {
 /// A setting that clients ask for.
 struct Parameter {
     name: &'static str,
-    push: fn(&Options, &mut DocBuf, &'static str),
+    push: fn(&Server, &mut DocBuf, &'static str),
+    /// For those that can be changed while the server runs.
+    set: Option<fn(&Server, Element<'_>) -> Result<()>>,
 }
 
 /// In alphabetical order.
@@ -51,18 +57,21 @@ static PARAMETERS: &[Parameter] = &[
         push: |_, out, name| {
             out.push(name, ArrayBuf::new());
         },
+        set: None,
     },
     Parameter {
         name: "cursorTimeoutMillis",
         push: |_, out, name| {
             out.push(name, 600_000i64);
         },
+        set: None,
     },
     Parameter {
         name: "enableTestCommands",
-        push: |options, out, name| {
-            out.push(name, options.test_commands);
+        push: |server, out, name| {
+            out.push(name, server.options.test_commands);
         },
+        set: None,
     },
     Parameter {
         name: "featureCompatibilityVersion",
@@ -71,18 +80,32 @@ static PARAMETERS: &[Parameter] = &[
             version.push("version", "8.0");
             out.push(name, version);
         },
+        set: None,
     },
     Parameter {
         name: "localLogicalSessionTimeoutMinutes",
         push: |_, out, name| {
             out.push(name, SESSION_TIMEOUT_MINUTES);
         },
+        set: None,
     },
     Parameter {
         name: "transactionLifetimeLimitSeconds",
-        push: |_, out, name| {
-            out.push(name, 60);
+        push: |server, out, name| {
+            let seconds = server.engine.db().transaction_life_ms() / 1000;
+            out.push(name, i32::try_from(seconds).unwrap_or(i32::MAX));
         },
+        set: Some(|server, value| {
+            let seconds = value.value().as_integer().or_else(|| value.value().as_f64().and_then(truncated_i64));
+            let seconds = seconds.and_then(|seconds| u32::try_from(seconds).ok()).filter(|seconds| *seconds > 0);
+            let Some(seconds) = seconds else {
+                let message =
+                    "Invalid value for parameter transactionLifetimeLimitSeconds: it must be at least 1 second";
+                return Err(Failure::new(Code::BadValue, message));
+            };
+            server.engine.db().set_transaction_life_ms(u64::from(seconds) * 1000);
+            Ok(())
+        }),
     },
 ];
 
@@ -96,7 +119,7 @@ fn get_parameter(context: &Context<'_>) -> Result<Reply> {
     let mut document = DocBuf::new();
     for parameter in PARAMETERS {
         if all || asked.has(parameter.name) {
-            (parameter.push)(&context.server.options, &mut document, parameter.name);
+            (parameter.push)(context.server, &mut document, parameter.name);
         }
     }
     if document.as_doc().is_empty() {
@@ -106,18 +129,22 @@ fn get_parameter(context: &Context<'_>) -> Result<Reply> {
 }
 
 fn set_parameter(context: &Context<'_>) -> Result<Reply> {
-    let mut names = context.body().elements().skip(1).map(|element| element.key());
-    let name = names.find(|name| GENERIC_FIELDS.binary_search(name).is_err());
-    Err(match name {
-        None => Failure::new(Code::InvalidOptions, "no option found to set, use help:true to see options "),
-        Some(name) if PARAMETERS.iter().any(|parameter| parameter.name == name) => {
-            Failure::new(Code::IllegalOperation, format!("not allowed to change [{name}] at runtime"))
-        }
-        Some(name) => Failure::new(
-            Code::InvalidOptions,
-            format!("attempted to set unrecognized parameter [{name}], use help:true to see options "),
-        ),
-    })
+    let mut given = context.body().elements().skip(1);
+    let Some(given) = given.find(|element| GENERIC_FIELDS.binary_search(&element.key()).is_err()) else {
+        return Err(Failure::new(Code::InvalidOptions, "no option found to set, use help:true to see options "));
+    };
+    let name = given.key();
+    let parameter = PARAMETERS.iter().find(|parameter| parameter.name == name).ok_or_else(|| {
+        let message = format!("attempted to set unrecognized parameter [{name}], use help:true to see options ");
+        Failure::new(Code::InvalidOptions, message)
+    })?;
+    let set = parameter
+        .set
+        .ok_or_else(|| Failure::new(Code::IllegalOperation, format!("not allowed to change [{name}] at runtime")))?;
+    let mut document = DocBuf::new();
+    (parameter.push)(context.server, &mut document, "was");
+    set(context.server, given)?;
+    Ok(document.into())
 }
 
 fn get_cmd_line_opts(context: &Context<'_>) -> Result<Reply> {

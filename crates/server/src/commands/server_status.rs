@@ -47,6 +47,7 @@ fn server_status(context: &Context<'_>) -> Result<Reply> {
         .push("opcounters", operations)
         .push("repl", repl(context))
         .push("storageEngine", engine)
+        .push("transactions", transactions(context))
         .push("mem", memory())
         .push("metrics", metrics(context));
     Ok(document.into())
@@ -90,6 +91,21 @@ fn repl(context: &Context<'_>) -> DocBuf {
         .push("primary", me)
         .push("me", me)
         .push("electionId", Value::ObjectId(identity.election_id));
+    document
+}
+
+fn transactions(context: &Context<'_>) -> DocBuf {
+    let counts = context.server.engine.db().transaction_counts();
+    let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+    let total = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    let mut document = DocBuf::new();
+    document
+        .push("currentActive", number(counts.active))
+        .push("currentInactive", number(counts.open.saturating_sub(counts.active)))
+        .push("currentOpen", number(counts.open))
+        .push("totalAborted", total(counts.aborted))
+        .push("totalCommitted", total(counts.committed))
+        .push("totalStarted", total(counts.started));
     document
 }
 

@@ -145,7 +145,7 @@ fn measure(context: &Context<'_>, namespace: &Namespace) -> Result<(i64, i64)> {
         time: TimeLimit::default(),
     };
     let (mut count, mut bytes) = (0_i64, 0_i64);
-    for document in context.server.engine.db().find(namespace, all).map_err(errors::failure)? {
+    for document in context.server.engine.db().now().find(namespace, all).map_err(errors::failure)? {
         count += 1;
         bytes = bytes.saturating_add(i64::try_from(document.map_err(errors::failure)?.len()).unwrap_or(i64::MAX));
     }

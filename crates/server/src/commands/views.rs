@@ -9,7 +9,7 @@
 
 use std::sync::Arc;
 
-use millstream_db::{Documents, Find, ResolvedView, TimeLimit, distinct_values};
+use millstream_db::{Documents, Find, Reader, ResolvedView, TimeLimit, distinct_values};
 use millstream_query::expression::Scope;
 use millstream_query::predicate::Predicate;
 use millstream_query::stage::{Pipeline, Place};
@@ -50,11 +50,16 @@ fn check_options(context: &Context<'_>, allowed: &[&str]) -> Result<()> {
 
 /// The view of this name, if it is one.
 pub(super) fn resolve(context: &Context<'_>, namespace: &Namespace) -> Result<Option<ResolvedView>> {
-    context.server.engine.db().resolve_view(namespace).map_err(errors::failure)
+    context.server.engine.db().now().resolve_view(namespace).map_err(errors::failure)
 }
 
 /// The documents of a view that a `find` asks for.
-pub(super) fn find(context: &Context<'_>, view: &ResolvedView, request: &FindRequest) -> Result<Documents> {
+pub(super) fn find(
+    context: &Context<'_>,
+    reader: &Reader,
+    view: &ResolvedView,
+    request: &FindRequest,
+) -> Result<Documents> {
     let arguments = context.arguments();
     let refused = [
         (request.tailable, "tailable"),
@@ -65,13 +70,13 @@ pub(super) fn find(context: &Context<'_>, view: &ResolvedView, request: &FindReq
         let message = format!("Option {option} not supported in aggregation.");
         return Err(Failure::new(Code::InvalidPipelineOperator, message));
     }
-    read(context, view, &arguments, &request.find.time)
+    read(context, reader, view, &arguments, &request.find.time)
 }
 
 /// The number of documents of a view that a `count` asks for.
-pub(super) fn count(context: &Context<'_>, view: &ResolvedView, time: &TimeLimit) -> Result<u64> {
+pub(super) fn count(context: &Context<'_>, reader: &Reader, view: &ResolvedView, time: &TimeLimit) -> Result<u64> {
     let mut count = 0;
-    for document in read(context, view, &context.arguments(), time)? {
+    for document in read(context, reader, view, &context.arguments(), time)? {
         document.map_err(errors::failure)?;
         count += 1;
     }
@@ -79,15 +84,27 @@ pub(super) fn count(context: &Context<'_>, view: &ResolvedView, time: &TimeLimit
 }
 
 /// The values in the documents of a view that a `distinct` asks for.
-pub(super) fn distinct(context: &Context<'_>, view: &ResolvedView, path: &str, time: &TimeLimit) -> Result<ArrayBuf> {
-    let rows = read(context, view, &context.arguments(), time)?;
+pub(super) fn distinct(
+    context: &Context<'_>,
+    reader: &Reader,
+    view: &ResolvedView,
+    path: &str,
+    time: &TimeLimit,
+) -> Result<ArrayBuf> {
+    let rows = read(context, reader, view, &context.arguments(), time)?;
     distinct_values(rows, path, view.collation.as_ref(), time).map_err(errors::failure)
 }
 
-fn read(context: &Context<'_>, view: &ResolvedView, arguments: &Arguments<'_>, time: &TimeLimit) -> Result<Documents> {
+fn read(
+    context: &Context<'_>,
+    reader: &Reader,
+    view: &ResolvedView,
+    arguments: &Arguments<'_>,
+    time: &TimeLimit,
+) -> Result<Documents> {
     let pipeline = compile(context, view, arguments, &view.pipeline(stages(context.command.name, arguments)?))?;
     let hint = arguments.element("hint").map(|e| e.value());
-    super::aggregate::run(context, &view.collection, &pipeline, hint.as_ref(), time)
+    super::aggregate::run(context, reader, &view.collection, &pipeline, hint.as_ref(), time)
 }
 
 /// Compiles the stages that read a view, in the collation of the view: a command may name that one, but no other.
@@ -167,5 +184,5 @@ pub(super) fn explain(
         hint: arguments.element("hint").filter(|e| e.kind() != kind::NULL).map(|e| e.value().into_owned()),
     };
     let filter = filter.unwrap_or(Doc::empty());
-    context.server.engine.db().explain(&view.collection, &find, filter, run).map_err(errors::failure)
+    context.server.engine.db().now().explain(&view.collection, &find, filter, run).map_err(errors::failure)
 }

@@ -90,6 +90,7 @@ impl Mirror {
                 time: TimeLimit::default(),
             };
             let documents: Documents = db
+                .now()
                 .find(&ns, find)
                 .unwrap()
                 .map(|document| {

@@ -1,0 +1,226 @@
+//! States of the near past, for reads at one time (`readConcern: {level: "snapshot", atClusterTime}`).
+//!
+//! A state is kept every quarter of a second while there are writes, and before and after each change of what exists. Any
+//! time in between is made from the state before it and the log. What states hold on disk is what was overwritten
+//! within the window.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use millstream_query::update::delta::apply_delta;
+use millstream_storage::{Commit, Draft, Space};
+use millstream_value::{ClusterTime, Code, Doc, Namespace, Value};
+use parking_lot::Mutex;
+
+use crate::catalog::{Catalog, Collection};
+use crate::shared::State;
+use crate::{Db, Error, Reader, Result};
+
+/// Between two states that are kept.
+const APART_MS: u64 = 250;
+/// Log entries that are read at once.
+const CHUNK_BYTES: usize = 1 << 20;
+/// States between the kept ones that were made lately: who reads at one time does so several times.
+const MADE_MAX: usize = 8;
+
+/// The kept states, oldest first.
+pub(crate) struct History {
+    window_ms: u64,
+    states: Mutex<VecDeque<Arc<State>>>,
+    made: Mutex<VecDeque<(ClusterTime, Arc<State>)>>,
+}
+
+impl State {
+    /// Its place in the log.
+    pub(crate) fn time(&self) -> ClusterTime {
+        self.snapshot.window().newest
+    }
+
+    fn wall_ms(&self) -> u64 {
+        self.snapshot.window().newest_wall_ms
+    }
+}
+
+impl History {
+    pub(crate) fn new(window_ms: u64) -> Self {
+        Self { window_ms, states: Mutex::default(), made: Mutex::default() }
+    }
+
+    /// A state gives way to the next one.
+    pub(crate) fn note(&self, old: &Arc<State>, new: &Arc<State>) {
+        if self.window_ms == 0 || old.time() == new.time() {
+            return;
+        }
+        let mut states = self.states.lock();
+        let apart = states.back().is_none_or(|last| old.wall_ms() >= last.wall_ms().saturating_add(APART_MS));
+        let other = !old.catalog.is_same(&new.catalog);
+        if (apart || other) && states.back().is_none_or(|last| last.time() < old.time()) {
+            states.push_back(Arc::clone(old));
+        }
+        if other {
+            states.push_back(Arc::clone(new));
+        }
+        // The last one before the window is where its oldest times are made from.
+        let oldest = new.wall_ms().saturating_sub(self.window_ms);
+        while states.get(1).is_some_and(|second| second.wall_ms() < oldest) {
+            states.pop_front();
+        }
+    }
+
+    pub(crate) fn clear(&self) {
+        self.states.lock().clear();
+        self.made.lock().clear();
+    }
+
+    fn at_or_before(&self, time: ClusterTime) -> Option<Arc<State>> {
+        let states = self.states.lock();
+        let after = states.partition_point(|state| state.time() <= time);
+        states.get(after.checked_sub(1)?).map(Arc::clone)
+    }
+}
+
+impl Reader {
+    /// The newest cluster time of what it sees.
+    #[must_use]
+    pub fn time(&self) -> ClusterTime {
+        self.state().time()
+    }
+}
+
+impl Db {
+    /// The database as it was at a time that is not in the future.
+    ///
+    /// # Errors
+    /// `SnapshotTooOld` before the window, `SnapshotUnavailable` in the middle of a change of what exists.
+    pub fn at(&self, time: ClusterTime) -> Result<Reader> {
+        let now = self.state();
+        if time >= now.time() {
+            return Ok(self.reader(now));
+        }
+        let history = self.history();
+        if let Some((_, made)) = history.made.lock().iter().find(|(at, _)| *at == time) {
+            return Ok(self.reader(Arc::clone(made)));
+        }
+        let before = history.at_or_before(time).ok_or_else(|| too_old(time))?;
+        if before.time() == time {
+            return Ok(self.reader(before));
+        }
+        let made = Arc::new(self.replay(&before, time)?);
+        let mut last = history.made.lock();
+        last.push_back((time, Arc::clone(&made)));
+        if last.len() > MADE_MAX {
+            last.pop_front();
+        }
+        Ok(self.reader(made))
+    }
+
+    /// A state, and what the log says has happened since, up to a time.
+    fn replay(&self, from: &State, to: ClusterTime) -> Result<State> {
+        let mut draft = Draft::new(Arc::clone(&from.snapshot));
+        let mut next = from.time().next();
+        // Of a large transaction, until its last entry.
+        let mut parts: Vec<Bytes> = Vec::new();
+        while next <= to {
+            let batch = match self.store().read_log(next, CHUNK_BYTES) {
+                Err(millstream_storage::Error::HistoryLost { .. }) => return Err(too_old(to)),
+                other => other?,
+            };
+            if batch.entries.is_empty() {
+                break;
+            }
+            next = batch.next;
+            for entry in batch.entries.into_iter().take_while(|entry| entry.time <= to) {
+                if Doc::new(&entry.bytes).doc("o").is_some_and(|o| o.has("partialTxn")) {
+                    parts.push(entry.bytes);
+                    continue;
+                }
+                draft.stage(0, |commit| {
+                    for entry in parts.drain(..).chain([entry.bytes]) {
+                        redo(commit, &from.catalog, Doc::new(&entry))?;
+                    }
+                    Ok::<_, Error>(())
+                })?;
+            }
+        }
+        Ok(State { snapshot: draft.view(), catalog: from.catalog.clone() })
+    }
+}
+
+/// Does again what an entry, or one of the operations in it, says.
+fn redo(commit: &mut Commit<'_>, catalog: &Catalog, entry: Doc<'_>) -> Result<()> {
+    let o = entry.doc("o").unwrap_or(Doc::empty());
+    let key = entry.doc("o2").unwrap_or(o);
+    let before_and_key = |commit: &Commit<'_>, collection: &Collection| {
+        let id_key = collection.id_key(&key.get("_id").unwrap_or(Value::Null));
+        let before = commit.get(Space::Records, &collection.record_key(&id_key))?;
+        Ok::<_, Error>((id_key, before))
+    };
+    match entry.str("op") {
+        Some("n") => Ok(()),
+        Some("c") => {
+            let Some(list) = o.element("applyOps").and_then(|list| list.as_array()) else { return Err(changing()) };
+            list.elements().filter_map(|one| one.as_doc()).try_for_each(|one| redo(commit, catalog, one))
+        }
+        Some(op @ ("i" | "u" | "d")) => {
+            let collection = catalog.get(&Namespace::parse(entry.str("ns").unwrap_or_default()));
+            let collection = collection.filter(|c| uuid(entry) == Some(c.uuid)).ok_or_else(changing)?;
+            let (id_key, before) = before_and_key(commit, collection)?;
+            let after = match op {
+                "d" => None,
+                "u" if o.has("$v") => {
+                    let diff = o.doc("diff").unwrap_or(Doc::empty());
+                    before.as_ref().map(|before| Bytes::from(apply_delta(Doc::new(before), diff).into_bytes()))
+                }
+                _ => Some(Bytes::copy_from_slice(o.as_bytes())),
+            };
+            replace(commit, collection, &id_key, before.as_ref(), after)
+        }
+        _ => Err(changing()),
+    }
+}
+
+fn replace(
+    commit: &mut Commit<'_>,
+    collection: &Collection,
+    id_key: &[u8],
+    before: Option<&Bytes>,
+    after: Option<Bytes>,
+) -> Result<()> {
+    for index in &collection.indexes {
+        if let Some(before) = before {
+            for key in index.keys(Doc::new(before))?.keys {
+                commit.delete(Space::Indexes, index.row_key(&key, id_key));
+            }
+        }
+        if let Some(after) = &after {
+            for key in index.keys(Doc::new(after))?.keys {
+                commit.put(Space::Indexes, index.row_key(&key, id_key), id_key.to_vec());
+            }
+        }
+    }
+    let key = collection.record_key(id_key);
+    match after {
+        Some(after) => commit.put(Space::Records, key, after),
+        None => commit.delete(Space::Records, key),
+    }
+    Ok(())
+}
+
+fn uuid(entry: Doc<'_>) -> Option<[u8; 16]> {
+    match entry.get("ui")? {
+        Value::Binary(_, uuid) => uuid.as_ref().try_into().ok(),
+        _ => None,
+    }
+}
+
+fn too_old(time: ClusterTime) -> Error {
+    let message = format!("Read timestamp {time} is older than the oldest available timestamp");
+    Error::invalid(Code::SnapshotTooOld, message)
+}
+
+fn changing() -> Error {
+    let message =
+        "Unable to read from a snapshot due to pending collection catalog changes; please retry the operation";
+    Error::invalid(Code::SnapshotUnavailable, message)
+}
