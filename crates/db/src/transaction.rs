@@ -90,7 +90,7 @@ impl Transaction {
         let mut searched = needs_search(statement);
         for _ in 0..2 {
             let targets = match searched {
-                true => search(&*self.current(), statement)?.map(|(found, _)| found),
+                true => search(&self.current(), statement)?.map(|(found, _)| found),
                 false => None,
             };
             let by_search = targets.is_some();

@@ -151,7 +151,6 @@ impl Turn {
 
     /// Tries a change, in newer states too as long as the transaction can move to them. The outer error is that of the
     /// whole command.
-    #[expect(clippy::type_complexity, reason = "an error of the command around one of the statement")]
     fn attempt<T>(&mut self, mut change: impl FnMut(&mut Transaction) -> Result<T>) -> Result<Result<Tried<T>>> {
         let bytes_max = self.db.transactions().limits().bytes_max;
         for _ in 0..MOVES_MAX {

@@ -60,7 +60,7 @@ impl Write for Job {
 
     fn finish(mut self: Box<Self>, outcome: millstream_storage::Result<()>) {
         let Some(promise) = self.promise.take() else { return };
-        let report = std::mem::replace(&mut self.report, Report::default());
+        let report = std::mem::take(&mut self.report);
         promise.give(match (outcome, self.refusal) {
             (Ok(()), _) => Ok(report),
             (Err(_), Some(refusal)) => Err(refusal),
