@@ -164,9 +164,9 @@ impl Transaction {
 
     /// Goes over to a newer state, which changes nothing of what the transaction has seen: it has read only what it
     /// holds. Says whether that was possible.
-    fn move_to(&mut self, state: &State) -> bool {
-        if self.pinned {
-            return false;
+    fn move_to(&mut self, state: &State) -> Result<bool> {
+        if self.pinned || !self.work.is_same_in(&state.snapshot)? {
+            return Ok(false);
         }
         let mut catalog = state.catalog.clone();
         for namespace in &self.work.written {
@@ -180,7 +180,7 @@ impl Transaction {
                 _ => false,
             };
             if !same {
-                return false;
+                return Ok(false);
             }
         }
         for namespace in &self.work.created {
@@ -192,7 +192,7 @@ impl Transaction {
         self.draft.rebase(Arc::clone(&state.snapshot));
         self.work.base = Arc::clone(&state.snapshot);
         self.seen = None;
-        true
+        Ok(true)
     }
 }
 

@@ -394,3 +394,56 @@ fn without_checks_updates_are_lost() {
         assert_eq!(done.is_ok(), !checks);
     }
 }
+
+/// Holds up the commit loop, in the middle of a group.
+struct Stop {
+    reached: std::sync::mpsc::Sender<()>,
+    go_on: std::sync::mpsc::Receiver<()>,
+}
+
+impl millstream_storage::Write for Stop {
+    fn apply(&mut self, _: &mut millstream_storage::Commit<'_>) -> millstream_storage::Result<()> {
+        self.reached.send(()).unwrap();
+        self.go_on.recv().unwrap();
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>, _: millstream_storage::Result<()>) {}
+}
+
+fn stop(db: &Db) -> (std::sync::mpsc::Receiver<()>, std::sync::mpsc::Sender<()>) {
+    let ((reached, is_reached), (go, go_on)) = (std::sync::mpsc::channel(), std::sync::mpsc::channel());
+    db.store().submit(Box::new(Stop { reached, go_on }));
+    (is_reached, go)
+}
+
+/// A write that was in the commit loop already when a transaction took the same document is not written over, wherever
+/// the transaction moves.
+#[test]
+fn a_write_that_was_on_its_way_is_not_lost() {
+    let db = open();
+    write(&db, vec![insert(doc! {"_id": 1, "n": 0}), insert(doc! {"_id": 2, "n": 0})]);
+    let (first_reached, first_go) = stop(&db);
+    first_reached.recv().unwrap();
+    // In one group: two writes, and behind them what holds the group up.
+    let add = |id: i32| update(doc! {"_id": id}, doc! {"$inc": {"n": 1}}, false, false);
+    let mut plain = Box::pin(db.write(command(vec![add(1), add(2)], true, None)).complete());
+    let context = &mut std::task::Context::from_waker(Waker::noop());
+    assert!(plain.as_mut().poll(context).is_pending());
+    let (reached, go) = stop(&db);
+    first_go.send(()).unwrap();
+    reached.recv().unwrap();
+    let mut one = begin(&db, id(1, 1));
+    fine(&mut one, vec![add(1)]);
+    go.send(()).unwrap();
+    while plain.as_mut().poll(context).is_pending() {
+        std::thread::yield_now();
+    }
+    // The transaction has read nothing but what it holds: it may go over to the state in which the other document is new.
+    let second = run(&mut one, vec![add(2)]);
+    drop(one);
+    let ended = second.and_then(|_| commit(&db, id(1, 1)));
+    let expected = if ended.is_ok() { 2 } else { 1 };
+    let all = [doc! {"_id": 1, "n": expected}, doc! {"_id": 2, "n": expected}];
+    assert_eq!(read(&db, query(doc! {})), all, "{ended:?}");
+}

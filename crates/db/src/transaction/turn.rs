@@ -164,7 +164,7 @@ impl Turn {
                 Err(Error::Held(ending)) if !transaction.pinned => return Ok(Ok(Tried::Held(ending))),
                 Err(Error::Moved) => {
                     let state = self.db.state();
-                    if !self.transaction()?.move_to(&state) {
+                    if !self.transaction()?.move_to(&state)? {
                         return Err(self.conflict());
                     }
                 }

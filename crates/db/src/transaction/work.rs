@@ -94,6 +94,17 @@ impl Work {
         Ok(())
     }
 
+    /// Whether all that is held is as it was in another state too. A write that was on its way through the commit loop when
+    /// a row was taken may have changed it.
+    pub(super) fn is_same_in(&self, state: &Snapshot) -> Result<bool> {
+        for (space, key) in &self.held {
+            if state.get(*space, key)? != self.base.get(*space, key)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Notes an operation.
     pub(crate) fn note(&mut self, operation: Bytes, before: Option<Bytes>) {
         self.bytes += operation.len() + before.as_ref().map_or(0, Bytes::len);
