@@ -1,4 +1,7 @@
-//! The server is killed at random moments; nothing that was acknowledged is lost, nothing repeats.
+//! The server is killed at random moments; nothing that was acknowledged is lost, nothing repeats, and of a transaction
+//! there is all or nothing.
+
+mod transactions;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -20,10 +23,12 @@ const LIFE_MS: std::ops::Range<u64> = 20..300;
 const KILLED_WHILE_STARTING: (f64, std::ops::Range<u64>) = (0.25, 0..80);
 /// How many write at the same time, so that commits have more than one write in them.
 const WRITERS: i64 = 4;
+/// How many of others write in transactions.
+const TRANSACTORS: i64 = 2;
 /// How long the watcher may need for the rest once the writing is over.
 const CATCH_UP_MAX: Duration = Duration::from_secs(30);
 
-/// CS-8.1.1, CS-8.1.4.
+/// CS-2.8.1, CS-2.8.3, CS-8.1.1, CS-8.1.4.
 #[test]
 fn killed_fifty_times_nothing_is_lost_or_repeated() {
     let seed: u64 = std::env::var("CRASH_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(rand::random);
@@ -34,7 +39,10 @@ fn killed_fifty_times_nothing_is_lost_or_repeated() {
 
     let stop = Arc::new(AtomicBool::new(false));
     let acknowledged = Arc::new(Mutex::new(Vec::new()));
+    let transactions = Arc::new(Mutex::new(Vec::new()));
     let history = Arc::new(Mutex::new(Vec::new()));
+    // So that no two transactions want to create it.
+    server.connect().command(DB, doc! {"create": COLLECTION}).expect("create the collection");
     // The watcher's first stream is open before the first write.
     let start = open_stream(&mut server.connect(), None).expect("open the stream").1;
     let watcher = std::thread::spawn({
@@ -46,6 +54,11 @@ fn killed_fifty_times_nothing_is_lost_or_repeated() {
             let (address, stop, acknowledged) = (address.clone(), stop.clone(), acknowledged.clone());
             std::thread::spawn(move || write(first, &address, &stop, &acknowledged))
         })
+        .chain((WRITERS..WRITERS + TRANSACTORS).map(|first| {
+            let (address, stop, transactions) = (address.clone(), stop.clone(), transactions.clone());
+            let random = StdRng::seed_from_u64(random.random());
+            std::thread::spawn(move || transactions::write(first, &address, random, &stop, &transactions))
+        }))
         .collect();
 
     for _ in 0..KILLS {
@@ -76,9 +89,16 @@ fn killed_fifty_times_nothing_is_lost_or_repeated() {
     watcher.join().expect("the watcher");
 
     let history = history.lock().unwrap();
-    let seen: Vec<i64> = history.iter().map(|(_, id)| *id).collect();
+    let seen: Vec<i64> = history.iter().map(|event| event.id).collect();
     let acknowledged = acknowledged.lock().unwrap();
-    println!("{} acknowledged, {} stored, {} events", acknowledged.len(), stored.len(), seen.len());
+    let transactions = transactions.lock().unwrap();
+    println!(
+        "{} acknowledged, {} transactions, {} stored, {} events",
+        acknowledged.len(),
+        transactions.len(),
+        stored.len(),
+        seen.len()
+    );
     assert!(acknowledged.len() > KILLS, "seed {seed}: too few writes to mean anything");
     let missing: Vec<_> = acknowledged.iter().filter(|id| stored.binary_search(id).is_err()).collect();
     assert!(missing.is_empty(), "seed {seed}: acknowledged and lost: {missing:?}");
@@ -86,14 +106,27 @@ fn killed_fifty_times_nothing_is_lost_or_repeated() {
     sorted.sort_unstable();
     assert!(sorted == stored, "seed {seed}: the log and the collection: {}", difference(&sorted, &stored));
     assert!(seen == logged, "seed {seed}: the watcher's history and the log: {}", difference(&seen, &logged));
-    let increasing = history.windows(2).all(|pair| pair[0].0 < pair[1].0);
+    let increasing = history.windows(2).all(|pair| pair[0].token < pair[1].token);
     assert!(increasing, "seed {seed}: tokens go up");
+    transactions::check(&transactions, &stored, &history, seed);
 }
 
-/// Inserts every `WRITERS`th number from `first` on, now one, now three at once; a number whose acknowledgement was
-/// lost is not used again.
+/// What the watcher saw.
+struct Event {
+    token: String,
+    id: i64,
+    /// Of the transaction that it is part of.
+    number: Option<i64>,
+}
+
+/// The numbers of one writer: from `first` on, and nobody else's.
+fn numbers(first: i64) -> impl Iterator<Item = i64> {
+    (first..).step_by(usize::try_from(WRITERS + TRANSACTORS).expect("a count"))
+}
+
+/// Inserts its numbers, now one, now three at once; a number whose acknowledgement was lost is not used again.
 fn write(first: i64, address: &str, stop: &AtomicBool, acknowledged: &Mutex<Vec<i64>>) {
-    let mut ids = (first..).step_by(usize::try_from(WRITERS).expect("a count"));
+    let mut ids = numbers(first);
     let mut count = 1;
     while !stop.load(Ordering::SeqCst) {
         let Ok(mut connection) = Connection::open(address) else {
@@ -116,7 +149,7 @@ fn write(first: i64, address: &str, stop: &AtomicBool, acknowledged: &Mutex<Vec<
 
 /// Follows the collection with saved tokens, over every crash. Ends when the server is gone and
 /// `stop` is set.
-fn watch(address: &str, start: Bson, stop: &AtomicBool, history: &Mutex<Vec<(String, i64)>>) {
+fn watch(address: &str, start: Bson, stop: &AtomicBool, history: &Mutex<Vec<Event>>) {
     let mut token = start;
     loop {
         let Ok(mut connection) = Connection::open(address) else {
@@ -135,8 +168,11 @@ fn watch(address: &str, start: Bson, stop: &AtomicBool, history: &Mutex<Vec<(Str
                 assert_eq!(event.get_str("operationType").ok(), Some("insert"));
                 let id = event.get_document("_id").expect("a token");
                 let key = event.get_document("documentKey").expect("a key");
-                let data = id.get_str("_data").expect("token data").to_owned();
-                history.lock().unwrap().push((data, key.get_i64("_id").expect("an id")));
+                history.lock().unwrap().push(Event {
+                    token: id.get_str("_data").expect("token data").to_owned(),
+                    id: key.get_i64("_id").expect("an id"),
+                    number: event.get_i64("txnNumber").ok(),
+                });
                 token = Bson::Document(id.clone());
             }
             let more = doc! {"getMore": cursor.id(), "collection": COLLECTION, "maxTimeMS": 50};
@@ -214,12 +250,17 @@ fn ids_of_collection(connection: &mut Connection) -> Vec<i64> {
     found.iter().map(|found| found.get_i64("_id").expect("an id")).collect()
 }
 
+/// Those of transactions are operations of an entry of theirs.
 fn ids_of_log(connection: &mut Connection) -> Vec<i64> {
     let namespace = format!("{DB}.{COLLECTION}");
-    let filter = doc! {"op": "i", "ns": namespace};
+    let filter = doc! {"$or": [{"op": "i", "ns": &namespace}, {"op": "c", "o.applyOps.ns": &namespace}]};
     let entries = read_all(connection, "local", doc! {"find": "oplog.rs", "filter": filter});
     let id = |entry: &Document| entry.get_document("o").and_then(|o| o.get_i64("_id")).expect("an id");
-    entries.iter().map(id).collect()
+    let ids = |entry: &Document| match entry.get_document("o").and_then(|o| o.get_array("applyOps")) {
+        Ok(operations) => operations.iter().map(|one| id(one.as_document().expect("an operation"))).collect(),
+        Err(_) => vec![id(entry)],
+    };
+    entries.iter().flat_map(ids).collect()
 }
 
 /// Every document of a find, over all its batches.
