@@ -284,7 +284,7 @@ fn mark(server: &Server, name: &str) -> Timestamp {
 }
 
 /// A cluster time as a number of the same order.
-fn number_of(time: Timestamp) -> u64 {
+pub(crate) fn number_of(time: Timestamp) -> u64 {
     (u64::from(time.time) << 32) | u64::from(time.increment)
 }
 
@@ -295,12 +295,12 @@ fn time_of(token: &str) -> Result<u64, String> {
 }
 
 /// A whole number from the environment.
-fn number(name: &str) -> Option<u64> {
+pub(crate) fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|value| value.parse().unwrap_or_else(|_| panic!("{name}={value}")))
 }
 
 /// The code of a server's error.
-fn code(error: &Error) -> Option<i32> {
+pub(crate) fn code(error: &Error) -> Option<i32> {
     match error.kind.as_ref() {
         ErrorKind::Command(error) => Some(error.code),
         ErrorKind::Write(WriteFailure::WriteError(error)) => Some(error.code),
@@ -312,7 +312,7 @@ fn code(error: &Error) -> Option<i32> {
 }
 
 /// Whether an error only says that the server is not there, or about to go.
-fn is_outage(error: &Error) -> bool {
+pub(crate) fn is_outage(error: &Error) -> bool {
     let gone = matches!(
         error.kind.as_ref(),
         ErrorKind::Io(_) | ErrorKind::ConnectionPoolCleared { .. } | ErrorKind::ServerSelection { .. }

@@ -66,6 +66,20 @@ impl Transaction {
         self.steps.first().map_or(self.ended, |step| step.sent)
     }
 
+    /// When it had certainly read something, and so had its snapshot. One that has only written may move to a newer state,
+    /// because what it has written it holds: nobody else has changed that.
+    pub(crate) fn has_snapshot(&self) -> Option<u64> {
+        let writes = |step: &&Step| matches!(step.action, Action::Append { .. });
+        // One statement can both write and read.
+        let wrote = |sent: u64| self.steps.iter().filter(writes).any(|step| step.sent == sent);
+        let reads = self.steps.iter().filter(|step| match &step.action {
+            Action::Read { .. } | Action::Members { .. } => !wrote(step.sent),
+            Action::Delete { found, .. } => !found,
+            Action::Append { .. } | Action::Insert { .. } => false,
+        });
+        reads.filter_map(|step| step.answered).next()
+    }
+
     /// The steps that were answered.
     pub(crate) fn answered(&self) -> impl Iterator<Item = (&Action, u64)> {
         self.steps.iter().filter_map(|step| step.answered.map(|at| (&step.action, at)))

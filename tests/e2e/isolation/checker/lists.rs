@@ -33,7 +33,7 @@ pub(super) fn look(found: &mut Found<'_>) {
         }
     }
     orders(found, &bases);
-    missing(found, &bases);
+    missing(found);
 }
 
 /// What is in a list in the end: every value once, from those that committed, each transaction's together.
@@ -198,7 +198,7 @@ fn first_place(facts: &Facts<'_>, list: &Key, writer: usize) -> Option<usize> {
 }
 
 /// What was committed is there in the end.
-fn missing(found: &mut Found<'_>, bases: &Bases<'_>) {
+fn missing(found: &mut Found<'_>) {
     let facts = found.facts;
     for (writer, transaction) in facts.history.transactions.iter().enumerate() {
         if !facts.is_committed(writer) {
@@ -214,7 +214,7 @@ fn missing(found: &mut Found<'_>, bases: &Bases<'_>) {
             if transaction.outcome == Outcome::Unknown {
                 let why = format!("{gone}, though another of its writes is");
                 found.add(Name::TornTransaction, &[writer], list, why);
-            } else if let Some(other) = overwriter(facts, bases, writer, list) {
+            } else if let Some(other) = overwriter(facts, writer, list) {
                 let why = format!("{gone}: {} wrote over it without having seen it", facts.label(other));
                 found.add(Name::LostUpdate, &[writer, other], list, why);
             } else {
@@ -224,15 +224,19 @@ fn missing(found: &mut Found<'_>, bases: &Bases<'_>) {
     }
 }
 
-/// Who wrote to the list at the same time, and is still there.
-fn overwriter(facts: &Facts<'_>, bases: &Bases<'_>, writer: usize, list: &Key) -> Option<usize> {
+/// Who began before the lost write was there, and wrote to the list after it: the first of those that are still there.
+fn overwriter(facts: &Facts<'_>, writer: usize, list: &Key) -> Option<usize> {
+    let all = &facts.history.transactions;
+    let lost = &all[writer];
     let order = facts.history.lists.get(list)?;
-    let known = |value: &i64| facts.appenders.get(value).map(|(other, _)| *other).filter(|other| *other != writer);
-    let next = bases.get(&(writer, list)).and_then(|base| order.get(*base)).and_then(known);
-    let lost = &facts.history.transactions[writer];
-    let beside = |other: &usize| {
-        let other = &facts.history.transactions[*other];
-        other.ended > lost.began() && other.began() < lost.ended
+    let others = order.iter().filter_map(|value| facts.appenders.get(value)).map(|(other, _)| *other);
+    let after = |other: &usize| {
+        let other = &all[*other];
+        let later = match (other.log_time, lost.log_time) {
+            (Some(other), Some(lost)) => other > lost,
+            _ => Some(other.ended) > lost.commit_sent,
+        };
+        later && other.began() < lost.ended
     };
-    next.filter(beside).or_else(|| order.iter().filter_map(known).find(beside))
+    others.filter(|other| *other != writer).filter(after).min_by_key(|other| all[*other].ended)
 }

@@ -578,7 +578,15 @@ fn what_was_acknowledged_before_must_be_seen() {
 }
 
 #[test]
-fn the_snapshot_is_that_of_the_first_statement() {
+fn the_snapshot_is_that_of_the_first_read() {
+    is_clean(
+        "a append y 2
+         b: append x 1
+         a read x 1
+         a commit
+         end x 1
+         end y 2",
+    );
     finds(
         Name::LateSnapshot,
         "a read y
