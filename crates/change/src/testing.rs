@@ -218,11 +218,7 @@ impl World {
         let operations: Vec<Bytes> = operations.iter().map(|operation| inside(operation)).collect();
         let transaction = Transaction { lsid: buffer(&session()), number };
         self.write(move |commit| {
-            let all = 0..operations.len();
-            let ranges = match per_entry {
-                0 => entry::split(&operations),
-                count => all.step_by(count).map(|at| at..(at + count).min(operations.len())).collect(),
-            };
+            let ranges = entry::split(&operations, if per_entry == 0 { usize::MAX } else { per_entry });
             let mut times = Vec::new();
             for (range, at) in ranges.iter().cloned().zip(1..) {
                 let place = match () {

@@ -9,6 +9,8 @@ mod snapshot;
 mod watcher;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::task::{Poll, Waker};
 
 use bson::{Bson, Document, bson, doc};
 use bytes::Bytes;
@@ -19,7 +21,10 @@ use millstream_query::update::Update;
 use millstream_storage::{Location, SystemClock};
 use millstream_value::{ClusterTime, DocBuf, Namespace, from_bson, from_bson_document};
 
-use crate::{Action, Change, Db, Image, Options, Removal, Statement, WriteCommand, insert_document};
+use crate::{
+    Action, Attempt, Change, Committing, Db, Image, Options, Removal, Statement, TransactionId, Tried, WriteCommand,
+    insert_document,
+};
 
 /// A number of runs: some that are always the same, and some that never were before.
 fn runs(count: u64, run: impl Fn(&mut Random)) {
@@ -73,6 +78,8 @@ const NAMESPACES: [(&str, &str); 6] =
 /// A database, and what happens in it.
 struct World {
     db: Db,
+    /// The number of the last transaction.
+    transactions: AtomicI64,
 }
 
 impl World {
@@ -80,9 +87,12 @@ impl World {
         Self::with(false, 32 << 20)
     }
 
+    /// Most of its transactions are chains of entries.
     fn with(images: bool, tail_bytes: usize) -> Self {
         let options = Options { images_always: images, tail_bytes, ..Options::default() };
-        Self { db: Db::open(Location::Memory, Arc::new(SystemClock), options).unwrap() }
+        let db = Db::open(Location::Memory, Arc::new(SystemClock), options).unwrap();
+        db.set_entry_operations_max(3);
+        Self { db, transactions: AtomicI64::new(0) }
     }
 
     fn history(&self, random: &mut Random, steps: usize) {
@@ -96,20 +106,8 @@ impl World {
         let (db, coll) = *random.pick(&NAMESPACES);
         let ns = Namespace::new(db, coll);
         match random.below(100) {
-            0..36 => {
-                let documents = (0..=random.below(3)).map(|_| insert(document(random))).collect();
-                self.write(&ns, documents);
-            }
-            36..56 => {
-                let (filter, change) = (filter(random), change(random));
-                self.write(&ns, vec![update(&filter, change, random.percent(25), random.percent(20))]);
-            }
-            56..66 => {
-                let (filter, mut new) = (doc! {"_id": id(random)}, document(random));
-                new.remove("_id");
-                self.write(&ns, vec![update(&filter, new.into(), false, random.percent(30))]);
-            }
-            66..84 => self.write(&ns, vec![delete(&filter(random), random.percent(20))]),
+            0..72 => self.write(&ns, actions(random)),
+            72..84 => self.transact(random),
             84..88 => {
                 let spec = from_bson_document(&doc! {"locale": "en", "strength": random.number(3) + 1});
                 let mut options = DocBuf::new();
@@ -137,14 +135,66 @@ impl World {
     }
 
     fn write(&self, ns: &Namespace, actions: Vec<Action>) {
-        let namespace = Arc::new(ns.clone());
-        let statement = |(id, action)| Statement {
-            namespace: Arc::clone(&namespace),
-            id: i32::try_from(id).unwrap(),
-            action: Ok(action),
-        };
-        let statements = actions.into_iter().enumerate().map(statement).collect();
-        self.db.write(WriteCommand { statements, ordered: false, retry: None }).block().unwrap();
+        self.db.write(command(ns, actions)).block().unwrap();
+    }
+
+    /// A transaction of some commands. It ends early if one of them fails, and is aborted now and then.
+    fn transact(&self, random: &mut Random) {
+        let number = self.transactions.fetch_add(1, Ordering::Relaxed) + 1;
+        let id = TransactionId { session: [1; 16], number };
+        drop(self.db.begin(id, &self.db.now(), false).unwrap());
+        let waker = Waker::noop();
+        for _ in 0..=random.below(8) {
+            let (db, coll) = *random.pick(&NAMESPACES);
+            let Poll::Ready(Ok(mut turn)) = self.db.poll_turn(id, waker) else { return };
+            // A document that is there already would end it: most make room for theirs.
+            let actions = match random.below(10) {
+                0 => actions(random),
+                1..6 => {
+                    let document = document(random);
+                    vec![delete(&doc! {"_id": document.get("_id").cloned().unwrap()}, false), insert(document)]
+                }
+                _ => vec![update(&filter(random), change(random), random.percent(25), false)],
+            };
+            let mut attempt = Attempt::new(command(&Namespace::new(db, coll), actions));
+            loop {
+                match turn.write(&mut attempt).unwrap() {
+                    Tried::Done(_) => break,
+                    Tried::NeedsNumbers => turn.reserve().unwrap(),
+                    Tried::Held(_) => panic!("nobody else is there"),
+                }
+            }
+        }
+        if random.percent(20) {
+            drop(self.db.abort_transaction(id));
+        } else if let Poll::Ready(Ok(Committing::Waits(pending))) = self.db.poll_commit(id, waker) {
+            pending.wait().unwrap();
+        }
+    }
+}
+
+fn command(ns: &Namespace, actions: Vec<Action>) -> WriteCommand {
+    let namespace = Arc::new(ns.clone());
+    let statement = |(id, action)| Statement {
+        namespace: Arc::clone(&namespace),
+        id: i32::try_from(id).unwrap(),
+        action: Ok(action),
+    };
+    let statements = actions.into_iter().enumerate().map(statement).collect();
+    WriteCommand { statements, ordered: false, retry: None }
+}
+
+/// What one command does to a collection.
+fn actions(random: &mut Random) -> Vec<Action> {
+    match random.below(84) {
+        0..36 => (0..=random.below(3)).map(|_| insert(document(random))).collect(),
+        36..56 => vec![update(&filter(random), change(random), random.percent(25), random.percent(20))],
+        56..66 => {
+            let mut new = document(random);
+            new.remove("_id");
+            vec![update(&doc! {"_id": id(random)}, new.into(), false, random.percent(30))]
+        }
+        _ => vec![delete(&filter(random), random.percent(20))],
     }
 }
 

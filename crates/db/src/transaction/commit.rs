@@ -113,7 +113,8 @@ impl Job {
         let work = &self.transaction.work;
         let TransactionId { session, number } = self.id;
         let transaction = entry::Transaction { lsid: logged(Retry { session, number }).lsid, number };
-        let parts = entry::split(&work.operations);
+        let operations_max = usize::try_from(self.db.entry_operations_max()).unwrap_or(usize::MAX);
+        let parts = entry::split(&work.operations, operations_max);
         let count = i64::try_from(work.operations.len()).unwrap_or(i64::MAX);
         let mut images = work.images.iter().peekable();
         let mut previous = ClusterTime::ZERO;

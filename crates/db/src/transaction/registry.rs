@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
@@ -18,6 +18,8 @@ use crate::pending::{Pending, pair};
 use crate::write::read_row;
 use crate::{Db, Error, Reader, Result, Retry};
 
+/// As many as fit.
+const ENTRY_OPERATIONS_MAX: u32 = i32::MAX as u32;
 /// Between two looks at a transaction that is waited for.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -76,6 +78,8 @@ pub(crate) struct Transactions {
     sessions: Mutex<HashMap<[u8; 16], Session>>,
     limits: TransactionLimits,
     life_ms: AtomicU64,
+    /// How many operations one entry of the log holds.
+    entry_operations: AtomicU32,
     /// Those that begin from now on do not look for conflicts.
     unchecked: AtomicBool,
     open: AtomicUsize,
@@ -110,7 +114,8 @@ enum Stage {
 
 impl Transactions {
     pub(crate) fn new(limits: TransactionLimits) -> Self {
-        Self { limits, life_ms: AtomicU64::new(limits.life_ms), ..Self::default() }
+        let (life_ms, entry_operations) = (AtomicU64::new(limits.life_ms), AtomicU32::new(ENTRY_OPERATIONS_MAX));
+        Self { limits, life_ms, entry_operations, ..Self::default() }
     }
 
     pub(crate) fn limits(&self) -> &TransactionLimits {
@@ -352,6 +357,18 @@ impl Db {
             alive || matches!(session.stage, Stage::Doomed | Stage::Committing)
         });
         open.into_iter().for_each(|transaction| self.abort_now(transaction));
+    }
+
+    /// How many operations of a transaction go into one entry of the log, if they fit.
+    #[must_use]
+    pub fn entry_operations_max(&self) -> u32 {
+        self.transactions().entry_operations.load(Ordering::Acquire)
+    }
+
+    /// Sets how many operations of a transaction go into one entry of the log: those of a larger one go into a chain of
+    /// entries.
+    pub fn set_entry_operations_max(&self, count: u32) {
+        self.transactions().entry_operations.store(count, Ordering::Release);
     }
 
     /// Milliseconds that a transaction may live.

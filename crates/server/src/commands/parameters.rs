@@ -90,6 +90,23 @@ static PARAMETERS: &[Parameter] = &[
         set: None,
     },
     Parameter {
+        name: "maxNumberOfTransactionOperationsInSingleOplogEntry",
+        push: |server, out, name| {
+            out.push(name, i32::try_from(server.engine.db().entry_operations_max()).unwrap_or(i32::MAX));
+        },
+        set: Some(|server, value| {
+            let count = value.value().as_integer().or_else(|| value.value().as_f64().and_then(truncated_i64));
+            let count = count.and_then(|count| u32::try_from(count).ok()).filter(|count| *count > 0);
+            let Some(count) = count else {
+                let message = "Invalid value for parameter maxNumberOfTransactionOperationsInSingleOplogEntry: it must be \
+                               at least 1";
+                return Err(Failure::new(Code::BadValue, message));
+            };
+            server.engine.db().set_entry_operations_max(count);
+            Ok(())
+        }),
+    },
+    Parameter {
         name: "transactionLifetimeLimitSeconds",
         push: |server, out, name| {
             let seconds = server.engine.db().transaction_life_ms() / 1000;

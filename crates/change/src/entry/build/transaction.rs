@@ -47,16 +47,16 @@ pub enum Place {
     },
 }
 
-/// Which operations go into which entry: as many as fit, in order. One that is larger than an entry should be has one of
-/// its own.
+/// Which operations go into which entry: as many as fit, but not more than `count_max`, in order. One that is larger than
+/// an entry should be has one of its own.
 #[must_use]
-pub fn split(operations: &[Bytes]) -> Vec<Range<usize>> {
+pub fn split(operations: &[Bytes], count_max: usize) -> Vec<Range<usize>> {
     let mut entries = Vec::new();
     let mut start = 0;
     let mut bytes = FIXED_BYTES;
     for (at, operation) in operations.iter().enumerate() {
         let item = item_bytes(at - start, operation);
-        if at > start && bytes + item > ENTRY_BYTES_MAX {
+        if at > start && (bytes + item > ENTRY_BYTES_MAX || at - start >= count_max) {
             entries.push(start..at);
             start = at;
             bytes = FIXED_BYTES;
@@ -129,7 +129,7 @@ mod tests {
 
     /// The entries of a transaction, one second apart.
     fn entries(operations: &[Bytes]) -> Vec<LogEntry> {
-        let ranges = split(operations);
+        let ranges = split(operations, usize::MAX);
         let (last, mut previous) = (ranges.len() - 1, ClusterTime::ZERO);
         let mut entries = Vec::new();
         for (at, range) in ranges.into_iter().enumerate() {
@@ -203,18 +203,23 @@ mod tests {
 
     #[test]
     fn every_operation_is_in_exactly_one_entry() {
-        assert!(split(&[]).is_empty());
+        assert!(split(&[], 1).is_empty());
         let small = operation(0, 10);
         let large = operation(1, (16 << 20) - 100);
         assert!(large.len() > ENTRY_BYTES_MAX);
-        let of = |operations: &[&Bytes]| split(&operations.iter().map(|&one| one.clone()).collect::<Vec<_>>());
+        let at_most = |count_max: usize, operations: &[&Bytes]| {
+            split(&operations.iter().map(|&one| one.clone()).collect::<Vec<_>>(), count_max)
+        };
+        let of = |operations: &[&Bytes]| at_most(usize::MAX, operations);
         assert_eq!(of(&[&small, &small]), vec![0..2]);
         assert_eq!(of(&[&large]), vec![0..1]);
         assert_eq!(of(&[&small, &large, &small, &small]), vec![0..1, 1..2, 2..4]);
         assert_eq!(of(&[&large, &large]), vec![0..1, 1..2]);
+        assert_eq!(at_most(2, &[&small; 5]), vec![0..2, 2..4, 4..5]);
+        assert_eq!(at_most(5, &[&small; 5]), vec![0..5]);
         // The names of the items count too: most of the bytes, where the operations are tiny.
         let many = vec![small; 200_000];
-        for (range, entry) in split(&many).into_iter().zip(entries(&many)) {
+        for (range, entry) in split(&many, usize::MAX).into_iter().zip(entries(&many)) {
             let full = range.end < many.len();
             assert!(entry.bytes.len() <= ENTRY_BYTES_MAX);
             assert!(!full || entry.bytes.len() > ENTRY_BYTES_MAX - 2 * FIXED_BYTES);

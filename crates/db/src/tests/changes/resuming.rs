@@ -1,15 +1,17 @@
 //! Watchers of all scopes over random histories, killed and resumed (CS-16.4, CS-5.6.9).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bson::{Document, doc};
 use bytes::Bytes;
+use millstream_change::token::Token;
 use millstream_query::update::delta;
-use millstream_value::Doc;
+use millstream_value::{Doc, Namespace};
 
 use super::mirror::Mirror;
 use super::watcher::{Watcher, data, scope, whole_history};
 use super::{Random, World, runs};
+use crate::{Find, PREIMAGES, TimeLimit};
 
 const SCOPES: [&str; 6] = ["", "shop", "other", "shop.a", "shop.b", "other.c"];
 
@@ -65,6 +67,7 @@ fn killed_and_resumed_watchers_see_the_one_history() {
                 difference(&watcher.events, &expected)
             );
         }
+        assert!(world.db.transaction_counts().committed > 3);
     });
 }
 
@@ -72,6 +75,37 @@ fn difference(seen: &[Bytes], expected: &[Bytes]) -> String {
     let at = seen.iter().zip(expected).take_while(|(a, b)| a == b).count();
     let show = |events: &[Bytes]| events.get(at).map(|event| format!("{:?}", Doc::new(event)));
     format!("{} and {}, first at {at}:\n{:?}\n{:?}", seen.len(), expected.len(), show(seen), show(expected))
+}
+
+/// CS-2.8.1, CS-2.8.2, CS-2.8.3 and CS-2.8.7: a transaction is one moment, in which nothing else happens; its operations come
+/// in their order. One that was aborted is not there.
+#[test]
+fn a_transaction_is_one_moment_of_the_history() {
+    runs(8, |random| {
+        let world = World::with(true, *random.pick(&[3_000, 32 << 20]));
+        world.history(random, 300);
+        let options = doc! {"showExpandedEvents": true, "showRawUpdateDescription": true};
+        // The number of the transaction and the place in it, by time.
+        let mut moments = BTreeMap::<_, Vec<(Option<i64>, u32)>>::new();
+        for event in whole_history(&world, &scope(""), &options) {
+            let event = Doc::new(&event);
+            let token = Token::from_doc(event.doc("_id").unwrap()).unwrap().read().unwrap();
+            let number = event.get("txnNumber").and_then(|number| number.as_integer());
+            assert_eq!(number.is_some(), event.doc("lsid").is_some());
+            moments.entry((token.time.seconds, token.time.increment)).or_default().push((number, token.index));
+        }
+        let numbers: BTreeSet<i64> = moments.values().filter_map(|moment| moment[0].0).collect();
+        for moment in moments.values() {
+            let number = moment[0].0;
+            assert!(moment.iter().all(|other| other.0 == number));
+            assert!(moment.iter().map(|other| other.1).eq(0..u32::try_from(moment.len()).unwrap()));
+            assert!(number.is_some() || moment.len() == 1);
+        }
+        let of_transactions = moments.values().filter(|moment| moment[0].0.is_some());
+        assert_eq!(of_transactions.clone().count(), numbers.len());
+        assert!(u64::try_from(numbers.len()).unwrap() <= world.db.transaction_counts().committed);
+        assert!(of_transactions.filter(|moment| moment.len() > 3).count() > 1, "no chains");
+    });
 }
 
 /// CS-16.4.1: all events from the first entry on give the present documents.
@@ -126,7 +160,7 @@ fn images_fit_together() {
         };
         // By collection, which keeps its UUID when it is renamed, and key.
         let mut present: BTreeMap<(Vec<u8>, Vec<u8>), Vec<u8>> = BTreeMap::new();
-        let mut compared = 0;
+        let mut befores = Vec::new();
         for event in whole_history(&world, &scope(""), &options) {
             let event = Doc::new(&event);
             let (Some(uuid), Some(key)) = (event.element("collectionUUID"), event.doc("documentKey")) else { continue };
@@ -134,7 +168,7 @@ fn images_fit_together() {
             let place = (uuid.bytes().to_vec(), id);
             let before = event.doc("fullDocumentBeforeChange").map(|doc| doc.as_bytes().to_vec());
             assert_eq!(before, present.remove(&place), "{event:?}");
-            compared += usize::from(before.is_some());
+            befores.extend(before.clone());
             let after = event.doc("fullDocument").map(|doc| doc.as_bytes().to_vec());
             if let (Some(raw), Some(before)) = (event.doc("rawUpdateDescription"), &before) {
                 let after = after.as_deref().unwrap();
@@ -144,6 +178,19 @@ fn images_fit_together() {
                 present.insert(place, after);
             }
         }
-        assert!(compared > 20);
+        assert!(befores.len() > 20);
+        // They are shown in the same order, those of a transaction too (CS-9.2.3).
+        let find = Find {
+            filter: super::predicate(&doc! {}),
+            sort: None,
+            projection: None,
+            skip: 0,
+            limit: None,
+            hint: None,
+            time: TimeLimit::default(),
+        };
+        let stored = world.db.now().find(&Namespace::parse(PREIMAGES), find).unwrap();
+        let stored = stored.map(|row| Doc::new(&row.unwrap()).doc("preImage").unwrap().as_bytes().to_vec());
+        assert_eq!(stored.collect::<Vec<_>>(), befores);
     });
 }

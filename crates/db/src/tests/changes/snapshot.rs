@@ -250,7 +250,7 @@ fn a_place_that_the_log_no_longer_reaches_is_refused() {
     let storage = Storage { oplog_bytes: 1 << 20, ..Storage::default() };
     let options = crate::Options { storage, ..crate::Options::default() };
     let db = crate::Db::open(Location::Memory, std::sync::Arc::new(SystemClock), options).unwrap();
-    let world = World { db };
+    let world = World { db, transactions: std::sync::atomic::AtomicI64::new(0) };
     let orders = Namespace::new("shop", "orders");
     world.write(&orders, (0..10).map(|id| insert(doc! {"_id": id})).collect());
     let mut stream = open(&world, &scope("shop"), &snapshot(), &[]).unwrap();
