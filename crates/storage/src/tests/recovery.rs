@@ -65,6 +65,36 @@ impl Crash {
     }
 }
 
+/// A large transaction is several entries, each larger than a document can be, and more together than a journal is long:
+/// all of it comes back, and can be read entry by entry.
+#[test]
+fn a_group_larger_than_a_journal_survives() {
+    const ENTRIES: i64 = 5;
+    const ENTRY_BYTES: usize = (16 << 20) + 40_000;
+    let folder = tempfile::tempdir().unwrap();
+    let store = open_at(folder.path()).unwrap();
+    write(&store, |commit| {
+        for number in 1..=ENTRIES {
+            let time = commit.tick();
+            commit.append(time, padded(number, ENTRY_BYTES));
+            commit.keep_image(time, 0, vec![1; 1_000]);
+        }
+        Ok(())
+    })
+    .unwrap();
+    let check = |store: &Store| {
+        assert_eq!(read_from(store, ClusterTime::ZERO), (1..=ENTRIES).collect::<Vec<_>>());
+        let last = store.read_log_backwards(ClusterTime::MAX, 1).unwrap().remove(0);
+        assert_eq!((number(&last), last.bytes.len() > ENTRY_BYTES), (ENTRIES, true));
+        assert_eq!(store.image(last.time, 0).unwrap().map(|image| image.len()), Some(1_000));
+    };
+    check(&store);
+    abandon(store);
+    // Once after the crash, once after the clean stop at the end of that.
+    check(&open_at(folder.path()).unwrap());
+    check(&open_at(folder.path()).unwrap());
+}
+
 /// Ends a store as a crash would: a store that has failed leaves its files as they are.
 fn abandon(store: Store) {
     store.shared().failed.store(true, Ordering::Release);
