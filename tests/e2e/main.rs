@@ -19,5 +19,6 @@ mod sessions;
 mod soak;
 mod support;
 mod torn;
+mod transaction_events;
 mod vectors;
 mod wire;

@@ -90,6 +90,8 @@ struct Shared {
     tokens: Tokens,
     /// The marks of the inserts that were acknowledged.
     acknowledged: std::sync::Mutex<Vec<i64>>,
+    /// The marks of the inserts of each transaction, and whether it was to be committed.
+    transactions: std::sync::Mutex<Vec<(Vec<i64>, bool)>>,
     writes: AtomicU64,
     events: AtomicU64,
     opened: AtomicU64,
@@ -100,7 +102,7 @@ struct Shared {
 
 type Task<T> = JoinHandle<Result<T, String>>;
 
-/// CS-5.6.9, CS-5.7.2, CS-5.7.3, CS-7.2, CS-8.1.1 to CS-8.1.4, CS-16.4.
+/// CS-2.8.1, CS-2.8.3, CS-5.6.9, CS-5.7.2, CS-5.7.3, CS-7.2, CS-8.1.1 to CS-8.1.4, CS-16.4.
 #[test]
 fn every_watcher_sees_what_the_log_says_over_restarts() {
     let size = Size::chosen();
@@ -115,6 +117,7 @@ fn every_watcher_sees_what_the_log_says_over_restarts() {
         drain: size.drain,
         tokens: Tokens::default(),
         acknowledged: std::sync::Mutex::default(),
+        transactions: std::sync::Mutex::default(),
         writes: AtomicU64::new(0),
         events: AtomicU64::new(0),
         opened: AtomicU64::new(0),
@@ -154,19 +157,23 @@ fn every_watcher_sees_what_the_log_says_over_restarts() {
     let acknowledged = shared.acknowledged.lock().unwrap();
     let seen: u64 = shared.events.load(Ordering::SeqCst);
     println!(
-        "{restarts} restarts; {} events in the log, {seen} seen by {} watchers; {} acknowledged inserts; opened {} times, \
-         {} invalidations",
+        "{restarts} restarts; {} events in the log, {seen} seen by {} watchers; {} acknowledged inserts, {} transactions; \
+         opened {} times, {} invalidations",
         master.events.len(),
         records.len(),
         acknowledged.len(),
+        shared.transactions.lock().unwrap().len(),
         shared.opened.load(Ordering::SeqCst),
         shared.invalidated.load(Ordering::SeqCst),
     );
     failures.extend(master.complaints(&acknowledged));
+    let transactions = shared.transactions.lock().unwrap();
+    failures.extend(transactions.iter().filter_map(|(marks, is_committed)| master.torn(marks, *is_committed)));
     failures.extend(records.iter().filter_map(|record| master.difference(record, last)));
     let told: Vec<&str> = failures.iter().take(8).map(String::as_str).collect();
     assert!(failures.is_empty(), "seed {seed}: {} failures:\n{}", failures.len(), told.join("\n"));
-    assert!(restarts > 0 && acknowledged.len() > 100, "seed {seed}: too little happened to mean anything");
+    let enough = restarts > 0 && acknowledged.len() > 100 && transactions.len() > 10;
+    assert!(enough, "seed {seed}: too little happened to mean anything");
 }
 
 /// Watchers of every kind; about half have the same pipeline as another one.

@@ -79,6 +79,8 @@ pub(super) fn digest(event: &RawDocumentBuf) -> u64 {
 
 pub(super) struct History {
     pub(super) events: Vec<Event>,
+    /// When the document with a mark was inserted.
+    inserted: HashMap<i64, u64>,
 }
 
 impl History {
@@ -86,19 +88,21 @@ impl History {
     pub(super) async fn read(client: &Client, start: Timestamp, last: u64, end: u64) -> Result<Self, String> {
         let opened = client.watch().start_at_operation_time(start).batch_size(1000).await;
         let mut stream = opened.map_err(|error| error.to_string())?.with_type::<RawDocumentBuf>();
-        let mut events = Vec::new();
+        let (mut events, mut inserted): (Vec<Event>, _) = (Vec::new(), HashMap::new());
         loop {
             match stream.next_if_any().await.map_err(|error| error.to_string())? {
                 Some(raw) => {
                     let event = Event::of(&raw)?;
-                    if time_of(&event.token)? <= last {
+                    let time = time_of(&event.token)?;
+                    if time <= last {
+                        inserted.extend(event.mark.filter(|_| event.kind == "insert").map(|mark| (mark, time)));
                         events.push(event);
                     }
                 }
                 None => {
                     let token = stream.resume_token().ok_or("no position")?;
                     if time_of(&token_text(&token)?)? >= end {
-                        return Ok(Self { events });
+                        return Ok(Self { events, inserted });
                     }
                 }
             }
@@ -122,6 +126,16 @@ impl History {
             complaints.push(format!("{} acknowledged inserts are not in the log: marks {:?}", lost.len(), lost));
         }
         complaints
+    }
+
+    /// What is wrong with a transaction: it is there in part, at several times, or although it was aborted.
+    pub(super) fn torn(&self, marks: &[i64], is_committed: bool) -> Option<String> {
+        let of_one = |mark: &i64| self.inserted.get(mark).copied();
+        let times: Vec<Option<u64>> = marks.iter().map(of_one).collect();
+        let whole = times.windows(2).all(|pair| pair[0] == pair[1]);
+        let aborted = !is_committed && times.iter().any(Option::is_some);
+        let fine = whole && !aborted;
+        (!fine).then(|| format!("a transaction, committed: {is_committed}, its marks {marks:?} inserted at {times:?}"))
     }
 
     /// Where a watcher's history first differs from what its plan says, up to the time `last`.

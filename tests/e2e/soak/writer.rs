@@ -6,8 +6,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bson::{Document, doc};
-use mongodb::error::Result as Answer;
-use mongodb::{Client, Collection, Database};
+use mongodb::error::{Error, Result as Answer, TRANSIENT_TRANSACTION_ERROR, UNKNOWN_TRANSACTION_COMMIT_RESULT};
+use mongodb::{Client, ClientSession, Collection, Database};
 use rand::Rng;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
@@ -33,7 +33,8 @@ pub(super) async fn write(
         let database = client.database(DATABASES.choose(&mut random).expect("a database"));
         let collection = database.collection(COLLECTIONS.choose(&mut random).expect("a collection"));
         let acknowledged = match random.random_range(0..1000) {
-            0..700 => one(&collection, &mut random, &mut marks).await,
+            0..600 => one(&collection, &mut random, &mut marks).await,
+            600..700 => together(&client, &mut random, &mut marks, &shared).await,
             700..975 => many(&collection, &mut random, &mut marks).await,
             _ => define(&database, &collection, &mut random).await.map(|()| Vec::new()),
         };
@@ -42,11 +43,78 @@ pub(super) async fn write(
                 shared.writes.fetch_add(1, Ordering::Relaxed);
                 shared.acknowledged.lock().expect("the marks").extend(acknowledged);
             }
-            Err(error) if is_outage(&error) => {}
+            Err(error) if is_outage(&error) || is_transient(&error) => {}
             Err(error) if code(&error).is_some_and(|code| EXPECTED.contains(&code)) => {}
             Err(error) => return Err(format!("writer {number}: {error}")),
         }
         tokio::time::sleep(Duration::from_millis(random.random_range(pause_ms.clone()))).await;
+    }
+    Ok(())
+}
+
+/// Whether a transaction ended because of another one, or because the server did.
+fn is_transient(error: &Error) -> bool {
+    error.contains_label(TRANSIENT_TRANSACTION_ERROR) || error.contains_label(UNKNOWN_TRANSACTION_COMMIT_RESULT)
+}
+
+/// Several documents of any collections in a transaction; the marks of what was inserted for sure.
+async fn together(
+    client: &Client,
+    random: &mut StdRng,
+    marks: &mut impl Iterator<Item = i64>,
+    shared: &Shared,
+) -> Answer<Vec<i64>> {
+    if random.random_bool(0.1) {
+        // Most are too small to need several entries of the log.
+        let count = random.random_range(1..6);
+        let parameter = doc! {"setParameter": 1, "maxNumberOfTransactionOperationsInSingleOplogEntry": count};
+        client.database("admin").run_command(parameter).await?;
+    }
+    let mut session = client.start_session().await?;
+    session.start_transaction().await?;
+    let mut inserted = Vec::new();
+    let done = inside(client, random, marks, &mut session, &mut inserted).await;
+    let is_committed = done.is_ok() && random.random_bool(0.8);
+    shared.transactions.lock().expect("the transactions").push((inserted.clone(), is_committed));
+    if !is_committed {
+        // One that has failed is over already.
+        let _ = session.abort_transaction().await;
+        return done.map(|()| Vec::new());
+    }
+    session.commit_transaction().await?;
+    Ok(inserted)
+}
+
+async fn inside(
+    client: &Client,
+    random: &mut StdRng,
+    marks: &mut impl Iterator<Item = i64>,
+    session: &mut ClientSession,
+    inserted: &mut Vec<i64>,
+) -> Answer<()> {
+    for _ in 0..random.random_range(1..8) {
+        let database = client.database(DATABASES.choose(random).expect("a database"));
+        let collection = database.collection::<Document>(COLLECTIONS.choose(random).expect("a collection"));
+        let by_id = doc! {"_id": random.random_range(0..IDS)};
+        let (group, n) = (random.random_range(0..GROUPS), random.random_range(0..1000));
+        match random.random_range(0..10) {
+            0..=3 => {
+                let mark = marks.next().expect("a mark");
+                inserted.push(mark);
+                let document = doc! {"_id": IDS + mark, "group": group, "n": n, "mark": mark, "tags": ["x"]};
+                collection.insert_one(document).session(&mut *session).await?;
+            }
+            4..=6 => {
+                let change = doc! {"$inc": {"n": 1}, "$set": {"group": group}};
+                collection.update_one(by_id, change).session(&mut *session).await?;
+            }
+            7 => {
+                collection.replace_one(by_id, doc! {"group": group, "n": n}).session(&mut *session).await?;
+            }
+            _ => {
+                collection.delete_one(by_id).session(&mut *session).await?;
+            }
+        }
     }
     Ok(())
 }
