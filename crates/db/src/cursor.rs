@@ -74,6 +74,8 @@ enum Place {
     Leased,
     /// Away only to be read ahead: it comes back by itself, soon.
     ReadingAhead,
+    /// What it read was too long ago to be kept any longer.
+    TooOld(ClusterTime),
 }
 
 impl Place {
@@ -98,6 +100,8 @@ pub enum Source {
         held: Option<Bytes>,
         /// Of all the commands that read it.
         time: TimeLimit,
+        /// The time that it reads, if its client asked for one.
+        at: Option<ClusterTime>,
     },
     /// A change stream.
     Changes(Box<ChangeStream>),
@@ -132,7 +136,13 @@ impl Source {
     /// A query's result, until its time is over.
     #[must_use]
     pub fn limited(rows: Documents, time: TimeLimit) -> Self {
-        Self::Documents { rows, held: None, time }
+        Self::at(rows, time, None)
+    }
+
+    /// The same, of a read at one time: it ends when that is too long ago.
+    #[must_use]
+    pub fn at(rows: Documents, time: TimeLimit, at: Option<ClusterTime>) -> Self {
+        Self::Documents { rows, held: None, time, at }
     }
 
     /// Whether a `getMore` waits when there is nothing.
@@ -160,7 +170,7 @@ impl Source {
     /// What reading the documents gives. The cursor is of no use afterwards.
     pub fn batch(&mut self, count: usize) -> Result<Batch> {
         match self {
-            Self::Documents { rows, held, time } => {
+            Self::Documents { rows, held, time, .. } => {
                 time.resume();
                 let mut batch = Batch::default();
                 let mut size = 0;
@@ -309,6 +319,9 @@ impl Cursors {
             *waiter = Some(waker.clone());
             return Poll::Pending;
         }
+        if let Place::TooOld(at) = *place {
+            return Poll::Ready(Err(crate::history::too_old(at)));
+        }
         let source = place.take().ok_or(Error::CursorInUse(id));
         drop(place);
         Poll::Ready(source.map(|source| Lease { cursors: Arc::clone(self), slot, source: Some(source) }))
@@ -334,6 +347,18 @@ impl Cursors {
                 slot.namespace == namespace || (namespace.ends_with('.') && slot.namespace.starts_with(namespace));
             concerned && matches!(&*slot.place.lock(), Place::Here(Source::Documents { .. }))
         });
+    }
+
+    /// Ends reads at a time before `oldest`, which hold what was overwritten since.
+    pub(crate) fn end_older(&self, oldest: ClusterTime) {
+        for slot in self.open.lock().values() {
+            let mut place = slot.place.lock();
+            if let Place::Here(Source::Documents { at: Some(at), .. }) = &*place
+                && *at < oldest
+            {
+                *place = Place::TooOld(*at);
+            }
+        }
     }
 
     /// Ends cursors that nobody has used for too long: those without a session, and those whose session has ended.

@@ -68,6 +68,12 @@ impl History {
         }
     }
 
+    /// The first time of the window, at a moment of the clock.
+    pub(crate) fn oldest(&self, now_ms: u64) -> ClusterTime {
+        let seconds = now_ms.saturating_sub(self.window_ms) / 1000;
+        ClusterTime::new(u32::try_from(seconds).unwrap_or(u32::MAX), 0)
+    }
+
     pub(crate) fn clear(&self) {
         self.states.lock().clear();
         self.made.lock().clear();
@@ -214,7 +220,8 @@ fn uuid(entry: Doc<'_>) -> Option<[u8; 16]> {
     }
 }
 
-fn too_old(time: ClusterTime) -> Error {
+/// The error of a read at a time before the window.
+pub(crate) fn too_old(time: ClusterTime) -> Error {
     let message = format!("Read timestamp {time} is older than the oldest available timestamp");
     Error::invalid(Code::SnapshotTooOld, message)
 }

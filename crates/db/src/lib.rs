@@ -52,6 +52,6 @@ pub use transaction::{
 pub use upkeep::Upkeep;
 pub use view::ResolvedView;
 pub use write::{
-    Action, Change, Image, Insert, Outcome, Removal, Retry, Statement, WriteCommand, WriteReply, WriteRun,
+    Action, Change, Image, Insert, Outcome, Progress, Removal, Retry, Statement, WriteCommand, WriteReply, WriteRun,
     check_collection_name, insert_document,
 };

@@ -52,6 +52,7 @@ impl Db {
     /// Ends idle cursors and forgets old retryable writes.
     pub fn sweep(&self, session_alive: impl Fn(&[u8; 16]) -> bool) {
         self.cursors().end_idle(&session_alive);
+        self.cursors().end_older(self.history().oldest(self.now_ms()));
         self.forget_transactions(session_alive);
         if !self.is_closed() {
             forget_old(self.store(), i64::try_from(self.now_ms()).unwrap_or(i64::MAX));

@@ -20,7 +20,7 @@ use crate::Error;
 pub(crate) use apply::{Applied, Scene, Targets};
 pub(crate) use prepare::{DOCUMENT_BYTES_MAX, too_large};
 pub use prepare::{check_collection_name, insert_document};
-pub use run::WriteRun;
+pub use run::{Progress, WriteRun};
 pub(crate) use run::{needs_search, search};
 pub(crate) use session::{committed_row, forget_old, logged, read_row, taken_by_transaction};
 pub(crate) use sink::{Logged, Sink};

@@ -29,6 +29,8 @@ use crate::context::Context;
 use crate::failure::Result;
 use crate::reply::Reply;
 
+pub(crate) use find::time_limit;
+
 /// Every command, in alphabetical order of its name.
 // tidy: sorted by name
 pub(crate) static TABLE: &[Command] = &[
@@ -65,6 +67,7 @@ pub(crate) static TABLE: &[Command] = &[
     crud::INSERT,
     handshake::IS_MASTER,
     sessions::KILL_ALL_SESSIONS,
+    sessions::KILL_ALL_SESSIONS_BY_PATTERN,
     cursor::KILL_CURSORS,
     sessions::KILL_SESSIONS,
     ddl::LIST_COLLECTIONS,

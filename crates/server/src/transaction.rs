@@ -8,7 +8,7 @@
 use std::future::poll_fn;
 use std::time::Duration;
 
-use millstream_db::{Attempt, TransactionId, Tried, Turn, WriteCommand, WriteReply};
+use millstream_db::{Attempt, Progress, TransactionId, Tried, Turn, WriteCommand, WriteReply};
 use millstream_value::{Code, Namespace};
 use parking_lot::Mutex;
 use tokio::time::{Instant, timeout_at};
@@ -139,9 +139,7 @@ pub(crate) async fn enter(context: &Context<'_>) -> Result<Option<Mutex<Turn>>> 
 
 /// Runs a write command, in its transaction if it is part of one.
 pub(crate) async fn write(context: &Context<'_>, command: WriteCommand) -> Result<WriteReply> {
-    let Some(turn) = context.turn else {
-        return context.server.engine.db().write(command).complete().await.map_err(errors::failure);
-    };
+    let Some(turn) = context.turn else { return write_alone(context, command).await };
     for statement in &command.statements {
         check_collection(context, &statement.namespace)?;
     }
@@ -163,6 +161,30 @@ pub(crate) async fn write(context: &Context<'_>, command: WriteCommand) -> Resul
             }
         }
     }
+}
+
+/// Runs a write command outside of transactions: it waits for those that hold what it changes.
+async fn write_alone(context: &Context<'_>, command: WriteCommand) -> Result<WriteReply> {
+    let limit = context.arguments().i64("maxTimeMS")?.and_then(|ms| u64::try_from(ms).ok()).filter(|ms| *ms > 0);
+    let deadline = limit.map(|ms| Instant::now() + Duration::from_millis(ms));
+    let mut run = context.server.engine.db().write(command);
+    loop {
+        match run.advance().await.map_err(errors::failure)? {
+            Progress::Done(reply) => return Ok(reply),
+            Progress::Held(ending) => match deadline {
+                None => ending.ended().await,
+                Some(deadline) => timeout_at(deadline, ending.ended())
+                    .await
+                    .map_err(|_| Failure::new(Code::MaxTimeMSExpired, "operation exceeded time limit"))?,
+            },
+        }
+    }
+}
+
+/// Waits until no open transaction uses what a command is going to change.
+pub(crate) fn make_way(context: &Context<'_>, concerned: impl Fn(&Namespace) -> bool) -> Result<()> {
+    let time = crate::commands::time_limit(&context.arguments())?;
+    context.server.engine.db().make_way(concerned, &time).map_err(errors::failure)
 }
 
 /// Changes what exists in a transaction; may wait.

@@ -9,7 +9,7 @@ use super::{in_loop, log, tell};
 use crate::catalog::{Catalog, Collection, default_collation, images_enabled};
 use crate::view::SYSTEM_VIEWS;
 use crate::write::{Logged, Sink};
-use crate::{Db, Error, Result, size};
+use crate::{Db, Error, Result, TimeLimit, size};
 
 /// What a drop took away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +84,7 @@ impl Db {
     /// # Errors
     /// `NamespaceExists` if it exists, or a view of that name.
     pub fn create(&self, namespace: &Namespace, options: DocBuf) -> Result<()> {
-        self.wait_for_transactions(|used| used == namespace);
+        self.make_way(|used| used == namespace, &TimeLimit::default())?;
         let namespace = namespace.clone();
         in_loop(self, move |commit, catalog| {
             catalog.check_free(&namespace)?;
@@ -98,7 +98,7 @@ impl Db {
     /// # Errors
     /// If the disk fails.
     pub fn drop_collection(&self, namespace: &Namespace) -> Result<Dropped> {
-        self.wait_for_transactions(|used| used == namespace);
+        self.make_way(|used| used == namespace, &TimeLimit::default())?;
         let namespace = namespace.clone();
         in_loop(self, move |commit, catalog| {
             if catalog.view(&namespace).is_some() {
@@ -116,7 +116,7 @@ impl Db {
     /// # Errors
     /// If the disk fails.
     pub fn drop_database(&self, name: &str) -> Result<bool> {
-        self.wait_for_transactions(|used| used.db == name);
+        self.make_way(|used| used.db == name, &TimeLimit::default())?;
         let name = name.to_owned();
         in_loop(self, move |commit, catalog| {
             let collections: Vec<_> = catalog.in_database(&name).map(Arc::clone).collect();
@@ -138,7 +138,7 @@ impl Db {
     /// # Errors
     /// [`Error::NoCollection`], [`Error::IsView`], `NamespaceExists`, [`Error::InvalidNamespace`].
     pub fn rename(&self, from: &Namespace, to: &Namespace, replace: bool) -> Result<Renamed> {
-        self.wait_for_transactions(|used| used == from || used == to);
+        self.make_way(|used| used == from || used == to, &TimeLimit::default())?;
         crate::write::check_collection_name(to)?;
         if from.db != to.db {
             return Err(Error::invalid(

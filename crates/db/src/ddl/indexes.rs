@@ -19,7 +19,7 @@ use crate::plan::{Access, Plan};
 use crate::read::Rows;
 use crate::transaction::Work;
 use crate::write::{Logged, Sink};
-use crate::{Db, Error, Result};
+use crate::{Db, Error, Result, TimeLimit};
 
 /// Indexes of one collection: MongoDB's limit.
 const INDEXES_MAX: usize = 64;
@@ -43,7 +43,7 @@ impl Db {
     /// `CannotCreateIndex` and its like for bad specifications, [`Error::DuplicateKey`] if documents clash in a
     /// unique one. Nothing is left behind then.
     pub fn create_indexes(&self, namespace: &Namespace, specs: &[DocBuf]) -> Result<IndexesCreated> {
-        self.wait_for_transactions(|used| used == namespace);
+        self.make_way(|used| used == namespace, &TimeLimit::default())?;
         let (target, wanted) = (namespace.clone(), specs.to_vec());
         let (done, building) = in_loop(self, move |commit, catalog| {
             begin(commit, catalog, &mut Sink::Log(Logged::default()), &target, &wanted)
@@ -74,7 +74,7 @@ impl Db {
     /// # Errors
     /// [`Error::NoCollection`], [`Error::IsView`], [`Error::IndexNotFound`], [`Error::DropIdIndex`].
     pub fn drop_indexes(&self, namespace: &Namespace, which: Value<'static>) -> Result<usize> {
-        self.wait_for_transactions(|used| used == namespace);
+        self.make_way(|used| used == namespace, &TimeLimit::default())?;
         let namespace = namespace.clone();
         in_loop(self, move |commit, catalog| {
             catalog.refuse_view(&namespace)?;

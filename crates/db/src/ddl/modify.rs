@@ -10,7 +10,7 @@ use millstream_value::{Code, Doc, DocBuf, Namespace, Value};
 use super::{in_loop, log};
 use crate::catalog::{Catalog, Collection, images_enabled};
 use crate::index::Index;
-use crate::{Db, Error, Result};
+use crate::{Db, Error, Result, TimeLimit};
 
 /// What to change; `None` stays as it is.
 #[derive(Clone, Debug, Default)]
@@ -36,7 +36,7 @@ impl Db {
     /// # Errors
     /// [`Error::NoCollection`], [`Error::IndexNotFound`], `InvalidOptions` for images on an internal database.
     pub fn modify(&self, namespace: &Namespace, change: Modification) -> Result<Option<bool>> {
-        self.wait_for_transactions(|used| used == namespace);
+        self.make_way(|used| used == namespace, &TimeLimit::default())?;
         if change.images.is_some() && namespace.is_internal() {
             let message = format!("changeStreamPreAndPostImages is not allowed on the '{}' database", namespace.db);
             return Err(Error::invalid(Code::InvalidOptions, message));

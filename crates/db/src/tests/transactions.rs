@@ -447,3 +447,41 @@ fn a_write_that_was_on_its_way_is_not_lost() {
     let all = [doc! {"_id": 1, "n": expected}, doc! {"_id": 2, "n": expected}];
     assert_eq!(read(&db, query(doc! {})), all, "{ended:?}");
 }
+
+struct SetClock(std::sync::atomic::AtomicU64);
+
+impl millstream_storage::Clock for SetClock {
+    fn now_ms(&self) -> u64 {
+        self.0.load(std::sync::atomic::Ordering::Relaxed)
+    }
+}
+
+/// A read at one time keeps what was overwritten since, so it cannot last for ever.
+#[test]
+fn reads_at_a_time_end_with_the_window() {
+    let clock = Arc::new(SetClock(1_755_427_520_000.into()));
+    let db = Db::open(Location::Memory, Arc::clone(&clock) as _, crate::Options::default()).unwrap();
+    let time = write(&db, vec![insert(doc! {"_id": 1})]).time;
+    let keep = |at| {
+        let rows = db.at(time).unwrap().find(&ns(), query(doc! {})).unwrap();
+        let source = crate::Source::at(rows, crate::TimeLimit::default(), at);
+        db.cursors().keep(source, "shop.orders".into(), crate::Owner::default(), true).unwrap()
+    };
+    let (fixed, plain) = (keep(Some(time)), keep(None));
+    let lease = |id| match db.cursors().poll_lease(id, "shop.orders", crate::Owner::default(), Waker::noop()) {
+        Poll::Ready(lease) => lease.map(|mut lease| {
+            let count = lease.source().unwrap().batch(0).unwrap().documents.len();
+            lease.give_back();
+            count
+        }),
+        Poll::Pending => panic!("nobody has it"),
+    };
+    for (minutes, too_old) in [(4, false), (2, true)] {
+        clock.0.fetch_add(minutes * 60_000, std::sync::atomic::Ordering::Relaxed);
+        write(&db, vec![insert(doc! {"_id": i32::from(too_old) + 2})]);
+        db.sweep(|_| true);
+        assert_eq!(lease(fixed).as_ref().err().and_then(code), too_old.then_some(Code::SnapshotTooOld));
+        assert!(lease(plain).is_ok());
+    }
+    assert_eq!(db.at(time).map(drop).as_ref().err().and_then(code), None, "the last state before the window is kept");
+}

@@ -16,12 +16,12 @@ use super::turn::Turn;
 use super::{Transaction, Work};
 use crate::pending::{Pending, pair};
 use crate::write::read_row;
-use crate::{Db, Error, Reader, Result, Retry};
+use crate::{Db, Error, Reader, Result, Retry, TimeLimit};
 
 /// As many as fit.
 const ENTRY_OPERATIONS_MAX: u32 = i32::MAX as u32;
 /// Between two looks at a transaction that is waited for.
-const LOOK: Duration = Duration::from_secs(1);
+const LOOK: Duration = Duration::from_millis(50);
 
 /// A transaction's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -424,16 +424,23 @@ impl Db {
         Ok(())
     }
 
-    /// Waits for the end of the transactions that are open now and use a collection that is going to be changed.
-    pub(crate) fn wait_for_transactions(&self, concerned: impl Fn(&Namespace) -> bool) {
+    /// Waits for the end of the transactions that are open now and use a collection that is going to be changed. What
+    /// changes a collection does so by itself; who has no time to wait calls this before.
+    ///
+    /// # Errors
+    /// `MaxTimeMSExpired`.
+    pub fn make_way(&self, concerned: impl Fn(&Namespace) -> bool, time: &TimeLimit) -> Result<()> {
         let using: Vec<Arc<Ending>> = {
             let sessions = self.transactions().sessions.lock();
             let open = sessions.values().filter(|session| !session.is_over());
             open.filter(|session| session.uses.iter().any(&concerned)).map(|s| Arc::clone(&s.ending)).collect()
         };
         for ending in using {
-            while !ending.wait(LOOK) {}
+            while !ending.wait(LOOK) {
+                time.check()?;
+            }
         }
+        Ok(())
     }
 
     /// Notes that a transaction uses a collection.

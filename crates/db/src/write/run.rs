@@ -45,6 +45,14 @@ pub struct WriteRun {
     held: Option<Arc<Ending>>,
 }
 
+/// How far a command came.
+pub enum Progress {
+    /// All of its statements were tried.
+    Done(WriteReply),
+    /// An open transaction holds what the next one changes.
+    Held(Arc<Ending>),
+}
+
 /// What a step came to.
 enum Step {
     /// Wait for this, then [`WriteRun::resume`] with it.
@@ -91,10 +99,23 @@ impl WriteRun {
     /// What concerns the whole command: a retry that is too old, a disk that fails.
     pub async fn complete(mut self) -> Result<WriteReply> {
         loop {
+            match self.advance().await? {
+                Progress::Held(ending) => ending.ended().await,
+                Progress::Done(reply) => return Ok(reply),
+            }
+        }
+    }
+
+    /// Goes on until the command is done, or a transaction has to be waited for: call it again after that.
+    ///
+    /// # Errors
+    /// As [`WriteRun::complete`].
+    pub async fn advance(&mut self) -> Result<Progress> {
+        loop {
             match self.step()? {
                 Step::Wait(pending) => self.resume(pending.await?),
-                Step::Held(ending) => ending.ended().await,
-                Step::Done(reply) => return Ok(reply),
+                Step::Held(ending) => return Ok(Progress::Held(ending)),
+                Step::Done(reply) => return Ok(Progress::Done(reply)),
             }
         }
     }

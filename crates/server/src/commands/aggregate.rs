@@ -96,7 +96,7 @@ fn aggregate(context: &Context<'_>) -> Result<Reply> {
     let mut document = DocBuf::with_capacity(512);
     super::find::open_cursor(
         context,
-        Source::limited(rows, time),
+        Source::at(rows, time, at),
         namespace.to_string(),
         Layout::First(at),
         &mut document,

@@ -204,7 +204,10 @@ fn create(context: &Context<'_>) -> Result<Reply> {
     }
     options.push_some("collation", collation.as_ref().map(Collation::spec));
     match context.turn {
-        None => context.server.engine.db().create(&namespace, options).map_err(errors::failure)?,
+        None => {
+            transaction::make_way(context, |used| *used == namespace)?;
+            context.server.engine.db().create(&namespace, options).map_err(errors::failure)?;
+        }
         Some(turn) => {
             transaction::check_collection(context, &namespace)?;
             transaction::change(turn, |turn| turn.create(&namespace, &options))?;
@@ -248,6 +251,7 @@ fn coll_mod(context: &Context<'_>) -> Result<Reply> {
         change.images = Some(parse_images("collMod", &images.value()).map_err(errors::failure)?);
     }
     let hidden = change.hide.as_ref().map(|hide| hide.hidden);
+    transaction::make_way(context, |used| *used == namespace)?;
     let before = db.modify(&namespace, change).map_err(errors::failure)?;
     let mut document = DocBuf::new();
     if let Some((old, new)) = before.zip(hidden).filter(|(old, new)| old != new) {
@@ -285,6 +289,7 @@ fn drop_collection(context: &Context<'_>) -> Result<Reply> {
         return Err(Failure::new(Code::IllegalOperation, "can't drop live oplog while replicating"));
     }
     let mut document = DocBuf::new();
+    transaction::make_way(context, |used| *used == namespace)?;
     let dropped = context.server.engine.db().drop_collection(&namespace).map_err(errors::failure)?;
     if let Dropped::Collection { indexes } = dropped {
         document.push("nIndexesWas", i32::try_from(indexes).unwrap_or(i32::MAX));
@@ -300,6 +305,7 @@ fn drop_database(context: &Context<'_>) -> Result<Reply> {
         let message = format!("Cannot drop '{}' database while replication is active", context.database);
         return Err(Failure::new(Code::IllegalOperation, message));
     }
+    transaction::make_way(context, |used| used.db == context.database)?;
     context.server.engine.db().drop_database(context.database).map_err(errors::failure)?;
     done(context, DocBuf::new())
 }
@@ -318,6 +324,7 @@ fn rename(context: &Context<'_>) -> Result<Reply> {
         Some(e) => e.kind() == kind::BINARY || e.value().is_truthy(),
         None => false,
     };
+    transaction::make_way(context, |used| *used == from || *used == to)?;
     context.server.engine.db().rename(&from, &to, replace).map_err(errors::failure)?;
     done(context, DocBuf::new())
 }
@@ -337,7 +344,10 @@ fn create_indexes(context: &Context<'_>) -> Result<Reply> {
         return Err(Failure::new(Code::BadValue, "Must specify at least one index to create"));
     }
     let created = match context.turn {
-        None => context.server.engine.db().create_indexes(&namespace, &indexes).map_err(errors::failure)?,
+        None => {
+            transaction::make_way(context, |used| *used == namespace)?;
+            context.server.engine.db().create_indexes(&namespace, &indexes).map_err(errors::failure)?
+        }
         Some(turn) => {
             transaction::check_collection(context, &namespace)?;
             transaction::change(turn, |turn| turn.create_indexes(&namespace, &indexes))?
@@ -360,6 +370,7 @@ fn drop_indexes(context: &Context<'_>) -> Result<Reply> {
     let namespace = target(context)?;
     let which = arguments.required("index", arguments.element("index"))?.value().into_owned();
     let all = which.as_str() == Some("*");
+    transaction::make_way(context, |used| *used == namespace)?;
     let before = context.server.engine.db().drop_indexes(&namespace, which).map_err(errors::failure)?;
     let mut document = DocBuf::new();
     document.push("nIndexesWas", i32::try_from(before).unwrap_or(i32::MAX));

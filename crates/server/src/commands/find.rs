@@ -144,7 +144,7 @@ fn run_find(context: &Context<'_>, namespace: &Namespace, view: Option<&Resolved
     let request = FindRequest::parse(context, namespace, &arguments)?;
     let db = context.server.engine.db();
     let source = if let Some(view) = view {
-        Source::limited(super::views::find(context, &reader, view, &request)?, request.find.time.clone())
+        Source::at(super::views::find(context, &reader, view, &request)?, request.find.time.clone(), at)
     } else if namespace.to_string() == OPLOG {
         request.oplog(db)?
     } else {
@@ -157,7 +157,7 @@ fn run_find(context: &Context<'_>, namespace: &Namespace, view: Option<&Resolved
         }
         let time = request.find.time.clone();
         let rows = reader.find(namespace, request.find).map_err(errors::failure)?;
-        Source::limited(rows, time)
+        Source::at(rows, time, at)
     };
     let first = if request.single_batch { Batching::Single(request.batch) } else { Batching::First(request.batch) };
     let mut document = DocBuf::with_capacity(512);
@@ -325,7 +325,7 @@ fn check_fields(arguments: &Arguments<'_>) -> Result<()> {
 }
 
 /// `maxTimeMS` fits an int32 and is not negative; 0 is no limit.
-pub(super) fn time_limit(arguments: &Arguments<'_>) -> Result<TimeLimit> {
+pub(crate) fn time_limit(arguments: &Arguments<'_>) -> Result<TimeLimit> {
     match arguments.i64("maxTimeMS")?.map(|limit| (limit, u32::try_from(limit))) {
         None | Some((_, Ok(0))) => Ok(TimeLimit::default()),
         Some((limit, Ok(ms))) if limit <= i64::from(i32::MAX) => Ok(TimeLimit::of(Duration::from_millis(ms.into()))),

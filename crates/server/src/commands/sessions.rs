@@ -1,14 +1,15 @@
 //! Logical sessions: names that clients give to their work.
 //!
 //! Shape:  `{ startSession: 1 }`, `{ endSessions: [ { id: <uuid> }, ... ] }`, likewise
-//!         `refreshSessions` and `killSessions` (an empty list is all of them)
+//!         `refreshSessions` and `killSessions` (an empty list is all of them);
+//!         `{ killAllSessionsByPattern: [ { lsid: { id: <uuid>, .. } }, ... ] }`
 //! Source: CS-8.5, CS-13.5.
 
 use millstream_value::{DocBuf, Value, new_uuid};
 
 use super::handshake::SESSION_TIMEOUT_MINUTES;
 use super::{Command, Fields, Handler};
-use crate::arguments::wrong_type;
+use crate::arguments::{Arguments, wrong_type};
 use crate::context::Context;
 use crate::dispatch::session_id;
 use crate::engine::SessionId;
@@ -33,6 +34,21 @@ pub(super) const KILL_ALL_SESSIONS: Command = Command {
     fields: Fields::Only(&[]),
     handler: Handler::Blocking(|context| {
         context.server.engine.kill_sessions(&[]);
+        Ok(Reply::empty())
+    }),
+    ..Command::DEFAULT
+};
+
+pub(super) const KILL_ALL_SESSIONS_BY_PATTERN: Command = Command {
+    name: "killAllSessionsByPattern",
+    help: "ends the sessions that match one of several patterns and closes their cursors",
+    fields: Fields::Only(&[]),
+    handler: Handler::Blocking(|context| {
+        if let Some(sessions) = by_pattern(context)? {
+            context.server.engine.end_sessions(&sessions);
+        } else {
+            context.server.engine.kill_sessions(&[]);
+        }
         Ok(Reply::empty())
     }),
     ..Command::DEFAULT
@@ -78,6 +94,23 @@ fn start_session(context: &Context<'_>) -> Result<Reply> {
     let mut document = DocBuf::new();
     document.push("id", id).push("timeoutMinutes", SESSION_TIMEOUT_MINUTES);
     Ok(document.into())
+}
+
+/// The sessions that patterns name; none: all of them, since there are no users to tell them apart.
+fn by_pattern(context: &Context<'_>) -> Result<Option<Vec<SessionId>>> {
+    let name = context.command.name;
+    let arguments = context.arguments();
+    let patterns = arguments.required(name, arguments.array(name)?)?;
+    let mut sessions = Vec::new();
+    for pattern in patterns.elements() {
+        let path = format!("{name}.{name}.{}", pattern.key());
+        let document = pattern.as_doc().ok_or_else(|| wrong_type(&path, pattern.kind(), "object"))?;
+        match Arguments::new(&path, document).document("lsid")? {
+            Some(lsid) => sessions.push(session_id(&format!("{path}.lsid"), lsid)?),
+            None => return Ok(None),
+        }
+    }
+    Ok((!sessions.is_empty()).then_some(sessions))
 }
 
 /// The sessions that a command lists as its own value.
