@@ -104,9 +104,9 @@ pub enum Error {
     /// Too many cursors are open.
     #[error("too many open cursors (limit {0})")]
     TooManyCursors(usize),
-    /// A retryable write with a number lower than one seen.
+    /// A retryable write or a transaction with a number lower than one seen.
     #[error(
-        "Retryable write with txnNumber {given} is prohibited on session because a newer retryable write with txnNumber {seen} has already started on this session"
+        "Retryable write or transaction with txnNumber {given} is prohibited on session because a newer one with txnNumber {seen} has already started on this session"
     )]
     TransactionTooOld {
         /// The command's number.
