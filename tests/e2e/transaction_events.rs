@@ -1,5 +1,9 @@
 //! Change streams over multi-document transactions, with the server killed between one event and the next.
 
+mod crash;
+
+use std::io;
+
 use bson::{Bson, Document, doc};
 
 use crate::crash::read_all;
@@ -134,12 +138,17 @@ impl Session {
         self.fresh = true;
     }
 
-    fn command(&mut self, connection: &mut Connection, db: &str, mut command: Document) -> Document {
+    fn command(&mut self, connection: &mut Connection, db: &str, command: Document) -> Document {
+        self.try_command(connection, db, command).expect("a reply")
+    }
+
+    /// The same, where the server may be gone.
+    fn try_command(&mut self, connection: &mut Connection, db: &str, mut command: Document) -> io::Result<Document> {
         command.extend(doc! {"lsid": self.lsid.clone(), "txnNumber": self.number, "autocommit": false});
         if std::mem::take(&mut self.fresh) {
             command.insert("startTransaction", true);
         }
-        connection.command(db, command).expect("a reply")
+        connection.command(db, command)
     }
 
     fn run(&mut self, connection: &mut Connection, db: &str, command: Document) {
