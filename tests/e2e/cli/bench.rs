@@ -6,8 +6,20 @@ use serde_json::Value;
 use crate::support::Server;
 use crate::support::server::millstream;
 
-const SMALL: &[&str] =
-    &["--seconds", "0.1", "--writes", "20", "--documents", "1000", "--watchers", "1,3", "--connections", "2"];
+const SMALL: &[&str] = &[
+    "--seconds",
+    "0.1",
+    "--writes",
+    "20",
+    "--documents",
+    "1000",
+    "--watchers",
+    "1,3",
+    "--connections",
+    "2",
+    "--open",
+    "5",
+];
 
 #[test]
 fn every_case_gives_figures_and_nothing_is_left() {
@@ -20,6 +32,12 @@ fn every_case_gives_figures_and_nothing_is_left() {
     for case in ["latency", "latency w=1", "throughput", "replay", "fanout idle 3", "fanout coll 3", "fanout own 3"] {
         assert!(figures.iter().any(|figure| figure["case"] == case), "{case} in\n{text}");
     }
+    for case in ["transactions apart 2", "transactions hot 2"] {
+        let committed = figures.iter().find(|figure| figure["case"] == case && figure["measure"] == "committed");
+        let committed = committed.unwrap_or_else(|| panic!("{case} in\n{text}"));
+        assert!(committed["median"].as_f64().is_some_and(|speed| speed > 0.0), "{committed}");
+    }
+    assert!(figures.iter().any(|figure| figure["case"] == "transactions open 5"), "{text}");
     for case in ["insert_one", "insert_many_100", "find_id", "update_inc", "delete_id", "range_100"] {
         let case = format!("crud {case} 2");
         let figure = figures.iter().find(|figure| figure["case"] == case.as_str()).unwrap_or_else(|| panic!("{case}"));

@@ -9,7 +9,7 @@ use super::case::CASES;
 /// The end of `bench --help`.
 pub(crate) const EXAMPLES: &str = "\
 Examples:
-  millstream bench                                   all cases, about three minutes, as a table
+  millstream bench                                   all cases, about four minutes, as a table
   millstream bench latency throughput replay
   millstream bench fanout --mode idle,coll --watchers 1,100,1000,10000
   millstream bench crud --connections 16 --seconds 5 --json
@@ -25,6 +25,8 @@ Cases:
                idle (each filters on a key that never comes), coll (each on a collection of its
                own), own (each write matches exactly one), all (everyone gets everything)
   crud         operations/s of insert, find, update, delete, range at some numbers of connections
+  transactions committed/s, each of two updates: apart (no two touch the same document) and hot (all
+               touch one); and open: memory of some that are open and do nothing
 
 It works in a database of its own, `millstream_bench`, dropped at the end, and refuses to start if
 there is one already. Every watcher is a connection: for 1,000 and more raise the limit of open files
@@ -34,7 +36,7 @@ by side.";
 /// Measure one or more servers.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Arguments {
-    /// What to measure: all, latency, throughput, replay, fanout, crud
+    /// What to measure: all, latency, throughput, replay, crud, transactions, fanout
     #[arg(value_name = "CASE", value_parser = case, default_value = "all")]
     pub(crate) cases: Vec<String>,
     /// A server; several are measured in turn and put side by side [default: as for `watch`]
@@ -46,7 +48,7 @@ pub(crate) struct Arguments {
     /// The process ids of the servers, in order, to read their memory [default: what they say]
     #[arg(long, value_name = "PID")]
     pub(crate) pid: Vec<u32>,
-    /// How long each figure of fanout and crud is measured
+    /// How long each figure of crud, transactions and fanout is measured
     #[arg(long, value_name = "N", default_value_t = 2.0, value_parser = seconds)]
     pub(crate) seconds: f64,
     /// Writes of latency
@@ -61,9 +63,12 @@ pub(crate) struct Arguments {
     /// What the watchers of fanout watch [default: idle at every number, the others once]
     #[arg(long, value_name = "MODE", value_delimiter = ',')]
     pub(crate) mode: Vec<Mode>,
-    /// Numbers of connections of crud
+    /// Numbers of connections of crud and transactions
     #[arg(long, value_name = "N", value_delimiter = ',', default_value = "1,8,32", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) connections: Vec<u32>,
+    /// Transactions that stay open, of transactions
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) open: u32,
     /// Measure everything so many times, and show the median
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub(crate) rounds: u32,
@@ -97,6 +102,7 @@ pub(crate) struct Plan {
     pub(crate) watchers: Vec<u32>,
     pub(crate) modes: Vec<Mode>,
     pub(crate) connections: Vec<u32>,
+    pub(crate) open: u32,
 }
 
 impl Arguments {
@@ -109,6 +115,7 @@ impl Arguments {
             watchers: self.watchers.clone(),
             modes: self.mode.clone(),
             connections: self.connections.clone(),
+            open: self.open,
         }
     }
 

@@ -3,7 +3,7 @@
 use futures::future::BoxFuture;
 
 use super::arguments::Plan;
-use super::cases::{crud, fanout, latency, replay, throughput};
+use super::cases::{crud, fanout, latency, replay, throughput, transactions};
 use super::measure::Measure;
 use super::target::Target;
 
@@ -21,6 +21,7 @@ pub(crate) static CASES: &[Case] = &[
     Case { name: "throughput", jobs: throughput::jobs },
     Case { name: "replay", jobs: replay::jobs },
     Case { name: "crud", jobs: crud::jobs },
+    Case { name: "transactions", jobs: transactions::jobs },
     Case { name: "fanout", jobs: fanout::jobs },
 ];
 
@@ -61,6 +62,7 @@ mod tests {
             watchers: vec![1, 100, 1000],
             modes,
             connections: vec![1, 8],
+            open: 1000,
         };
         CASES.iter().flat_map(|case| (case.jobs)(&plan)).map(|job| job.name).collect()
     }
@@ -70,7 +72,16 @@ mod tests {
         let names = names(Vec::new());
         let distinct: BTreeSet<_> = names.iter().collect();
         assert_eq!(distinct.len(), names.len());
-        for name in ["latency", "latency w=1", "replay", "fanout idle 1000", "fanout all 100", "crud insert_one 8"] {
+        for name in [
+            "latency",
+            "latency w=1",
+            "replay",
+            "fanout idle 1000",
+            "fanout all 100",
+            "crud insert_one 8",
+            "transactions hot 8",
+            "transactions open 1000",
+        ] {
             assert!(names.iter().any(|n| n == name), "{name} in {names:?}");
         }
     }

@@ -5,6 +5,7 @@ pub(crate) mod fanout;
 pub(crate) mod latency;
 pub(crate) mod replay;
 pub(crate) mod throughput;
+pub(crate) mod transactions;
 
 use bson::{Document, RawDocumentBuf};
 use futures::StreamExt as _;
