@@ -2,9 +2,10 @@
 //!
 //! `sessions` runs the text files of `conformance/`, `vectors` the recorded cases beside them; `drivers`
 //! uses the Rust driver, `programs` runs everything in `examples/`; `history` is about watchers that were away,
-//! `isolation` about what transactions see, `load` has many writers at once, `soak` many watchers and restarts besides;
-//! `crash` and `torn` end the server in the ways that a machine can; `cli` is about the binary's own commands; `cursors`
-//! has several connections at one cursor, `limits` goes to where things end; `wire` sends what it should refuse.
+//! `isolation` about what transactions see, `transactions` about how they meet and end, `load` has many writers at once,
+//! `soak` many watchers and restarts besides; `crash` and `torn` end the server in the ways that a machine can; `cli` is
+//! about the binary's own commands; `cursors` has several connections at one cursor, `limits` goes to where things end;
+//! `wire` sends what it should refuse.
 
 mod cli;
 mod crash;
@@ -20,5 +21,6 @@ mod soak;
 mod support;
 mod torn;
 mod transaction_events;
+mod transactions;
 mod vectors;
 mod wire;

@@ -104,6 +104,10 @@ impl Concern {
                            afterClusterTime and atClusterTime cannot both be given";
             return Err(Failure::new(Code::InvalidOptions, message));
         }
+        if after.is_some() && matches!(level, Some(Level::Available | Level::Linearizable)) {
+            let message = "afterClusterTime field can be set only if level is equal to majority, local, or snapshot";
+            return Err(Failure::new(Code::InvalidOptions, message));
+        }
         if at.is_some() && level != Some(Level::Snapshot) {
             let message = "atClusterTime field can be set only if readConcern level is snapshot";
             return Err(Failure::new(Code::InvalidOptions, message));

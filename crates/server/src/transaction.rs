@@ -88,7 +88,15 @@ fn allowed(command: &Command, database: &str, starts: bool) -> Result<()> {
     let refuse = |message: String| Err(Failure::new(Code::OperationNotSupportedInTransaction, message));
     let name = command.name;
     match command.in_transactions {
-        InTransactions::Never => refuse(format!("Cannot run '{name}' in a multi-document transaction.")),
+        InTransactions::Never => {
+            let instead = match name {
+                "count" => {
+                    " Please see http://dochub.mongodb.org/core/transaction-count for a recommended alternative."
+                }
+                _ => "",
+            };
+            refuse(format!("Cannot run '{name}' in a multi-document transaction.{instead}"))
+        }
         InTransactions::Ends if starts => refuse(format!("Cannot start a transaction with '{name}'")),
         InTransactions::Later if starts => {
             refuse(format!("Cannot run '{name}' as the first operation of a transaction."))

@@ -222,7 +222,10 @@ impl Db {
         let mut sessions = self.transactions().sessions.lock();
         let session = match find(&mut sessions, id) {
             Ok(session) => session,
-            Err(error) => return Poll::Ready(Err(error)),
+            Err(error) => {
+                drop(sessions);
+                return Poll::Ready(Err(self.refused_before(id, error)));
+            }
         };
         match std::mem::replace(&mut session.stage, Stage::Busy) {
             Stage::Open(transaction) => Poll::Ready(Ok(Turn::new(self.clone(), id, transaction))),
@@ -300,6 +303,15 @@ impl Db {
         }
     }
 
+    /// Why nothing but a commit can be done in a transaction that this process does not know.
+    fn refused_before(&self, id: TransactionId, unknown: Error) -> Error {
+        match self.committed_before(id, unknown) {
+            Ok(Committing::Done(time)) => refusal(id, &Stage::Committed(time)),
+            Ok(Committing::Waits(_)) => refusal(id, &Stage::Committing),
+            Err(error) => error,
+        }
+    }
+
     /// Aborts a transaction.
     ///
     /// # Errors
@@ -307,7 +319,13 @@ impl Db {
     pub fn abort_transaction(&self, id: TransactionId) -> Result<()> {
         let open = {
             let mut sessions = self.transactions().sessions.lock();
-            let session = find(&mut sessions, id)?;
+            let session = match find(&mut sessions, id) {
+                Ok(session) => session,
+                Err(error) => {
+                    drop(sessions);
+                    return Err(self.refused_before(id, error));
+                }
+            };
             match &session.stage {
                 Stage::Open(_) | Stage::Busy => session.doom(),
                 over => return Err(refusal(id, over)),

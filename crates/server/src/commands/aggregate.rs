@@ -54,12 +54,10 @@ fn aggregate(context: &Context<'_>) -> Result<Reply> {
     }
     let time = super::find::time_limit(&arguments)?;
     let first = stages.first().and_then(|s| s.as_doc()).and_then(|s| s.elements().next());
+    if context.turn.is_some() {
+        check_in_transaction(first.map_or("", |stage| stage.key()), explain)?;
+    }
     if let Some(options) = first.filter(|e| e.key() == "$changeStream") {
-        if context.turn.is_some() {
-            let message = "Operation not permitted in transaction :: caused by :: Aggregation stage $changeStream cannot run \
-                           within a multi-document transaction";
-            return Err(Failure::new(Code::OperationNotSupportedInTransaction, message));
-        }
         read_concern::check(context)?;
         return watch(context, &arguments, coll, &options.value(), stages.get(1..).unwrap_or_default(), explain);
     }
@@ -102,6 +100,19 @@ fn aggregate(context: &Context<'_>) -> Result<Reply> {
         &mut document,
     )?;
     Ok(document.into())
+}
+
+/// Fails for what looks at more than a transaction's own state: at what is to come, at statistics, at plans.
+fn check_in_transaction(first: &str, explain: bool) -> Result<()> {
+    let message = match first {
+        "$changeStream" | "$collStats" => format!(
+            "Operation not permitted in transaction :: caused by :: Aggregation stage {first} cannot run within a \
+             multi-document transaction"
+        ),
+        _ if explain => "Cannot run 'explain' in a multi-document transaction.".to_owned(),
+        _ => return Ok(()),
+    };
+    Err(Failure::new(Code::OperationNotSupportedInTransaction, message))
 }
 
 /// The documents that a pipeline makes of a collection.
