@@ -5,3 +5,4 @@ mod mongosh;
 mod node;
 mod python;
 mod rust;
+mod transactions;

@@ -49,3 +49,25 @@ fn all_forms_of_the_uri_connect_without_a_warning() {
         }
     }
 }
+
+#[test]
+fn a_session_makes_transactions() {
+    let server = Server::memory();
+    let script = "
+        const session = db.getMongo().startSession();
+        const things = session.getDatabase('shop').things;
+        things.insertOne({_id: 1, n: 0});
+        session.startTransaction();
+        things.updateOne({_id: 1}, {$inc: {n: 1}});
+        print('inside', things.findOne().n, 'outside', db.getSiblingDB('shop').things.findOne().n);
+        session.abortTransaction();
+        session.withTransaction(() => { things.updateOne({_id: 1}, {$inc: {n: 10}}); things.insertOne({_id: 2}); });
+        session.startTransaction({readConcern: {level: 'snapshot'}, writeConcern: {w: 'majority'}});
+        things.insertOne({_id: 3});
+        session.commitTransaction();
+        print(EJSON.stringify(things.find().toArray()));
+        session.endSession();
+    ";
+    let lines = programs::mongosh(&server.uri(), &["--quiet", "--eval", script]).succeed();
+    assert_eq!(lines, ["inside 1 outside 0", r#"[{"_id":1,"n":10},{"_id":2},{"_id":3}]"#]);
+}

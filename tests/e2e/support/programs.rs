@@ -160,9 +160,9 @@ pub(crate) fn mongosh(uri: &str, arguments: &[&str]) -> Program {
 }
 
 /// An example of this package.
-pub(crate) fn rust_example(uri: &str, name: &str) -> Program {
+pub(crate) fn rust_example(uri: &str, name: &str, arguments: &[&str]) -> Program {
     let path = installed(profile_folder().join("examples").join(name));
-    Program::start(name, here(&mut Command::new(path), uri))
+    Program::start(name, here(Command::new(path).args(arguments), uri))
 }
 
 fn here<'a>(command: &'a mut Command, uri: &str) -> &'a mut Command {
