@@ -7,6 +7,8 @@
 //! updates, no dirty and no skewed reads; two transactions that read what the other writes can both commit (write skew).
 
 mod commit;
+mod ends;
+mod limits;
 mod locks;
 mod registry;
 mod turn;
@@ -23,10 +25,11 @@ use crate::shared::State;
 use crate::write::{Applied, Scene, Sink, Statement, Targets, needs_search, search};
 use crate::{Action, Error, IndexesCreated, Outcome, Result, ddl};
 
+pub use limits::{TransactionCounts, TransactionLimits};
 pub(crate) use locks::Locks;
 pub use locks::{Ended, Ending};
 pub(crate) use registry::Transactions;
-pub use registry::{Committing, TransactionCounts, TransactionId, TransactionLimits};
+pub use registry::{Committing, TransactionId};
 pub use turn::{Attempt, Tried, Turn};
 pub(crate) use work::Work;
 
@@ -131,6 +134,8 @@ impl Transaction {
 
     /// Makes one change in the draft; an error leaves everything as it was.
     fn change<T>(&mut self, now_ms: u64, change: impl FnOnce(&mut Scene<'_, '_>) -> Result<T>) -> Result<T> {
+        // Whoever still reads what was there keeps it; the draft need not be copied for nobody.
+        self.seen = None;
         let mark = self.work.mark();
         let mut catalog = self.catalog.clone();
         let (work, images_always) = (&mut self.work, self.images_always);
@@ -142,7 +147,6 @@ impl Transaction {
             grown = scene.grown;
             Ok::<_, Error>(changed)
         });
-        self.seen = None;
         match changed {
             Ok(done) => {
                 self.catalog = catalog;

@@ -4,24 +4,19 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Poll, Waker};
-use std::time::Duration;
 
 use millstream_storage::Space;
 use millstream_value::{ClusterTime, Code, Namespace};
 use parking_lot::Mutex;
 
 use super::commit::Job;
+use super::limits::{ENTRY_OPERATIONS_MAX, TransactionLimits};
 use super::locks::{Ending, Locks};
 use super::turn::Turn;
 use super::{Transaction, Work};
 use crate::pending::{Pending, pair};
 use crate::write::read_row;
-use crate::{Db, Error, Reader, Result, Retry, TimeLimit};
-
-/// As many as fit.
-const ENTRY_OPERATIONS_MAX: u32 = i32::MAX as u32;
-/// Between two looks at a transaction that is waited for.
-const LOOK: Duration = Duration::from_millis(50);
+use crate::{Db, Error, Reader, Result};
 
 /// A transaction's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -30,38 +25,6 @@ pub struct TransactionId {
     pub session: [u8; 16],
     /// `txnNumber`.
     pub number: i64,
-}
-
-/// What transactions may take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TransactionLimits {
-    /// Milliseconds from its first statement after which one is aborted. Default: 60,000.
-    pub life_ms: u64,
-    /// Bytes of what one has written and not committed. Default: 128 MiB.
-    pub bytes_max: usize,
-    /// How many may be open at once. Default: 10,000.
-    pub open_max: usize,
-}
-
-impl Default for TransactionLimits {
-    fn default() -> Self {
-        Self { life_ms: 60_000, bytes_max: 128 << 20, open_max: 10_000 }
-    }
-}
-
-/// What became of transactions since the database was opened.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct TransactionCounts {
-    /// Open now.
-    pub open: usize,
-    /// Those of them that run a statement, or are being committed.
-    pub active: usize,
-    /// Begun.
-    pub started: u64,
-    /// Committed.
-    pub committed: u64,
-    /// Aborted, for whatever reason.
-    pub aborted: u64,
 }
 
 /// What the commit of a transaction waits for.
@@ -75,32 +38,32 @@ pub enum Committing {
 #[derive(Default)]
 pub(crate) struct Transactions {
     pub(crate) locks: Arc<Locks>,
-    sessions: Mutex<HashMap<[u8; 16], Session>>,
-    limits: TransactionLimits,
-    life_ms: AtomicU64,
+    pub(super) sessions: Mutex<HashMap<[u8; 16], Session>>,
+    pub(super) limits: TransactionLimits,
+    pub(super) life_ms: AtomicU64,
     /// How many operations one entry of the log holds.
-    entry_operations: AtomicU32,
+    pub(super) entry_operations: AtomicU32,
     /// Those that begin from now on do not look for conflicts.
-    unchecked: AtomicBool,
-    open: AtomicUsize,
-    started: AtomicU64,
-    committed: AtomicU64,
-    aborted: AtomicU64,
+    pub(super) unchecked: AtomicBool,
+    pub(super) open: AtomicUsize,
+    pub(super) started: AtomicU64,
+    pub(super) committed: AtomicU64,
+    pub(super) aborted: AtomicU64,
 }
 
 /// The last transaction of a session.
-struct Session {
-    number: i64,
-    stage: Stage,
-    started_ms: u64,
+pub(super) struct Session {
+    pub(super) number: i64,
+    pub(super) stage: Stage,
+    pub(super) started_ms: u64,
     /// Commands that wait for their turn.
-    waiting: Vec<Waker>,
+    pub(super) waiting: Vec<Waker>,
     /// The collections that it has read or written.
-    uses: BTreeSet<Namespace>,
-    ending: Arc<Ending>,
+    pub(super) uses: BTreeSet<Namespace>,
+    pub(super) ending: Arc<Ending>,
 }
 
-enum Stage {
+pub(super) enum Stage {
     /// Between two statements.
     Open(Box<Transaction>),
     /// In the hands of a command.
@@ -135,7 +98,7 @@ impl Transactions {
 }
 
 impl Session {
-    fn is_over(&self) -> bool {
+    pub(super) fn is_over(&self) -> bool {
         matches!(self.stage, Stage::Committed(_) | Stage::Aborted)
     }
 
@@ -144,7 +107,7 @@ impl Session {
     }
 
     /// Ends what is open; says what is to be aborted at once.
-    fn doom(&mut self) -> Option<Box<Transaction>> {
+    pub(super) fn doom(&mut self) -> Option<Box<Transaction>> {
         match std::mem::replace(&mut self.stage, Stage::Aborted) {
             Stage::Open(transaction) => Some(transaction),
             Stage::Busy | Stage::Doomed => {
@@ -304,161 +267,12 @@ impl Db {
     }
 
     /// Why nothing but a commit can be done in a transaction that this process does not know.
-    fn refused_before(&self, id: TransactionId, unknown: Error) -> Error {
+    pub(super) fn refused_before(&self, id: TransactionId, unknown: Error) -> Error {
         match self.committed_before(id, unknown) {
             Ok(Committing::Done(time)) => refusal(id, &Stage::Committed(time)),
             Ok(Committing::Waits(_)) => refusal(id, &Stage::Committing),
             Err(error) => error,
         }
-    }
-
-    /// Aborts a transaction.
-    ///
-    /// # Errors
-    /// `NoSuchTransaction`, `TransactionCommitted`, `TransactionTooOld`.
-    pub fn abort_transaction(&self, id: TransactionId) -> Result<()> {
-        let open = {
-            let mut sessions = self.transactions().sessions.lock();
-            let session = match find(&mut sessions, id) {
-                Ok(session) => session,
-                Err(error) => {
-                    drop(sessions);
-                    return Err(self.refused_before(id, error));
-                }
-            };
-            match &session.stage {
-                Stage::Open(_) | Stage::Busy => session.doom(),
-                over => return Err(refusal(id, over)),
-            }
-        };
-        if let Some(open) = open {
-            self.abort_now(open);
-        }
-        Ok(())
-    }
-
-    /// Aborts the open transactions of these sessions, which have ended; of none: of all.
-    pub fn abort_sessions(&self, sessions: &[[u8; 16]]) {
-        self.abort_where(|id, _| sessions.is_empty() || sessions.contains(id));
-    }
-
-    /// Aborts the transactions that are older than they may get.
-    pub fn abort_expired(&self) {
-        let oldest = self.now_ms().saturating_sub(self.transactions().life_ms.load(Ordering::Acquire));
-        self.abort_where(|_, session| session.started_ms < oldest);
-    }
-
-    fn abort_where(&self, concerned: impl Fn(&[u8; 16], &Session) -> bool) {
-        if self.transactions().open.load(Ordering::Acquire) == 0 {
-            return;
-        }
-        let mut open = Vec::new();
-        {
-            let mut sessions = self.transactions().sessions.lock();
-            for (id, session) in sessions.iter_mut() {
-                if matches!(session.stage, Stage::Open(_) | Stage::Busy) && concerned(id, session) {
-                    open.extend(session.doom());
-                }
-            }
-        }
-        open.into_iter().for_each(|transaction| self.abort_now(transaction));
-    }
-
-    /// Forgets how the transactions of sessions ended that are over.
-    pub(crate) fn forget_transactions(&self, session_alive: impl Fn(&[u8; 16]) -> bool) {
-        let mut open = Vec::new();
-        self.transactions().sessions.lock().retain(|id, session| {
-            let alive = session_alive(id);
-            if !alive {
-                open.extend(session.doom());
-            }
-            alive || matches!(session.stage, Stage::Doomed | Stage::Committing)
-        });
-        open.into_iter().for_each(|transaction| self.abort_now(transaction));
-    }
-
-    /// How many operations of a transaction go into one entry of the log, if they fit.
-    #[must_use]
-    pub fn entry_operations_max(&self) -> u32 {
-        self.transactions().entry_operations.load(Ordering::Acquire)
-    }
-
-    /// Sets how many operations of a transaction go into one entry of the log: those of a larger one go into a chain of
-    /// entries.
-    pub fn set_entry_operations_max(&self, count: u32) {
-        self.transactions().entry_operations.store(count, Ordering::Release);
-    }
-
-    /// Milliseconds that a transaction may live.
-    #[must_use]
-    pub fn transaction_life_ms(&self) -> u64 {
-        self.transactions().life_ms.load(Ordering::Acquire)
-    }
-
-    /// Sets how many milliseconds a transaction may live, those that are open too.
-    pub fn set_transaction_life_ms(&self, life_ms: u64) {
-        self.transactions().life_ms.store(life_ms, Ordering::Release);
-    }
-
-    /// Whether transactions look for conflicts. Off only in tests that must see what goes wrong without.
-    pub fn set_conflict_checks(&self, on: bool) {
-        self.transactions().unchecked.store(!on, Ordering::Release);
-    }
-
-    /// How many transactions there are and were.
-    #[must_use]
-    pub fn transaction_counts(&self) -> TransactionCounts {
-        let transactions = self.transactions();
-        let active = |session: &&Session| matches!(session.stage, Stage::Busy | Stage::Doomed | Stage::Committing);
-        TransactionCounts {
-            open: transactions.open.load(Ordering::Acquire),
-            active: transactions.sessions.lock().values().filter(active).count(),
-            started: transactions.started.load(Ordering::Relaxed),
-            committed: transactions.committed.load(Ordering::Relaxed),
-            aborted: transactions.aborted.load(Ordering::Relaxed),
-        }
-    }
-
-    /// Makes room for a retryable write, whose number ends an older transaction of its session.
-    ///
-    /// # Errors
-    /// [`Error::TransactionTooOld`]; `ConflictingOperationInProgress` if a transaction has the number.
-    pub(crate) fn check_retryable(&self, retry: Retry) -> Result<()> {
-        let open = {
-            let mut sessions = self.transactions().sessions.lock();
-            let Some(session) = sessions.get_mut(&retry.session) else { return Ok(()) };
-            if session.number > retry.number {
-                return Err(Error::TransactionTooOld { given: retry.number, seen: session.number });
-            }
-            if session.number == retry.number {
-                let message = crate::write::taken_by_transaction(retry.number);
-                return Err(Error::invalid(Code::ConflictingOperationInProgress, message));
-            }
-            session.doom()
-        };
-        if let Some(open) = open {
-            self.abort_now(open);
-        }
-        Ok(())
-    }
-
-    /// Waits for the end of the transactions that are open now and use a collection that is going to be changed. What
-    /// changes a collection does so by itself; who has no time to wait calls this before.
-    ///
-    /// # Errors
-    /// `MaxTimeMSExpired`.
-    pub fn make_way(&self, concerned: impl Fn(&Namespace) -> bool, time: &TimeLimit) -> Result<()> {
-        let using: Vec<Arc<Ending>> = {
-            let sessions = self.transactions().sessions.lock();
-            let open = sessions.values().filter(|session| !session.is_over());
-            open.filter(|session| session.uses.iter().any(&concerned)).map(|s| Arc::clone(&s.ending)).collect()
-        };
-        for ending in using {
-            while !ending.wait(LOOK) {
-                time.check()?;
-            }
-        }
-        Ok(())
     }
 
     /// Notes that a transaction uses a collection.
@@ -515,7 +329,7 @@ impl Db {
         }
     }
 
-    fn abort_now(&self, transaction: Box<Transaction>) {
+    pub(super) fn abort_now(&self, transaction: Box<Transaction>) {
         self.cursors().kill(&transaction.cursors);
         self.transactions().abort(transaction);
     }
@@ -527,7 +341,7 @@ fn wait(session: &mut Session, waker: &Waker) {
     }
 }
 
-fn find(sessions: &mut HashMap<[u8; 16], Session>, id: TransactionId) -> Result<&mut Session> {
+pub(super) fn find(sessions: &mut HashMap<[u8; 16], Session>, id: TransactionId) -> Result<&mut Session> {
     let no_such = |message: String| Err(Error::invalid(Code::NoSuchTransaction, message));
     let TransactionId { number, .. } = id;
     match sessions.get_mut(&id.session) {
@@ -545,7 +359,7 @@ fn find(sessions: &mut HashMap<[u8; 16], Session>, id: TransactionId) -> Result<
 }
 
 /// Why nothing more can be done in a transaction.
-fn refusal(id: TransactionId, stage: &Stage) -> Error {
+pub(super) fn refusal(id: TransactionId, stage: &Stage) -> Error {
     let number = id.number;
     match stage {
         Stage::Committing | Stage::Committed(_) => Error::invalid(
