@@ -91,7 +91,6 @@ impl World {
     fn with(images: bool, tail_bytes: usize) -> Self {
         let options = Options { images_always: images, tail_bytes, ..Options::default() };
         let db = Db::open(Location::Memory, Arc::new(SystemClock), options).unwrap();
-        db.set_entry_operations_max(3);
         Self { db, transactions: AtomicI64::new(0) }
     }
 
@@ -141,6 +140,7 @@ impl World {
     /// A transaction of some commands. It ends early if one of them fails, and is aborted now and then.
     fn transact(&self, random: &mut Random) {
         let number = self.transactions.fetch_add(1, Ordering::Relaxed) + 1;
+        self.db.set_entry_operations_max(*random.pick(&[1, 2, 3, 100]));
         let id = TransactionId { session: [1; 16], number };
         drop(self.db.begin(id, &self.db.now(), false).unwrap());
         let waker = Waker::noop();

@@ -170,6 +170,10 @@ fn create(context: &Context<'_>) -> Result<Reply> {
         return Err(Failure::new(Code::BadValue, "'collation' cannot be an empty document."));
     }
     if let Some(on) = arguments.str("viewOn")? {
+        if context.turn.is_some() {
+            let message = "Cannot create a view in a multi-document transaction.";
+            return Err(Failure::new(Code::OperationNotSupportedInTransaction, message));
+        }
         super::views::create(&arguments, context, &namespace, on)?;
         return done(context, DocBuf::new());
     }
