@@ -100,12 +100,16 @@ impl Caller {
         self.wire.sent.load(Ordering::SeqCst) == 1
     }
 
-    /// Commits, again and again where nobody knows the outcome.
-    pub(super) async fn commit(&self, session: &mut ClientSession) -> Result<End, String> {
+    /// Commits, again and again where nobody knows the outcome; or leaves in the middle of it, after so long.
+    pub(super) async fn commit(&self, session: &mut ClientSession, leaves: Option<Duration>) -> Result<End, String> {
         let sent = self.begin();
         let began = Instant::now();
         let outcome = loop {
-            let Err(error) = session.commit_transaction().await else { break Outcome::Committed };
+            let patience = leaves.unwrap_or(2 * COMMIT_MAX);
+            let committed = tokio::time::timeout(patience, async { session.commit_transaction().await }).await;
+            let Ok(Err(error)) = committed else {
+                break if committed.is_ok() { Outcome::Committed } else { Outcome::Unknown };
+            };
             if error.contains_label(UNKNOWN_TRANSACTION_COMMIT_RESULT) || is_outage(&error) {
                 if began.elapsed() > COMMIT_MAX {
                     break Outcome::Unknown;

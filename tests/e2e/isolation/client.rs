@@ -28,6 +28,10 @@ const LIST_LENGTH: usize = 40;
 const GROUP_LENGTH: usize = 24;
 /// How long a client waits between the statements of a transaction, at most: so that others get in between.
 const PAUSE_MS_MAX: u64 = 4;
+/// How often a client goes away in the middle of a statement or a commit, and after how many milliseconds.
+const LEAVES_STATEMENT: f64 = 0.015;
+const LEAVES_COMMIT: f64 = 0.04;
+const LEAVES_MS: std::ops::Range<u64> = 0..10;
 
 /// What the clients share.
 #[derive(Default)]
@@ -37,6 +41,13 @@ pub(super) struct Shared {
     next: AtomicI64,
     lists: [AtomicUsize; LISTS_AT_ONCE],
     groups: [AtomicUsize; GROUPS_AT_ONCE],
+}
+
+/// Why a statement has no answer.
+enum Failed {
+    Answer(Error),
+    /// The client has gone away.
+    Left,
 }
 
 pub(super) struct Client {
@@ -113,12 +124,15 @@ impl Client {
             None => start,
         };
         start.await.map_err(|error| format!("startTransaction: {error}"))?;
-        let mut statements: Vec<Statement> = (0..self.random.random_range(1..6)).map(|_| self.statement()).collect();
+        let mut statements: Vec<Statement> =
+            (0..self.random.random_range(1..6)).map(|_| self.statement(true)).collect();
         // What says of a client that got no answer whether its transaction was committed.
         statements.insert(self.random.random_range(0..=statements.len()), self.note());
         for statement in statements {
-            if let Err(error) = self.send(one, &statement, Some(session)).await {
-                is_transient(&error)?;
+            if let Err(failed) = self.send(one, &statement, Some(session)).await {
+                if let Failed::Answer(error) = failed {
+                    is_transient(&error)?;
+                }
                 return Ok(self.caller.abort(session).await);
             }
             let pause = self.random.random_range(0..=PAUSE_MS_MAX);
@@ -127,11 +141,12 @@ impl Client {
         if self.random.random_bool(0.08) {
             return Ok(self.caller.abort(session).await);
         }
-        self.caller.commit(session).await
+        let leaves = self.leaves(LEAVES_COMMIT);
+        self.caller.commit(session, leaves).await
     }
 
     async fn alone(&mut self, one: &mut Transaction) -> Result<End, String> {
-        let mut statement = self.statement();
+        let mut statement = self.statement(false);
         if let Statement::Insert { members, .. } = &mut statement {
             // Several documents are only in a transaction one write.
             members.truncate(1);
@@ -141,7 +156,8 @@ impl Client {
         let (ended, log_time) = (self.caller.clock.now(), self.caller.log_time());
         let outcome = match &result {
             Ok(()) => Outcome::Committed,
-            Err(error) => self.caller.alone_failed(error)?,
+            Err(Failed::Answer(error)) => self.caller.alone_failed(error)?,
+            Err(Failed::Left) => Outcome::Unknown,
         };
         let began = one.steps.first().map_or(sent, |step| step.sent);
         Ok(End { outcome, sent: Some(began), ended, log_time: log_time.filter(|_| result.is_ok()) })
@@ -153,31 +169,36 @@ impl Client {
         one: &mut Transaction,
         statement: &Statement,
         session: Option<&mut ClientSession>,
-    ) -> Result<(), Error> {
+    ) -> Result<(), Failed> {
+        let leaves = self.leaves(LEAVES_STATEMENT).unwrap_or(Duration::MAX);
         let sent = self.caller.clock.now();
-        let result = statement.perform(&self.lists, &self.groups, session).await;
+        let result = tokio::time::timeout(leaves, statement.perform(&self.lists, &self.groups, session)).await;
         let answered = self.caller.clock.now();
-        match result {
-            Ok(actions) => {
+        let failed = match result {
+            Ok(Ok(actions)) => {
                 self.remember(&actions);
                 let steps = actions.into_iter().map(|action| Step { sent, answered: Some(answered), action });
                 one.steps.extend(steps);
-                Ok(())
+                return Ok(());
             }
-            Err(error) => {
-                let steps = statement.intended().into_iter().map(|action| Step { sent, answered: None, action });
-                one.steps.extend(steps);
-                Err(error)
-            }
-        }
+            Ok(Err(error)) => Failed::Answer(error),
+            Err(_) => Failed::Left,
+        };
+        one.steps.extend(statement.intended().into_iter().map(|action| Step { sent, answered: None, action }));
+        Err(failed)
+    }
+
+    /// Whether, and when, the client goes away now.
+    fn leaves(&mut self, often: f64) -> Option<Duration> {
+        let leaves = self.random.random_bool(often);
+        leaves.then(|| Duration::from_millis(self.random.random_range(LEAVES_MS)))
     }
 }
 
 impl Client {
-    /// The next statement, at random.
-    fn statement(&mut self) -> Statement {
-        let random = &mut self.random;
-        match random.random_range(0..100) {
+    /// The next statement, at random. What is about many documents is one write only in a transaction.
+    fn statement(&mut self, in_transaction: bool) -> Statement {
+        match self.random.random_range(0..if in_transaction { 108 } else { 100 }) {
             0..20 => Statement::Append { list: self.list(true), value: self.next() },
             20..35 => Statement::AppendAndRead { list: self.list(true), value: self.next() },
             35..50 => Statement::Read { list: self.list(false) },
@@ -194,9 +215,11 @@ impl Client {
                 let (group, member) = self.seen.choose(&mut self.random).expect("a member").clone();
                 Statement::Delete { group, member }
             }
+            100..104 => Statement::Touch { group: self.group(0) },
+            104..108 => Statement::Clear { group: self.group(0) },
             _ => {
-                let how = *[How::Find, How::Aggregate, How::Distinct].choose(random).expect("a way");
-                Statement::Members { group: self.group(0), how }
+                let how = [How::Find, How::Aggregate, How::Distinct].choose(&mut self.random);
+                Statement::Members { group: self.group(0), how: *how.expect("a way") }
             }
         }
     }
@@ -238,7 +261,7 @@ impl Client {
                     self.seen = members.iter().map(|member| (group.clone(), *member)).collect();
                 }
                 Action::Delete { member, .. } => self.seen.retain(|(_, seen)| seen != member),
-                Action::Append { .. } | Action::Read { .. } | Action::Insert { .. } => {}
+                _ => {}
             }
         }
     }
@@ -249,6 +272,6 @@ fn writes(transaction: &Transaction) -> bool {
     transaction.answered().any(|(action, _)| match action {
         Action::Append { .. } | Action::Insert { .. } => true,
         Action::Delete { found, .. } => *found,
-        Action::Read { .. } | Action::Members { .. } => false,
+        Action::Read { .. } | Action::Members { .. } | Action::Touch { .. } => false,
     })
 }

@@ -59,6 +59,8 @@ pub(crate) enum Action {
     Delete { group: Key, member: i64, found: bool },
     /// Reads which documents are in a group.
     Members { group: Key, members: Vec<i64> },
+    /// Changes all documents of a group.
+    Touch { group: Key },
 }
 
 impl Transaction {
@@ -75,6 +77,7 @@ impl Transaction {
         let reads = self.steps.iter().filter(|step| match &step.action {
             Action::Read { .. } | Action::Members { .. } => !wrote(step.sent),
             Action::Delete { found, .. } => !found,
+            Action::Touch { .. } => true,
             Action::Append { .. } | Action::Insert { .. } => false,
         });
         reads.filter_map(|step| step.answered).next()
@@ -91,7 +94,10 @@ impl Action {
     pub(crate) fn key(&self) -> &Key {
         match self {
             Self::Append { list, .. } | Self::Read { list, .. } => list,
-            Self::Insert { group, .. } | Self::Delete { group, .. } | Self::Members { group, .. } => group,
+            Self::Insert { group, .. }
+            | Self::Delete { group, .. }
+            | Self::Members { group, .. }
+            | Self::Touch { group } => group,
         }
     }
 }

@@ -39,7 +39,7 @@ impl Size {
         let seed = number("ISOLATION_SEED").unwrap_or_else(rand::random);
         println!("ISOLATION_SEED={seed}");
         let length = Duration::from_secs(number("ISOLATION_SECONDS").unwrap_or(seconds));
-        Self { length, life_ms: Some(2000..6000), seed }
+        Self { length, life_ms: Some(1000..5000), seed }
     }
 }
 

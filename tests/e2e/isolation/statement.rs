@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use bson::{Document, doc};
-use mongodb::error::Result as Answer;
+use mongodb::error::{Error, Result as Answer};
 use mongodb::options::ReturnDocument;
 use mongodb::{ClientSession, Collection};
 
@@ -14,13 +14,40 @@ const BATCH: u32 = 3;
 
 #[derive(Clone, Debug)]
 pub(super) enum Statement {
-    Append { list: Key, value: i64 },
-    AppendAndRead { list: Key, value: i64 },
-    Read { list: Key },
-    ReadSeveral { lists: Vec<Key> },
-    Insert { group: Key, members: Vec<i64> },
-    Delete { group: Key, member: i64 },
-    Members { group: Key, how: How },
+    Append {
+        list: Key,
+        value: i64,
+    },
+    AppendAndRead {
+        list: Key,
+        value: i64,
+    },
+    Read {
+        list: Key,
+    },
+    ReadSeveral {
+        lists: Vec<Key>,
+    },
+    Insert {
+        group: Key,
+        members: Vec<i64>,
+    },
+    Delete {
+        group: Key,
+        member: i64,
+    },
+    Members {
+        group: Key,
+        how: How,
+    },
+    /// Writes to all documents of a group.
+    Touch {
+        group: Key,
+    },
+    /// Reads a group and deletes it.
+    Clear {
+        group: Key,
+    },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -41,7 +68,8 @@ impl Statement {
             Self::ReadSeveral { lists } => {
                 lists.into_iter().map(|list| Action::Read { list, values: Vec::new() }).collect()
             }
-            Self::Members { group, .. } => vec![Action::Members { group, members: Vec::new() }],
+            Self::Touch { group } => vec![Action::Touch { group }],
+            Self::Members { group, .. } | Self::Clear { group } => vec![Action::Members { group, members: Vec::new() }],
         }
     }
 
@@ -107,6 +135,23 @@ impl Statement {
             Self::Members { group, how } => {
                 let members = members(groups, &group, how, &mut session).await?;
                 Ok(vec![Action::Members { group, members }])
+            }
+            Self::Touch { group } => {
+                let session = session.expect("a transaction");
+                let touch = doc! {"$inc": {"touched": 1}};
+                groups.update_many(doc! {"group": &group}, touch).session(session).await?;
+                Ok(vec![Action::Touch { group }])
+            }
+            Self::Clear { group } => {
+                let members = members(groups, &group, How::Find, &mut session).await?;
+                let session = session.expect("a transaction");
+                let deleted = groups.delete_many(doc! {"group": &group}).session(session).await?.deleted_count;
+                if deleted != members.len() as u64 {
+                    return Err(Error::custom(format!("saw {members:?} in {group} and deleted {deleted}")));
+                }
+                let read = Action::Members { group: group.clone(), members: members.clone() };
+                let delete = |member: i64| Action::Delete { group: group.clone(), member, found: true };
+                Ok(std::iter::once(read).chain(members.into_iter().map(delete)).collect())
             }
         }
     }

@@ -74,7 +74,7 @@ impl Teller {
                 self.caller.abort(&mut session).await;
                 self.shared.aborted.lock().unwrap().push(transfer);
             }
-            Ok(()) => match self.caller.commit(&mut session).await?.outcome {
+            Ok(()) => match self.caller.commit(&mut session, None).await?.outcome {
                 Outcome::Committed => self.shared.committed.lock().unwrap().push(transfer),
                 Outcome::Aborted => self.shared.aborted.lock().unwrap().push(transfer),
                 Outcome::Unknown => {}

@@ -32,7 +32,7 @@ pub(super) fn look(found: &mut Found<'_>) {
                 }
                 Action::Delete { group, member, found: false } => absent(found, &reader, group, *member, How::Item),
                 Action::Members { group, members } => predicate(found, &reader, group, members, answered),
-                Action::Append { .. } | Action::Read { .. } => {}
+                Action::Append { .. } | Action::Read { .. } | Action::Touch { .. } => {}
             }
         }
     }

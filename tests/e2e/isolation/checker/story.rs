@@ -96,6 +96,7 @@ impl Anomaly {
             Action::Read { list, values } => format!("read list {list}: {}", self.shown(values, history)),
             Action::Insert { group, member } => format!("insert {member} into group {group}"),
             Action::Delete { group, member, found: true } => format!("delete {member} of group {group}"),
+            Action::Touch { group } => format!("change all of group {group}"),
             Action::Delete { group, member, found: false } => format!("delete {member} of group {group}: not found"),
             Action::Members { group, members } => format!("read group {group}: {}", self.shown(members, history)),
         };
@@ -122,7 +123,7 @@ fn written(transaction: &Transaction) -> impl Iterator<Item = i64> {
     transaction.steps.iter().filter_map(|step| match step.action {
         Action::Append { value, .. } => Some(value),
         Action::Insert { member, .. } | Action::Delete { member, .. } => Some(member),
-        Action::Read { .. } | Action::Members { .. } => None,
+        Action::Read { .. } | Action::Members { .. } | Action::Touch { .. } => None,
     })
 }
 

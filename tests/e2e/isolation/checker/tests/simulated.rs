@@ -232,7 +232,7 @@ impl Simulation {
                 Action::Delete { member, .. } => {
                     self.members.get_mut(&member).expect("a document").went = Some(commit);
                 }
-                Action::Read { .. } | Action::Members { .. } => {}
+                Action::Read { .. } | Action::Members { .. } | Action::Touch { .. } => {}
             }
         }
     }
