@@ -106,3 +106,71 @@ fn a_transaction_has_only_so_long() {
         assert!(["2", "14"].contains(&outcome(&reply).as_str()), "{reply}");
     }
 }
+
+#[test]
+fn statements_and_commits_of_one_transaction_take_turns() {
+    let server = Server::memory();
+    let mut session = Session::of(&server);
+    session.begin().must(insert(0));
+    let at_once = |db: &'static str, commands: Vec<Document>| {
+        let sent: Vec<_> = commands
+            .into_iter()
+            .map(|command| {
+                let mut connection = server.connect();
+                std::thread::spawn(move || outcome(&connection.command(db, command).unwrap()))
+            })
+            .collect();
+        sent.into_iter().map(|one| one.join().unwrap()).collect::<Vec<_>>()
+    };
+    let statements = (1..9).map(|id| session.inside(insert(id))).collect();
+    assert_eq!(at_once("test", statements), ["ok"; 8]);
+    let commits = (0..4).map(|_| session.inside(doc! {"commitTransaction": 1})).collect();
+    assert_eq!(at_once("admin", commits), ["ok"; 4]);
+    assert_eq!(contents(&server).len(), 9);
+}
+
+#[test]
+fn a_server_stops_while_somebody_waits_for_a_transaction() {
+    let mut server = Server::durable();
+    outside(&server, insert(1));
+    let mut session = Session::of(&server);
+    session.begin().must(add(1, 1));
+    let waiting: Vec<_> = [add(1, 10), doc! {"drop": "c"}]
+        .into_iter()
+        .map(|command| {
+            let mut connection = server.connect();
+            std::thread::spawn(move || connection.command("test", command))
+        })
+        .collect();
+    sleep(Duration::from_millis(100));
+    let (status, took) = server.terminate();
+    assert!(status.success(), "{status}");
+    assert!(took < Duration::from_secs(30), "it waited for the transaction: {took:?}");
+    for one in waiting {
+        // An answer or none: it may have been done, and is not told as done if it was not.
+        let _ = one.join().unwrap();
+    }
+    server.start_again();
+    session.reconnect(&server);
+    assert_eq!(session.commit(), GONE);
+}
+
+#[test]
+fn transactions_have_their_limits() {
+    let server = Server::with(&["--memory", "--transactions-max", "2", "--transaction-bytes", "1MiB"]);
+    outside(&server, insert(0));
+    let mut sessions: Vec<Session> = (0..3).map(|_| Session::of(&server)).collect();
+    let large = |id: i32| doc! {"insert": "c", "documents": [{"_id": id, "n": 0, "text": "x".repeat(400_000)}]};
+    sessions[0].begin().must(insert(1));
+    sessions[1].begin().must(insert(2));
+    assert_eq!(outcome(&sessions[2].begin().run(insert(3))), "365 TransientTransactionError");
+    // One that is over makes room.
+    assert_eq!(sessions[0].commit(), "ok");
+    let third = &mut sessions[2];
+    third.begin().must(large(4));
+    third.must(large(5));
+    assert_eq!(outcome(&third.run(large(6))), "257");
+    assert_eq!(third.commit(), GONE);
+    assert_eq!(sessions[1].commit(), "ok");
+    assert_eq!(contents(&server), [(0, 0), (1, 0), (2, 0)]);
+}

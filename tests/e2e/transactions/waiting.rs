@@ -223,3 +223,26 @@ fn transactions_that_wait_for_each_other_do_not_wait_for_ever() {
     };
     assert_eq!(contents(&server), expected);
 }
+
+#[test]
+fn a_collection_that_is_being_made_is_waited_for() {
+    let server = Server::memory();
+    let mut session = Session::of(&server);
+    let commands = [
+        (insert(2), "ok"),
+        (doc! {"create": "c"}, "48"),
+        (doc! {"createIndexes": "c", "indexes": [{"key": {"n": 1}, "name": "n_1"}]}, "ok"),
+        (doc! {"drop": "c"}, "ok"),
+    ];
+    for (command, beside_a_commit) in commands {
+        for commits in [true, false] {
+            outside(&server, doc! {"drop": "c"});
+            session.begin().must(insert(1));
+            assert_eq!(contents(&server), []);
+            let waiting = Waiting::behind(&server, command.clone());
+            assert_eq!(if commits { session.commit() } else { session.abort() }, "ok");
+            let expected = if commits { beside_a_commit } else { "ok" };
+            assert_eq!(outcome(&waiting.reply()), expected, "{command} {commits}");
+        }
+    }
+}
