@@ -160,7 +160,7 @@ fn transactions_have_their_limits() {
     let server = Server::with(&["--memory", "--transactions-max", "2", "--transaction-bytes", "1MiB"]);
     outside(&server, insert(0));
     let mut sessions: Vec<Session> = (0..3).map(|_| Session::of(&server)).collect();
-    let large = |id: i32| doc! {"insert": "c", "documents": [{"_id": id, "n": 0, "text": "x".repeat(400_000)}]};
+    let large = |id: i32| doc! {"insert": "c", "documents": [{"_id": id, "n": 0, "text": "x".repeat(200_000)}]};
     sessions[0].begin().must(insert(1));
     sessions[1].begin().must(insert(2));
     assert_eq!(outcome(&sessions[2].begin().run(insert(3))), "365 TransientTransactionError");
