@@ -7,8 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use bson::spec::BinarySubtype;
-use bson::{Binary, Bson, Document, doc};
+use bson::{Bson, Document, doc};
 
 use crate::support::Connection;
 
@@ -16,7 +15,7 @@ use crate::support::Connection;
 pub(super) fn run(connection: &mut Connection, name: &str, input: &Bson) -> Bson {
     let db = format!("gold_{name}");
     send(connection, &db, doc! {"dropDatabase": 1});
-    let mut scenario = Scenario { connection, db, streams: BTreeMap::new(), out: Vec::new(), transactions: 0 };
+    let mut scenario = Scenario { connection, db, streams: BTreeMap::new(), out: Vec::new() };
     for step in input.as_array().expect("steps") {
         scenario.step(step);
     }
@@ -43,7 +42,6 @@ struct Scenario<'a> {
     db: String,
     streams: BTreeMap<String, Stream>,
     out: Vec<Bson>,
-    transactions: u8,
 }
 
 impl Scenario<'_> {
@@ -157,11 +155,7 @@ impl Scenario<'_> {
 
     /// A transaction in a session of its own; `others` are steps that run before its end.
     fn transaction(&mut self, step: &[Bson]) {
-        self.transactions += 1;
-        let session = Bson::Document(doc! {"id": Binary {
-            subtype: BinarySubtype::Uuid,
-            bytes: vec![self.transactions; 16],
-        }});
+        let session = doc! {"id": bson::Uuid::new()};
         let fields = doc! {"lsid": session, "txnNumber": 1_i64, "autocommit": false};
         let mut failed = false;
         for (at, command) in step[1].as_array().expect("commands").iter().enumerate() {
