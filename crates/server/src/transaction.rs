@@ -173,18 +173,21 @@ pub(crate) async fn write(context: &Context<'_>, command: WriteCommand) -> Resul
 
 /// Runs a write command outside of transactions: it waits for those that hold what it changes.
 async fn write_alone(context: &Context<'_>, command: WriteCommand) -> Result<WriteReply> {
-    let limit = context.arguments().i64("maxTimeMS")?.and_then(|ms| u64::try_from(ms).ok()).filter(|ms| *ms > 0);
-    let deadline = limit.map(|ms| Instant::now() + Duration::from_millis(ms));
+    let began = Instant::now();
     let mut run = context.server.engine.db().write(command);
     loop {
         match run.advance().await.map_err(errors::failure)? {
             Progress::Done(reply) => return Ok(reply),
-            Progress::Held(ending) => match deadline {
-                None => ending.ended().await,
-                Some(deadline) => timeout_at(deadline, ending.ended())
-                    .await
-                    .map_err(|_| Failure::new(Code::MaxTimeMSExpired, "operation exceeded time limit"))?,
-            },
+            Progress::Held(ending) => {
+                let limit = context.arguments().i64("maxTimeMS")?.and_then(|ms| u64::try_from(ms).ok());
+                let limit = limit.filter(|ms| *ms > 0).map(Duration::from_millis);
+                match limit.and_then(|limit| began.checked_add(limit)) {
+                    None => ending.ended().await,
+                    Some(deadline) => timeout_at(deadline, ending.ended())
+                        .await
+                        .map_err(|_| Failure::new(Code::MaxTimeMSExpired, "operation exceeded time limit"))?,
+                }
+            }
         }
     }
 }

@@ -85,6 +85,9 @@ impl Db {
     /// # Errors
     /// [`Error::TransactionTooOld`]; `ConflictingOperationInProgress` if a transaction has the number.
     pub(crate) fn check_retryable(&self, retry: Retry) -> Result<()> {
+        if self.transactions().started.load(Ordering::Relaxed) == 0 {
+            return Ok(());
+        }
         let open = {
             let mut sessions = self.transactions().sessions.lock();
             let Some(session) = sessions.get_mut(&retry.session) else { return Ok(()) };
