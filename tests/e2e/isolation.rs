@@ -1,8 +1,8 @@
 //! Isolation of transactions: what many clients saw is what snapshot isolation allows, over kills and restarts.
 //!
 //! `history` is what clients did and saw, `checker` says what is wrong with that, by name; `client` makes random
-//! histories of transactions over lists and groups with `statement` and `caller`, `run` has many of them; `bank` moves
-//! money that must not become more or less.
+//! histories of transactions over lists and groups with `statement` and `caller`, `run` has many of them, `definer` changes
+//! what exists meanwhile; `bank` moves money that must not become more or less.
 //!
 //! About half a minute by default. `ISOLATION_SECONDS=600` makes it long, `ISOLATION_SEED` makes the same random choices.
 
@@ -10,6 +10,7 @@ mod bank;
 mod caller;
 mod checker;
 mod client;
+mod definer;
 mod history;
 mod run;
 mod statement;
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 use bson::doc;
 use checker::{Name, check};
+use history::ReadsAt;
 use run::{Size, histories};
 
 use crate::support::Server;
@@ -30,6 +32,11 @@ fn histories_over_kills_are_snapshot_isolated() {
     let text = report.text(&history);
     println!("{text}");
     assert!(report.anomalies.is_empty(), "seed {}: {text}", size.seed);
+    let looked_back = history
+        .transactions
+        .iter()
+        .filter(|one| matches!(one.reads_at, Some(ReadsAt::Asked(_))) && one.answered().next().is_some());
+    assert!(looked_back.count() > 50, "seed {}: nobody looked back: {text}", size.seed);
     // Otherwise the clients did not meet, and nothing was proved.
     assert!(!report.write_skews.is_empty(), "seed {}: no write skew: {text}", size.seed);
     assert!(report.committed > 200 && report.aborted > 20, "seed {}: too little happened: {text}", size.seed);

@@ -1,21 +1,22 @@
 //! One client of the random histories: transactions over lists and groups, and single statements on the same.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bson::Document;
+use bson::{Document, Timestamp};
 use mongodb::error::Error;
 use mongodb::options::ReadConcern;
 use mongodb::{ClientSession, Collection};
 use rand::Rng;
 use rand::rngs::StdRng;
-use rand::seq::IndexedRandom;
+use rand::seq::{IndexedRandom, IteratorRandom};
 
 use super::caller::{Caller, End, is_transient};
-use super::history::{Action, Key, Outcome, Step, Transaction};
+use super::history::{Action, Key, Outcome, ReadsAt, Step, Transaction};
 use super::statement::{How, Statement};
+use crate::soak::{code, number_of};
 
 pub(super) const DATABASE: &str = "isolation";
 pub(super) const LISTS: &str = "lists";
@@ -41,7 +42,32 @@ pub(super) struct Shared {
     next: AtomicI64,
     lists: [AtomicUsize; LISTS_AT_ONCE],
     groups: [AtomicUsize; GROUPS_AT_ONCE],
+    /// Times of the last commits.
+    commits: Mutex<VecDeque<u64>>,
 }
+
+impl Shared {
+    fn note(&self, commit: Option<u64>) {
+        let mut commits = self.commits.lock().expect("the commits");
+        commits.extend(commit);
+        if commits.len() > COMMITS_KEPT {
+            commits.pop_front();
+        }
+    }
+
+    /// Sometimes a time that is not long ago, or just before or after it.
+    fn lately(&self, random: &mut StdRng) -> Option<u64> {
+        let commits = self.commits.lock().expect("the commits");
+        let commit = commits.iter().choose(random).filter(|_| random.random_bool(0.6));
+        commit.map(|commit| commit + random.random_range(0..3) - 1)
+    }
+}
+
+/// Of how many commits the times are known to those that look back.
+const COMMITS_KEPT: usize = 400;
+/// CursorNotFound and SnapshotTooOld: a server that was started since then has neither its cursors nor its past.
+/// SnapshotUnavailable: what exists was being changed at that time.
+pub(super) const GONE: [i32; 3] = [43, 239, 246];
 
 /// Why a statement has no answer.
 enum Failed {
@@ -76,6 +102,7 @@ impl Client {
         let mut session = None;
         while !self.shared.stop.load(Ordering::SeqCst) {
             let mut one = Transaction {
+                reads_at: None,
                 client: self.number,
                 number: done.len(),
                 steps: Vec::new(),
@@ -84,8 +111,11 @@ impl Client {
                 outcome: Outcome::Unknown,
                 log_time: None,
             };
-            let result = if self.random.random_bool(0.2) {
+            let what = self.random.random_range(0..100);
+            let result = if what < 20 {
                 self.alone(&mut one).await
+            } else if what < 30 {
+                self.look_back(&mut one).await
             } else {
                 match self.session(session.take()).await {
                     Some(mut open) => {
@@ -100,6 +130,7 @@ impl Client {
                 Ok(end) => {
                     (one.commit_sent, one.ended) = (end.sent, end.ended);
                     (one.outcome, one.log_time) = (end.outcome, end.log_time.filter(|_| writes(&one)));
+                    self.shared.note(one.log_time);
                     done.push(one);
                 }
                 Err(error) => return Err(format!("client {}: {error}; {one:?}", self.number)),
@@ -135,8 +166,7 @@ impl Client {
                 }
                 return Ok(self.caller.abort(session).await);
             }
-            let pause = self.random.random_range(0..=PAUSE_MS_MAX);
-            tokio::time::sleep(Duration::from_millis(pause)).await;
+            self.pause().await;
         }
         if self.random.random_bool(0.08) {
             return Ok(self.caller.abort(session).await);
@@ -161,6 +191,37 @@ impl Client {
         };
         let began = one.steps.first().map_or(sent, |step| step.sent);
         Ok(End { outcome, sent: Some(began), ended, log_time: log_time.filter(|_| result.is_ok()) })
+    }
+
+    /// Reads several times at one time of the log: now, or one that was lately.
+    async fn look_back(&mut self, one: &mut Transaction) -> Result<End, String> {
+        let asked = self.shared.lately(&mut self.random);
+        let start = self.caller.client.start_session().snapshot(true);
+        let start = match asked {
+            Some(time) => start.snapshot_time(timestamp_of(time)),
+            None => start,
+        };
+        let mut session = start.await.map_err(|error| format!("startSession: {error}"))?;
+        for _ in 0..self.random.random_range(1..4) {
+            let statement = self.reading();
+            if let Err(failed) = self.send(one, &statement, Some(&mut session)).await {
+                if let Failed::Answer(error) = failed
+                    && !code(&error).is_some_and(|code| GONE.contains(&code))
+                {
+                    is_transient(&error)?;
+                }
+                break;
+            }
+            self.pause().await;
+        }
+        let told = session.snapshot_time().map(|time| ReadsAt::Told(number_of(time)));
+        one.reads_at = asked.map(ReadsAt::Asked).or(told);
+        Ok(End { outcome: Outcome::Aborted, sent: None, ended: self.caller.clock.now(), log_time: None })
+    }
+
+    async fn pause(&mut self) {
+        let ms = self.random.random_range(0..=PAUSE_MS_MAX);
+        tokio::time::sleep(Duration::from_millis(ms)).await;
     }
 
     /// Sends a statement and records what it did or showed.
@@ -201,22 +262,28 @@ impl Client {
         match self.random.random_range(0..if in_transaction { 108 } else { 100 }) {
             0..20 => Statement::Append { list: self.list(true), value: self.next() },
             20..35 => Statement::AppendAndRead { list: self.list(true), value: self.next() },
-            35..50 => Statement::Read { list: self.list(false) },
-            50..60 => {
-                let lists: BTreeSet<Key> = (0..3).map(|_| self.list(false)).collect();
-                Statement::ReadSeveral { lists: lists.into_iter().collect() }
-            }
-            60..70 => {
+            35..45 => {
                 let count = self.random.random_range(1..4);
                 let members = (0..count).map(|_| self.next()).collect();
                 Statement::Insert { group: self.group(count), members }
             }
-            70..80 if !self.seen.is_empty() => {
+            45..55 if !self.seen.is_empty() => {
                 let (group, member) = self.seen.choose(&mut self.random).expect("a member").clone();
                 Statement::Delete { group, member }
             }
             100..104 => Statement::Touch { group: self.group(0) },
             104..108 => Statement::Clear { group: self.group(0) },
+            _ => self.reading(),
+        }
+    }
+
+    fn reading(&mut self) -> Statement {
+        match self.random.random_range(0..9) {
+            0..3 => Statement::Read { list: self.list(false) },
+            3..5 => {
+                let lists: BTreeSet<Key> = (0..3).map(|_| self.list(false)).collect();
+                Statement::ReadSeveral { lists: lists.into_iter().collect() }
+            }
             _ => {
                 let how = [How::Find, How::Aggregate, How::Distinct].choose(&mut self.random);
                 Statement::Members { group: self.group(0), how: *how.expect("a way") }
@@ -265,6 +332,11 @@ impl Client {
             }
         }
     }
+}
+
+fn timestamp_of(time: u64) -> Timestamp {
+    let half = |number: u64| u32::try_from(number & 0xffff_ffff).expect("half of it");
+    Timestamp { time: half(time >> 32), increment: half(time) }
 }
 
 /// Whether something is in the log of it.

@@ -28,6 +28,16 @@ pub(crate) struct Transaction {
     pub(crate) outcome: Outcome,
     /// The commit's time in the log, where the reply says it for sure: the commit was sent once, and wrote something.
     pub(crate) log_time: Option<u64>,
+    /// It only reads, at one time of the log.
+    pub(crate) reads_at: Option<ReadsAt>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ReadsAt {
+    /// A time that its client asked for, which may be long ago.
+    Asked(u64),
+    /// The time of its first statement, as the server told.
+    Told(u64),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 
 use super::caller::{Caller, Clock};
 use super::client::{Client, DATABASE, GROUPS, LISTS, Shared};
+use super::definer::{create_index, define};
 use super::history::History;
 use super::statement::values;
 use crate::crash::read_all;
@@ -51,7 +52,7 @@ pub(super) fn runtime() -> Runtime {
 pub(super) fn histories(server: &mut Server, size: &Size) -> History {
     let mut random = StdRng::seed_from_u64(size.seed);
     let runtime = runtime();
-    prepare(server, random.random_bool(0.5));
+    prepare(server);
     let shared = Arc::new(Shared::default());
     let clock = Clock::start();
     let clients: Vec<JoinHandle<_>> = (0..CLIENTS)
@@ -64,10 +65,14 @@ pub(super) fn histories(server: &mut Server, size: &Size) -> History {
             })
         })
         .collect();
-    live(server, size, &mut random, &|| clients.iter().any(JoinHandle::is_finished));
+    let definer = {
+        let (random, shared, uri) = (StdRng::seed_from_u64(random.random()), shared.clone(), server.uri());
+        runtime.spawn(async move { define(Caller::connect(&uri, clock).await, random, shared).await })
+    };
+    live(server, size, &mut random, &|| definer.is_finished() || clients.iter().any(JoinHandle::is_finished));
     shared.stop.store(true, Ordering::SeqCst);
     let mut history = History::default();
-    let mut failures = Vec::new();
+    let mut failures: Vec<String> = runtime.block_on(definer).expect("the definer").err().into_iter().collect();
     for client in clients {
         match runtime.block_on(client).expect("a client") {
             Ok(transactions) => history.transactions.extend(transactions),
@@ -115,14 +120,9 @@ pub(super) fn live(server: &mut Server, size: &Size, random: &mut StdRng, failed
     restarts
 }
 
-fn prepare(server: &Server, with_index: bool) {
+fn prepare(server: &Server) {
     let mut connection = server.connect();
-    let mut commands = vec![doc! {"create": LISTS}, doc! {"create": GROUPS}];
-    if with_index {
-        let index = doc! {"key": {"group": 1}, "name": "group_1"};
-        commands.push(doc! {"createIndexes": GROUPS, "indexes": [index]});
-    }
-    for command in commands {
+    for command in [doc! {"create": LISTS}, doc! {"create": GROUPS}] {
         let reply = connection.command(DATABASE, command).expect("a reply");
         assert_eq!(reply.get_f64("ok").ok(), Some(1.0), "{reply}");
     }
@@ -139,4 +139,10 @@ fn end(server: &Server, history: &mut History) {
         let text = |member: &Document| member.get_str("group").expect("a group").to_owned();
         history.groups.entry(text(&member)).or_default().push(member.get_i64("_id").expect("a number"));
     }
+    // The index may be there already: then it was kept by all those transactions.
+    connection.command(DATABASE, create_index()).expect("a reply");
+    let by_index = doc! {"find": GROUPS, "hint": "group_1", "batchSize": 1000};
+    let found = read_all(&mut connection, DATABASE, by_index).len();
+    let all: usize = history.groups.values().map(Vec::len).sum();
+    assert_eq!(found, all, "what the index has, and the collection");
 }

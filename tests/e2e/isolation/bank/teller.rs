@@ -14,14 +14,12 @@ use rand::seq::IndexedRandom;
 
 use super::{ACCOUNTS, ACCOUNTS_COLLECTION, DATABASE, Shared, TOTAL, balance, wrong};
 use crate::isolation::caller::{Caller, is_transient};
+use crate::isolation::client::GONE;
 use crate::isolation::history::Outcome;
 use crate::soak::code;
 
 /// How long a teller waits between the statements of a transaction, at most.
 const PAUSE_MS_MAX: u64 = 4;
-
-/// CursorNotFound and SnapshotTooOld.
-const GONE: [i32; 2] = [43, 239];
 
 pub(super) struct Teller {
     number: usize,
@@ -129,7 +127,6 @@ impl Teller {
     async fn count_in_a_snapshot_session(&mut self) -> Result<(), String> {
         let Ok(mut session) = self.caller.client.start_session().snapshot(true).await else { return Ok(()) };
         let totals = self.count_twice(&mut session).await;
-        // A server that was started since the first read has neither its cursor nor its state.
         if totals.as_ref().is_err_and(|error| code(error).is_some_and(|code| GONE.contains(&code))) {
             return Ok(());
         }

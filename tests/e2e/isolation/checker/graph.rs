@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::facts::Facts;
 use super::{Anomaly, Name};
-use crate::isolation::history::{Key, Outcome};
+use crate::isolation::history::{Key, Outcome, ReadsAt};
 
 /// Why one node is before another.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub(super) enum Cause {
     Missed(Key, How),
     /// One was answered before the other was sent.
     Clock,
-    /// The log has them in this order.
+    /// The log has them in this order, or one reads at a time of it.
     Log,
 }
 
@@ -45,6 +45,9 @@ pub(super) struct Graph {
     edges: Vec<Edge>,
 }
 
+/// A time, and what comes first at that time.
+type Place = (u64, u8);
+
 /// On which side of a moment a node stands.
 enum Side {
     Before,
@@ -66,22 +69,29 @@ impl Graph {
         let mut graph = Self { transactions: all.len(), nodes: 2 * all.len(), edges: Vec::new() };
         let (mut clock, mut log) = (Vec::new(), Vec::new());
         for (number, one) in all.iter().enumerate() {
-            clock.push((one.began(), Side::After, snapshot(number)));
-            if let Some(answered) = one.has_snapshot() {
-                clock.push((answered, Side::Before, snapshot(number)));
+            if let Some(ReadsAt::Asked(time) | ReadsAt::Told(time)) = one.reads_at {
+                // After what was committed at that time, before what was later.
+                log.push(((time, 2), Side::After, snapshot(number)));
+                log.push(((time, 2), Side::Before, snapshot(number)));
+            }
+            if !matches!(one.reads_at, Some(ReadsAt::Asked(_))) {
+                clock.push(((one.began(), 0), Side::After, snapshot(number)));
+                if let Some(answered) = one.has_snapshot() {
+                    clock.push(((answered, 0), Side::Before, snapshot(number)));
+                }
             }
             if !facts.is_committed(number) {
                 continue;
             }
             graph.edge(snapshot(number), commit(number), Cause::Own);
-            clock.extend(one.commit_sent.map(|sent| (sent, Side::After, commit(number))));
+            clock.extend(one.commit_sent.map(|sent| ((sent, 0), Side::After, commit(number))));
             if one.outcome == Outcome::Committed {
-                clock.push((one.ended, Side::Before, commit(number)));
+                clock.push(((one.ended, 0), Side::Before, commit(number)));
             }
             if let Some(time) = one.log_time {
                 // Those of one time are not before each other.
-                log.push((2 * time, Side::After, commit(number)));
-                log.push((2 * time + 1, Side::Before, commit(number)));
+                log.push(((time, 0), Side::After, commit(number)));
+                log.push(((time, 1), Side::Before, commit(number)));
             }
         }
         graph.in_order(clock, &Cause::Clock);
@@ -110,7 +120,7 @@ impl Graph {
 
     /// Puts a moment behind each node that is before something, and every moment before the next one: a number of edges
     /// in proportion to the nodes, and the same paths as between all pairs.
-    fn in_order(&mut self, mut places: Vec<(u64, Side, usize)>, cause: &Cause) {
+    fn in_order(&mut self, mut places: Vec<(Place, Side, usize)>, cause: &Cause) {
         // At one time those that were sent come first: what was answered then is not before them.
         places.sort_by_key(|(time, side, _)| (*time, matches!(side, Side::Before)));
         let mut last = None;
@@ -298,7 +308,10 @@ impl Graph {
                     0 => format!("{to} began when {} had been answered", named(&since)),
                     _ => format!("the commit of {to} was sent when {} had been answered", named(&since)),
                 }),
-                (Cause::Log, Some(to)) => why.push(format!("{to} is behind {} in the log", named(&since))),
+                (Cause::Log, Some(to)) => why.push(match edge.to % 2 {
+                    0 => format!("{to} reads at a time of the log that is not before {}", named(&since)),
+                    _ => format!("the commit of {to} is behind {} in the log", named(&since)),
+                }),
                 (Cause::Own | Cause::Clock | Cause::Log, _) | (_, None) => {}
             }
         }

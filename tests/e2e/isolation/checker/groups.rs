@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::facts::{Facts, Fate, Member};
 use super::graph::How;
 use super::{Found, Name};
-use crate::isolation::history::{Action, Key, Outcome};
+use crate::isolation::history::{Action, Key, Outcome, ReadsAt};
 
 /// A transaction, and what it had done by itself before a read.
 struct Reader {
@@ -140,8 +140,9 @@ fn absent(found: &mut Found<'_>, reader: &Reader, group: &Key, id: i64, how: How
 /// Whether the reader's snapshot has what another transaction did.
 fn came_after(facts: &Facts<'_>, reader: &Reader, other: usize) -> bool {
     let before = &facts.history.transactions[other];
-    let began = facts.history.transactions[reader.number].began();
-    reader.saw.contains(&other) || (before.outcome == Outcome::Committed && before.ended < began)
+    let reads = &facts.history.transactions[reader.number];
+    let at_once = !matches!(reads.reads_at, Some(ReadsAt::Asked(_)));
+    reader.saw.contains(&other) || (at_once && before.outcome == Outcome::Committed && before.ended < reads.began())
 }
 
 /// What was inserted is there in the end unless it was deleted, and what was deleted is gone.

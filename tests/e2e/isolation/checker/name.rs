@@ -38,7 +38,7 @@ pub(crate) enum Name {
     LongFork,
     /// Two transactions each saw what the other did.
     CircularFlow,
-    /// The times of the log are not in the order in which things happened.
+    /// The times of the log are not in the order in which things happened, or what is read at one is not of that time.
     LogOrder,
     /// Two states of one list of which neither leads to the other.
     IncompatibleOrder,

@@ -1,14 +1,15 @@
-//! Histories written by hand. A line is a step, in the order in which they were sent and answered: `<transaction> append x 1`,
-//! `read x 1 2`, `insert g 7`, `delete g 7`, `miss g 7` (a delete that found nothing), `members g 7 8`, `commit`,
-//! `abort`, `lost` (a commit without an answer), `commits` (one that is sent, and answered later by `commit`); `end x 1 2` and `end g 7` say what is there at the end. Lists are called
-//! `x` to `z`, groups `g` to `h`. `a: append x 1` is a statement outside of transactions.
+//! Histories written by hand. A line is a step, in the order in which they were sent and answered:
+//! `<transaction> append x 1`, `read x 1 2`, `insert g 7`, `delete g 7`, `miss g 7` (a delete that found nothing),
+//! `members g 7 8`, `commit`, `abort`, `lost` (a commit without an answer), `commits` (one that is sent, and answered later
+//! by `commit`). Lists are called `x` to `z`, groups `g` to `h`. `a: append x 1` is a statement outside of transactions,
+//! `at a 7` says that one reads at this time of the log; `end x 1 2` and `end g 7` say what is there at the end.
 
 mod simulated;
 
 use std::collections::BTreeSet;
 
 use super::{Name, Report, check};
-use crate::isolation::history::{Action, History, Outcome, Step, Transaction};
+use crate::isolation::history::{Action, History, Outcome, ReadsAt, Step, Transaction};
 
 const MILLISECOND: usize = 1_000_000;
 
@@ -19,6 +20,12 @@ fn history(text: &str) -> History {
     {
         let words: Vec<&str> = line.split_whitespace().collect();
         let numbers = |from: usize| -> Vec<i64> { words[from..].iter().map(|word| word.parse().unwrap()).collect() };
+        if let ["at", name, time] = words[..] {
+            // Of a transaction that has begun.
+            let number = names.iter().position(|known| known == name).unwrap();
+            history.transactions[number].reads_at = Some(ReadsAt::Asked(time.parse().unwrap()));
+            continue;
+        }
         if words[0] == "end" {
             let state = if words[1] < "i" { &mut history.groups } else { &mut history.lists };
             state.insert(words[1].to_owned(), numbers(2));
@@ -34,6 +41,7 @@ fn history(text: &str) -> History {
                 ended: 0,
                 outcome: Outcome::Aborted,
                 log_time: None,
+                reads_at: None,
             };
             history.transactions.push(transaction);
             names.push(name.to_owned());
@@ -654,6 +662,26 @@ fn the_log_has_the_order_of_the_lists() {
          end x 1 2
          end y 3",
     );
+}
+
+#[test]
+fn reads_at_a_time_see_exactly_that_time() {
+    let text = |time: u64| {
+        format!(
+            "a append x 1
+             a commit 7
+             b append x 2
+             b commit 9
+             c read x 1
+             c abort
+             at c {time}
+             end x 1 2"
+        )
+    };
+    is_clean(&text(7));
+    is_clean(&text(8));
+    finds(Name::LogOrder, &text(6));
+    finds(Name::LogOrder, &text(9));
 }
 
 #[test]

@@ -110,6 +110,7 @@ impl Simulation {
                 ended: 0,
                 outcome: Outcome::Unknown,
                 log_time: None,
+                reads_at: None,
             });
             let number = self.history.transactions.len() - 1;
             return Some(Open { number, snapshot: None, left: self.random.random_range(1..6), commit: Phase::Running });
