@@ -41,7 +41,12 @@ impl Session {
     /// Runs a command in the transaction.
     fn run(&mut self, command: Document) -> Document {
         let command = self.inside(command);
-        self.connection.command("test", command).expect("a reply")
+        let reply = self.connection.command("test", command).expect("a reply");
+        // Causally consistent sessions need both of every reply, also of one that is an error.
+        for time in ["operationTime", "$clusterTime"] {
+            assert!(reply.contains_key(time), "no {time} in {reply}");
+        }
+        reply
     }
 
     /// The same, which has to succeed.
