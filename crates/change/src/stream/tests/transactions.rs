@@ -165,6 +165,23 @@ fn a_transaction_of_many_megabytes_spans_entries() {
             let mut resumed = world.watch("shop.orders", doc! {"resumeAfter": token(event)}, vec![]);
             assert_eq!(ids(&next(&mut resumed)), (at..9).collect::<Vec<_>>());
         }
+        // One that is behind pauses between the entries, and between the events: each of its positions is good, and none
+        // is behind the transaction before all of it was seen (CS-5.6.5, CS-5.6.9).
+        let from = bson::Timestamp { time: times[0].seconds, increment: times[0].increment };
+        let from = doc! {"startAtOperationTime": from};
+        let (mut seen, mut pauses) = (0, 0);
+        let mut behind = world.watch("shop.orders", from, vec![]);
+        loop {
+            let batch = behind.next_batch(limit(2)).unwrap();
+            seen += trees(&batch).len();
+            if batch.at_end {
+                break;
+            }
+            pauses += usize::from(batch.events.is_empty());
+            let mut resumed = world.watch("shop.orders", doc! {"resumeAfter": token_of(&batch)}, vec![]);
+            assert_eq!(ids(&next(&mut resumed)), ids(&events[seen..]));
+        }
+        assert!(seen == 9 && pauses > 1);
     }
 }
 
@@ -306,4 +323,33 @@ fn a_transaction_counts_from_its_commit() {
     world.log(group(&[write(2)], doc! {"count": 3_i64}, in_transaction(4, second)));
     let events = next(&mut stream);
     assert_eq!(events.iter().map(index).collect::<Vec<_>>(), [0, 1, 2]);
+}
+
+/// Many at once go through chains that come and go: all see all of them, each once.
+#[test]
+fn many_go_through_chains_at_the_same_time() {
+    const TRANSACTIONS: i64 = 80;
+    let small = TailOptions { bytes_max: 4_000, ..TailOptions::default() };
+    let world = World::with(small, StoreOptions::default());
+    let streams: Vec<_> = (0..6).map(|_| world.watch("shop.", doc! {}, vec![])).collect();
+    let seen: Vec<Vec<Document>> = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for number in 0..TRANSACTIONS {
+                world.transact(number, mixed(), PER_ENTRY[usize::try_from(number % 4).unwrap()]);
+            }
+        });
+        let read = |mut stream: ChangeStream| {
+            let mut events = Vec::new();
+            while events.len() < 5 * usize::try_from(TRANSACTIONS).unwrap() {
+                events.extend(trees(&stream.next_batch(limit(3)).unwrap()));
+            }
+            events
+        };
+        let readers: Vec<_> = streams.into_iter().map(|stream| scope.spawn(move || read(stream))).collect();
+        readers.into_iter().map(|reader| reader.join().unwrap()).collect()
+    });
+    for (event, at) in seen[0].iter().zip(0..) {
+        assert_eq!(event.get_i64("txnNumber").ok(), Some(at / 5));
+    }
+    assert!(seen.iter().all(|events| *events == seen[0]));
 }
