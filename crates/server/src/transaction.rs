@@ -11,7 +11,7 @@ use std::time::Duration;
 use millstream_db::{Attempt, Progress, TransactionId, Tried, Turn, WriteCommand, WriteReply};
 use millstream_value::{Code, Namespace};
 use parking_lot::Mutex;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::arguments::Arguments;
 use crate::commands::{Command, InTransactions};
@@ -20,8 +20,9 @@ use crate::engine::SessionId;
 use crate::errors;
 use crate::failure::{Failure, Result};
 
-/// How long a statement waits for another transaction before that is a conflict. One that waited for long would hold up
-/// a program that uses two sessions in turn.
+/// How long a statement waits for one other transaction before that is a conflict. One that waited for long would hold
+/// up a program that uses two sessions in turn. Where many want the same, each end of one is a new chance: then the time
+/// starts again.
 const HELD_MAX: Duration = Duration::from_millis(25);
 
 /// The place of a command in a transaction.
@@ -153,7 +154,6 @@ pub(crate) async fn write(context: &Context<'_>, command: WriteCommand) -> Resul
     }
     let searches = command.searches();
     let mut attempt = Attempt::new(command);
-    let deadline = Instant::now() + HELD_MAX;
     loop {
         let mut go = || turn.lock().write(&mut attempt);
         let tried = if searches { crate::dispatch::blocking(go) } else { go() };
@@ -163,7 +163,7 @@ pub(crate) async fn write(context: &Context<'_>, command: WriteCommand) -> Resul
                 crate::dispatch::blocking(|| turn.lock().reserve()).map_err(errors::failure)?;
             }
             Tried::Held(ending) => {
-                if timeout_at(deadline, ending.ended()).await.is_err() {
+                if timeout(HELD_MAX, ending.ended()).await.is_err() {
                     return Err(errors::failure(turn.lock().conflict()));
                 }
             }
@@ -203,15 +203,13 @@ pub(crate) fn change<T>(
     turn: &Mutex<Turn>,
     mut change: impl FnMut(&mut Turn) -> millstream_db::Result<Tried<T>>,
 ) -> Result<T> {
-    let deadline = std::time::Instant::now() + HELD_MAX;
     loop {
         let tried = change(&mut turn.lock());
         match tried.map_err(errors::failure)? {
             Tried::Done(done) => return Ok(done),
             Tried::NeedsNumbers => turn.lock().reserve().map_err(errors::failure)?,
             Tried::Held(ending) => {
-                let left = deadline.saturating_duration_since(std::time::Instant::now());
-                if !ending.wait(left) {
+                if !ending.wait(HELD_MAX) {
                     return Err(errors::failure(turn.lock().conflict()));
                 }
             }
