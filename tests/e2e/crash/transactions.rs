@@ -17,6 +17,8 @@ use crate::support::Connection;
 const STATEMENTS: std::ops::Range<usize> = 1..5;
 /// How many transactions are aborted in the end.
 const ABORTED: f64 = 0.2;
+/// How often a transaction begins with that those that follow are chains of entries in the log.
+const CHAINED: f64 = 0.02;
 const NO_SUCH_TRANSACTION: i32 = 251;
 
 pub(super) struct Transaction {
@@ -48,6 +50,12 @@ pub(super) fn write(
     for number in 1_i64.. {
         if stop.load(Ordering::SeqCst) {
             return;
+        }
+        if random.random_bool(CHAINED) {
+            // From now on, until the next restart, a transaction is a chain of entries.
+            let set = doc! {"setParameter": 1, "maxNumberOfTransactionOperationsInSingleOplogEntry": 2};
+            let reply = send(&mut connection, address, "admin", set);
+            assert!(reply.is_none_or(|reply| is_shutdown(&reply) || reply.contains_key("was")), "setParameter");
         }
         let ids: Vec<i64> = ids.by_ref().take(random.random_range(STATEMENTS)).collect();
         let part = doc! {"lsid": {"id": session.clone()}, "txnNumber": number, "autocommit": false};

@@ -1,4 +1,5 @@
-//! Changes what exists while transactions use it: indexes come and go, pre-images are switched.
+//! Changes what exists while transactions use it: indexes come and go, pre-images are switched, and transactions become
+//! one entry of the log or a chain of them.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -7,6 +8,7 @@ use std::time::Duration;
 use bson::{Document, doc};
 use rand::Rng;
 use rand::rngs::StdRng;
+use rand::seq::IndexedRandom;
 
 use super::caller::Caller;
 use super::client::{DATABASE, GROUPS, LISTS, Shared};
@@ -20,6 +22,9 @@ pub(super) async fn define(caller: Caller, mut random: StdRng, shared: Arc<Share
     let database = caller.client.database(DATABASE);
     while !shared.stop.load(Ordering::SeqCst) {
         tokio::time::sleep(Duration::from_millis(random.random_range(PAUSE_MS))).await;
+        if random.random_bool(0.5) {
+            one_entry_or_many(&caller, &mut random).await;
+        }
         let command = match random.random_range(0..5) {
             0..2 => create_index(),
             2..4 => doc! {"dropIndexes": GROUPS, "index": "group_1"},
@@ -33,6 +38,14 @@ pub(super) async fn define(caller: Caller, mut random: StdRng, shared: Arc<Share
         }
     }
     Ok(())
+}
+
+/// Sets how many operations an entry holds; a server that is started again has forgotten it.
+pub(super) async fn one_entry_or_many(caller: &Caller, random: &mut StdRng) {
+    let count = *[1, 2, 3, 1000].choose(random).expect("a count");
+    let set = doc! {"setParameter": 1, "maxNumberOfTransactionOperationsInSingleOplogEntry": count};
+    let done = caller.client.database("admin").run_command(set).await;
+    assert!(done.as_ref().err().is_none_or(is_outage), "{done:?}");
 }
 
 pub(super) fn create_index() -> Document {

@@ -15,6 +15,7 @@ use rand::seq::IndexedRandom;
 use super::{ACCOUNTS, ACCOUNTS_COLLECTION, DATABASE, Shared, TOTAL, balance, wrong};
 use crate::isolation::caller::{Caller, is_transient};
 use crate::isolation::client::GONE;
+use crate::isolation::definer::one_entry_or_many;
 use crate::isolation::history::Outcome;
 use crate::soak::code;
 
@@ -50,6 +51,10 @@ impl Teller {
                 0..6 => self.transfer().await,
                 6..8 => self.count().await,
                 8 => self.count_in_a_snapshot_session().await,
+                _ if self.random.random_bool(0.05) => {
+                    one_entry_or_many(&self.caller, &mut self.random).await;
+                    Ok(())
+                }
                 _ => self.note().await,
             };
             did.map_err(|error| format!("teller {}: {error}", self.number))?;
