@@ -29,6 +29,9 @@ const LIST_LENGTH: usize = 40;
 const GROUP_LENGTH: usize = 24;
 /// How long a client waits between the statements of a transaction, at most: so that others get in between.
 const PAUSE_MS_MAX: u64 = 4;
+/// How often it sleeps instead, so that its transaction may be aborted meanwhile, and for how long.
+const SLEEPS: f64 = 0.001;
+const SLEEP_MS: std::ops::Range<u64> = 800..3000;
 /// How often a client goes away in the middle of a statement or a commit, and after how many milliseconds.
 const LEAVES_STATEMENT: f64 = 0.015;
 const LEAVES_COMMIT: f64 = 0.04;
@@ -220,7 +223,10 @@ impl Client {
     }
 
     async fn pause(&mut self) {
-        let ms = self.random.random_range(0..=PAUSE_MS_MAX);
+        let ms = match self.random.random_bool(SLEEPS) {
+            true => self.random.random_range(SLEEP_MS),
+            false => self.random.random_range(0..=PAUSE_MS_MAX),
+        };
         tokio::time::sleep(Duration::from_millis(ms)).await;
     }
 

@@ -1,5 +1,5 @@
-//! Changes what exists while transactions use it: indexes come and go, pre-images are switched, and transactions become
-//! one entry of the log or a chain of them.
+//! Changes what exists while transactions use it: indexes come and go, pre-images are switched, transactions become
+//! one entry of the log or a chain of them, and may live long or not.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -24,6 +24,8 @@ pub(super) async fn define(caller: Caller, mut random: StdRng, shared: Arc<Share
         tokio::time::sleep(Duration::from_millis(random.random_range(PAUSE_MS))).await;
         if random.random_bool(0.5) {
             one_entry_or_many(&caller, &mut random).await;
+            let set = doc! {"setParameter": 1, "transactionLifetimeLimitSeconds": *[1, 60].choose(&mut random).expect("a life")};
+            set_parameter(&caller, set).await;
         }
         let command = match random.random_range(0..5) {
             0..2 => create_index(),
@@ -44,6 +46,10 @@ pub(super) async fn define(caller: Caller, mut random: StdRng, shared: Arc<Share
 pub(super) async fn one_entry_or_many(caller: &Caller, random: &mut StdRng) {
     let count = *[1, 2, 3, 1000].choose(random).expect("a count");
     let set = doc! {"setParameter": 1, "maxNumberOfTransactionOperationsInSingleOplogEntry": count};
+    set_parameter(caller, set).await;
+}
+
+async fn set_parameter(caller: &Caller, set: Document) {
     let done = caller.client.database("admin").run_command(set).await;
     assert!(done.as_ref().err().is_none_or(is_outage), "{done:?}");
 }
