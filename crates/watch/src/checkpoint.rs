@@ -1,5 +1,9 @@
 //! Where a watcher keeps its place.
 
+mod boxed;
+mod collection;
+mod memory;
+
 use std::fs;
 use std::future::Future;
 use std::io::Write as _;
@@ -9,6 +13,10 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use crate::{Connection, Error, JsonMode, Result, Source, Token, to_json};
+
+pub(crate) use boxed::BoxedCheckpoint;
+pub use collection::{CollectionCheckpoint, TOKENS};
+pub use memory::MemoryCheckpoint;
 
 /// The version of the file's form.
 const VERSION: u32 = 1;

@@ -62,6 +62,26 @@ pub enum Error {
         /// What is being watched now.
         wanted: String,
     },
+    /// The kept position belongs to another watch.
+    #[error(
+        "the position of {watcher} was kept for another {what} ({found}, this is {wanted}): give this watcher another name, or remove that position to start from now"
+    )]
+    OtherWatch {
+        /// Its name, and where the position is kept.
+        watcher: String,
+        /// `server`, `scope` or `pipeline`.
+        what: &'static str,
+        /// What the position is for.
+        found: String,
+        /// What is being watched now.
+        wanted: String,
+    },
+    /// Events could not be delivered.
+    #[error("{reason}")]
+    Delivery {
+        /// Why.
+        reason: String,
+    },
     /// The checkpoint cannot be understood.
     #[error(
         "the checkpoint {} cannot be read ({reason}): delete it to start from now", .file.display()

@@ -5,17 +5,22 @@
 //!
 //! What it promises: an event is handed out as the bytes that the server sent, in order, and a
 //! position (a [`Token`]) never runs ahead of what was handed out. Saving the position after the
-//! event was dealt with is the caller's part, with a [`CheckpointStore`].
+//! event was dealt with is the caller's part, with a [`CheckpointStore`]; or that of a [`Watch`], which hands events to a
+//! callback or into a queue, tries again, puts aside what fails, and keeps the position.
 //!
 //! What it is not: it knows nothing of any particular server. Every MongoDB from 4.2 on will do, except for
 //! [`StartAt::Snapshot`].
 
 mod backoff;
+mod change_streams;
 mod checkpoint;
 mod connection;
+mod dead_letters;
+mod delivery;
 mod error;
 mod event;
 mod extended_json;
+mod filter;
 mod history;
 mod problem;
 mod snapshot;
@@ -24,11 +29,15 @@ mod stream;
 mod token;
 
 pub use backoff::Backoff;
-pub use checkpoint::{CheckpointStore, FileCheckpoint, SourceId};
+pub use change_streams::ChangeStreams;
+pub use checkpoint::{CheckpointStore, CollectionCheckpoint, FileCheckpoint, MemoryCheckpoint, SourceId, TOKENS};
 pub use connection::Connection;
+pub use dead_letters::{DeadLetter, DeadLetters};
+pub use delivery::{Handle, OnFailure, OnHistoryLost, OnInvalidate, Queue, Settings, Stats, Watch};
 pub use error::{Error, Result};
 pub use event::Event;
 pub use extended_json::{JsonMode, document_from_json, pretty_json, to_json, value_to_json};
+pub use filter::{Condition, eq, exists, gt, gte, lt, lte, ne, one_of};
 pub use history::{LogEnd, LogRate, LogWindow, Standing};
 pub use problem::{Problem, ProblemKind};
 pub use source::{BeforeMode, FullDocumentMode, OPERATIONS, Operation, Options, Scope, Source, StartAt};

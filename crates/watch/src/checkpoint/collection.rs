@@ -1,0 +1,85 @@
+//! Positions in a collection, one document a watcher.
+//!
+//! Shape: `{ _id: <watcher>, resumeToken: <token>, updatedAt: <Date>, servers, scope, pipeline }`
+
+use bson::raw::cstr;
+use bson::{DateTime, RawArrayBuf, RawDocumentBuf, doc, rawdoc};
+use mongodb::Collection;
+
+use super::{CheckpointStore, SourceId};
+use crate::{Connection, Error, Result, Token};
+
+/// The collection that positions are kept in unless another one is named.
+pub const TOKENS: &str = "change_stream_tokens";
+
+/// The position of one watcher in a collection.
+#[derive(Debug, Clone)]
+pub struct CollectionCheckpoint {
+    connection: Connection,
+    collection: Collection<RawDocumentBuf>,
+    watcher: String,
+    source: SourceId,
+}
+
+impl CollectionCheckpoint {
+    /// Of a watcher, in a collection that is made when the first position is saved. The database may be on other
+    /// servers than what is watched.
+    #[must_use]
+    pub fn new(connection: &Connection, database: &str, collection: &str, watcher: &str, source: SourceId) -> Self {
+        let collection = connection.client().database(database).collection(collection);
+        Self { connection: connection.clone(), collection, watcher: watcher.to_owned(), source }
+    }
+
+    fn check(&self, saved: &RawDocumentBuf) -> Result<()> {
+        let wanted = &self.source;
+        let list = |name: &str| -> Vec<String> {
+            let texts = saved.get_array(name).ok().into_iter().flatten();
+            texts.filter_map(|text| Some(text.ok()?.as_str()?.to_owned())).collect()
+        };
+        let scope = saved.get_str("scope").unwrap_or_default();
+        let (servers, pipeline) = (list("servers"), list("pipeline"));
+        let (what, found, wanted) = if servers != wanted.servers {
+            ("server", servers.join(","), wanted.servers.join(","))
+        } else if scope != wanted.scope {
+            ("scope", scope.to_owned(), wanted.scope.clone())
+        } else if pipeline != wanted.pipeline {
+            ("pipeline", format!("[{}]", pipeline.join(",")), format!("[{}]", wanted.pipeline.join(",")))
+        } else {
+            return Ok(());
+        };
+        let watcher = format!("{} in {}", self.watcher, self.collection.namespace());
+        Err(Error::OtherWatch { watcher, what, found, wanted })
+    }
+
+    fn explain(&self, error: mongodb::error::Error) -> Error {
+        self.connection.explain(error, &format!("the position of {} in {}", self.watcher, self.collection.namespace()))
+    }
+}
+
+impl CheckpointStore for CollectionCheckpoint {
+    async fn load(&mut self) -> Result<Option<Token>> {
+        let found = self.collection.find_one(doc! {"_id": self.watcher.as_str()}).await;
+        let Some(saved) = found.map_err(|error| self.explain(error))? else { return Ok(None) };
+        self.check(&saved)?;
+        let token = saved.get_document("resumeToken").map_err(|error| Error::BadToken { reason: error.to_string() })?;
+        Token::of_event(&rawdoc! {"_id": token.to_owned()}).map(Some)
+    }
+
+    async fn save(&mut self, token: &Token) -> Result<()> {
+        let texts = |texts: &[String]| -> RawArrayBuf { texts.iter().map(String::as_str).collect() };
+        let mut row = rawdoc! {"_id": self.watcher.as_str()};
+        row.append(cstr!("resumeToken"), token.as_raw().to_owned());
+        row.append(cstr!("updatedAt"), DateTime::now());
+        row.append(cstr!("servers"), texts(&self.source.servers));
+        row.append(cstr!("scope"), self.source.scope.as_str());
+        row.append(cstr!("pipeline"), texts(&self.source.pipeline));
+        let which = doc! {"_id": self.watcher.as_str()};
+        let saved = self.collection.replace_one(which, row).upsert(true).await;
+        saved.map(drop).map_err(|error| self.explain(error))
+    }
+
+    /// A save that was acknowledged is as durable as the collection's writes are.
+    async fn flush(&mut self) -> Result<()> {
+        Ok(())
+    }
+}
