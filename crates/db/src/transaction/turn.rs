@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use millstream_query::Collation;
 use millstream_value::{DocBuf, Namespace};
 
 use super::locks::Ending;
@@ -87,6 +88,12 @@ impl Turn {
     pub fn reader(&mut self) -> Result<Reader> {
         let state = self.transaction()?.state();
         Ok(self.db.reader(state))
+    }
+
+    /// The collation that commands on a collection use unless they name one; none: the simple one.
+    #[must_use]
+    pub fn default_collation(&self, namespace: &Namespace) -> Option<Collation> {
+        self.transaction.as_deref()?.catalog.get(namespace)?.collation.clone()
     }
 
     /// Runs a write command's statements, or goes on with them.

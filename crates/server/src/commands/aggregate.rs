@@ -78,11 +78,11 @@ fn aggregate(context: &Context<'_>) -> Result<Reply> {
     // `$collStats` is about the name itself; everything else reads what a view shows.
     let view = match first.map(|e| e.key()) {
         Some("$collStats") => None,
-        _ => super::views::resolve(context, &namespace)?,
+        _ => super::views::resolve(&reader, &namespace)?,
     };
     let (source, pipeline) = match &view {
         None => {
-            let scope = super::find::scope(context, Some(&namespace))?;
+            let scope = super::find::scope(context, reader.default_collation(&namespace))?;
             (&namespace, Pipeline::parse(&stages, &scope, Place::Aggregate).map_err(errors::query)?)
         }
         Some(view) => {

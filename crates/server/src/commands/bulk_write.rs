@@ -58,10 +58,7 @@ async fn bulk_write(context: &Context<'_>) -> Result<Reply> {
     let arguments = context.arguments();
     let scope = super::find::scope(context, None)?;
     // The statements on a collection compare as it does.
-    let of = |ns: &Arc<Namespace>| Scope {
-        collation: context.server.engine.db().now().default_collation(ns),
-        ..scope.clone()
-    };
+    let of = |ns: &Arc<Namespace>| Scope { collation: crud::default_collation(context, ns), ..scope.clone() };
     let scopes: Vec<Scope> = namespaces.iter().map(of).collect();
     let mut verbs = Vec::with_capacity(ops.len());
     let mut statements = Vec::with_capacity(ops.len());

@@ -13,6 +13,7 @@ use millstream_db::{
     Action, Change, Image, Outcome, Removal, Retry, Statement, WriteCommand, WriteReply, check_collection_name,
     insert_document,
 };
+use millstream_query::Collation;
 use millstream_query::expression::Scope;
 use millstream_query::predicate::Predicate;
 use millstream_query::projection::{Kind as ProjectionKind, Projection};
@@ -174,7 +175,7 @@ async fn batch(context: &Context<'_>, field: &'static str, parse: ParseStatement
     let documents = documents(context, field)?;
     let concern = write_concern::check(context)?;
     let ids = statement_ids(context, documents.len())?;
-    let scope = super::find::scope(context, Some(&*namespace))?;
+    let scope = super::find::scope(context, default_collation(context, &namespace))?;
     let mut statements = Vec::with_capacity(documents.len());
     for (document, id) in documents.iter().zip(ids) {
         let action = parse(context, Doc::new(document), &scope)?;
@@ -219,6 +220,14 @@ fn update_statement(
     let parts = UpdateParts::read(&arguments, "q", "u")?;
     let scope = of_statement(scope, &arguments, arguments.document("c")?)?;
     Ok(change(parts, &scope).map(|c| Action::Update(Box::new(c))))
+}
+
+/// The collation of a collection that is written to, as the command's transaction sees it if it is part of one.
+pub(super) fn default_collation(context: &Context<'_>, namespace: &Namespace) -> Option<Collation> {
+    match context.turn {
+        Some(turn) => turn.lock().default_collation(namespace),
+        None => context.server.engine.db().now().default_collation(namespace),
+    }
 }
 
 /// The scope of one statement, which may have constants and a collation of its own.
@@ -400,7 +409,7 @@ async fn find_and_modify(context: &Context<'_>) -> Result<Reply> {
     let namespace = writable(context)?;
     let concern = write_concern::check(context)?;
     let arguments = context.arguments();
-    let scope = super::find::scope(context, Some(&*namespace))?;
+    let scope = super::find::scope(context, default_collation(context, &namespace))?;
     let filter = arguments.document("query")?.unwrap_or(Doc::empty());
     let remove = arguments.flag("remove")?.unwrap_or(false);
     let new = arguments.flag("new")?.unwrap_or(false);

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use millstream_db::{Find, OPLOG, ResolvedView, Source, TimeLimit};
+use millstream_db::{Find, OPLOG, Source, TimeLimit};
 use millstream_query::Collation;
 use millstream_query::expression::Scope;
 use millstream_query::predicate::Predicate;
@@ -96,14 +96,11 @@ pub(super) fn named(database: &str, coll: &str) -> Result<Namespace> {
 }
 
 /// What expressions of the command may refer to, and how they compare: as the command says, or else as the collection.
-pub(super) fn scope(context: &Context<'_>, namespace: Option<&Namespace>) -> Result<Scope> {
+pub(super) fn scope(context: &Context<'_>, default: Option<Collation>) -> Result<Scope> {
     let db = context.server.engine.db();
     let mut scope = Scope::at(i64::try_from(db.now_ms()).unwrap_or(i64::MAX));
     scope.cluster_time = Some(db.committed());
-    scope.collation = match collation(&context.arguments())? {
-        Some(own) => own,
-        None => namespace.and_then(|namespace| db.now().default_collation(namespace)),
-    };
+    scope.collation = collation(&context.arguments())?.unwrap_or(default);
     match context.arguments().document("let")? {
         None => Ok(scope),
         Some(variables) => Ok(with_variables(scope, variables)),
@@ -126,25 +123,25 @@ pub(super) fn with_variables(mut scope: Scope, variables: Doc<'_>) -> Scope {
 
 async fn find(context: &Context<'_>) -> Result<Reply> {
     let namespace = namespace(context)?;
-    let view = super::views::resolve(context, &namespace)?;
     // One document by its `_id` is read on the spot; anything else may take long.
     let arguments = context.arguments();
     let filter = arguments.document("filter")?.unwrap_or(Doc::empty());
     let is_id = filter.has("_id") && super::crud::single_id(filter).is_some();
-    if is_id && view.is_none() && arguments.element("collation").is_none() {
-        return run_find(context, &namespace, None);
+    if is_id && arguments.element("collation").is_none() && !context.server.engine.db().is_view(&namespace) {
+        return run_find(context, &namespace);
     }
-    crate::dispatch::blocking(|| run_find(context, &namespace, view.as_ref()))
+    crate::dispatch::blocking(|| run_find(context, &namespace))
 }
 
-fn run_find(context: &Context<'_>, namespace: &Namespace, view: Option<&ResolvedView>) -> Result<Reply> {
+fn run_find(context: &Context<'_>, namespace: &Namespace) -> Result<Reply> {
     let arguments = context.arguments();
     transaction::check_collection(context, namespace)?;
     let Reading { reader, at } = read_concern::reading(context)?;
-    let request = FindRequest::parse(context, namespace, &arguments)?;
+    let view = super::views::resolve(&reader, namespace)?;
+    let request = FindRequest::parse(context, reader.default_collation(namespace), &arguments)?;
     let db = context.server.engine.db();
     let source = if let Some(view) = view {
-        Source::at(super::views::find(context, &reader, view, &request)?, request.find.time.clone(), at)
+        Source::at(super::views::find(context, &reader, &view, &request)?, request.find.time.clone(), at)
     } else if namespace.to_string() == OPLOG {
         request.oplog(db)?
     } else {
@@ -176,10 +173,10 @@ pub(super) struct FindRequest {
 }
 
 impl FindRequest {
-    fn parse(context: &Context<'_>, namespace: &Namespace, arguments: &Arguments<'_>) -> Result<Self> {
+    fn parse(context: &Context<'_>, default: Option<Collation>, arguments: &Arguments<'_>) -> Result<Self> {
         check_fields(arguments)?;
         let time = time_limit(arguments)?;
-        let scope = scope(context, Some(namespace))?;
+        let scope = scope(context, default)?;
         let filter = arguments.document("filter")?.unwrap_or(Doc::empty());
         let sort = arguments.document("sort")?.filter(|s| !s.is_empty());
         let natural = sort.and_then(|s| s.get("$natural"));
@@ -417,7 +414,7 @@ fn count(context: &Context<'_>) -> Result<Reply> {
     arguments.only_or_generic(&["collation", "count", "fields", "hint", "limit", "query", "skip"])?;
     let Reading { reader, .. } = read_concern::reading(context)?;
     let time = time_limit(&arguments)?;
-    let scope = scope(context, Some(&namespace))?;
+    let scope = scope(context, reader.default_collation(&namespace))?;
     let filter = arguments.document("query")?.unwrap_or(Doc::empty());
     let limit = arguments.i64("limit")?.unwrap_or(0).unsigned_abs();
     let skip = arguments.i64("skip")?.unwrap_or(0);
@@ -430,7 +427,7 @@ fn count(context: &Context<'_>) -> Result<Reply> {
         hint: arguments.element("hint").map(|e| e.value().into_owned()),
         time,
     };
-    let count = match super::views::resolve(context, &namespace)? {
+    let count = match super::views::resolve(&reader, &namespace)? {
         Some(view) => super::views::count(context, &reader, &view, &find.time)?,
         None => reader.count(&namespace, &find).map_err(errors::failure)?,
     };
@@ -449,12 +446,12 @@ fn distinct(context: &Context<'_>) -> Result<Reply> {
     transaction::check_collection(context, &namespace)?;
     let Reading { reader, at } = read_concern::reading(context)?;
     let time = time_limit(&arguments)?;
-    let scope = scope(context, Some(&namespace))?;
+    let scope = scope(context, reader.default_collation(&namespace))?;
     let path = arguments.required("key", arguments.str("key")?)?;
     let filter = arguments.document("query")?.unwrap_or(Doc::empty());
     let filter = Arc::new(Predicate::parse(filter, &scope).map_err(errors::query)?);
     let hint = arguments.element("hint").map(|e| e.value());
-    let values = match super::views::resolve(context, &namespace)? {
+    let values = match super::views::resolve(&reader, &namespace)? {
         Some(view) => super::views::distinct(context, &reader, &view, path, &time)?,
         None => reader.distinct(&namespace, path, &filter, hint.as_ref(), &time).map_err(errors::failure)?,
     };
@@ -484,11 +481,12 @@ pub(super) fn explain_command(context: &Context<'_>, command: Doc<'_>, run: bool
     let (name, coll) = (first.map_or("", |e| e.key()), first.and_then(|e| e.as_str()));
     let namespace = named(context.database, coll.unwrap_or_default())?;
     let inner = Arguments::new(name, command);
-    if let Some(view) = super::views::resolve(context, &namespace)? {
+    let reader = context.server.engine.db().now();
+    if let Some(view) = super::views::resolve(&reader, &namespace)? {
         let document = super::views::explain(context, &view, &namespace, (name, &inner), run)?;
         return Ok(explained(context, command, document));
     }
-    let mut scope = scope(context, Some(&namespace))?;
+    let mut scope = scope(context, reader.default_collation(&namespace))?;
     let statement = |field: &str| {
         let statements = inner.array(field)?;
         Ok::<_, Failure>(statements.and_then(|s| s.elements().next()).and_then(|e| e.as_doc()).unwrap_or(Doc::empty()))
@@ -530,7 +528,7 @@ pub(super) fn explain_command(context: &Context<'_>, command: Doc<'_>, run: bool
         hint,
         time: TimeLimit::default(),
     };
-    let document = context.server.engine.db().now().explain(&namespace, &find, filter, run).map_err(errors::failure)?;
+    let document = reader.explain(&namespace, &find, filter, run).map_err(errors::failure)?;
     Ok(explained(context, command, document))
 }
 

@@ -48,9 +48,9 @@ fn check_options(context: &Context<'_>, allowed: &[&str]) -> Result<()> {
     }
 }
 
-/// The view of this name, if it is one.
-pub(super) fn resolve(context: &Context<'_>, namespace: &Namespace) -> Result<Option<ResolvedView>> {
-    context.server.engine.db().now().resolve_view(namespace).map_err(errors::failure)
+/// The view of this name, if it is one in the state that is read.
+pub(super) fn resolve(reader: &Reader, namespace: &Namespace) -> Result<Option<ResolvedView>> {
+    reader.resolve_view(namespace).map_err(errors::failure)
 }
 
 /// The documents of a view that a `find` asks for.
