@@ -149,9 +149,17 @@ async fn in_turn(
     context: Context<'_>,
     interrupted: impl Future<Output = Interrupt>,
 ) -> std::result::Result<Result<Reply>, Interrupt> {
-    if context.transaction.is_none() {
-        return execute(&context, interrupted).await;
+    match context.transaction {
+        None => execute(&context, interrupted).await,
+        // In a box, so that connections which make no transactions are no larger for it.
+        Some(_) => Box::pin(in_transaction(context, interrupted)).await,
     }
+}
+
+async fn in_transaction(
+    context: Context<'_>,
+    interrupted: impl Future<Output = Interrupt>,
+) -> std::result::Result<Result<Reply>, Interrupt> {
     let turn = match transaction::enter(&context).await {
         Ok(turn) => turn,
         Err(failure) => return Ok(Err(failure)),
