@@ -62,12 +62,13 @@ impl Shared {
     fn lately(&self, random: &mut StdRng) -> Option<u64> {
         let commits = self.commits.lock().expect("the commits");
         let commit = commits.iter().choose(random).filter(|_| random.random_bool(0.6));
-        commit.map(|commit| commit + random.random_range(0..3) - 1)
+        // Before it there may be the other entries of its chain.
+        commit.map(|commit| commit - 1 + random.random_range(0..5) / 2)
     }
 }
 
 /// Of how many commits the times are known to those that look back.
-const COMMITS_KEPT: usize = 400;
+const COMMITS_KEPT: usize = 100;
 /// CursorNotFound and SnapshotTooOld: a server that was started since then has neither its cursors nor its past.
 /// SnapshotUnavailable: what exists was being changed at that time.
 pub(super) const GONE: [i32; 3] = [43, 239, 246];

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fmt::Write;
 
 use super::{Anomaly, Name, Report};
-use crate::isolation::history::{Action, History, Outcome, Step, Transaction};
+use crate::isolation::history::{Action, History, Outcome, ReadsAt, Step, Transaction};
 
 /// A list up to this length is shown in full.
 const SHORT: usize = 4;
@@ -57,7 +57,7 @@ impl Anomaly {
                 transaction.commit_sent.is_some_and(|sent| transaction.steps.iter().any(|step| step.sent == sent));
             for (place, step) in transaction.steps.iter().enumerate() {
                 if place == 0 || self.keys.contains(step.action.key()) {
-                    let begins = if place == 0 && !alone { "begins, " } else { "" };
+                    let begins = if place == 0 && !alone { begins(transaction) } else { String::new() };
                     let end = if alone {
                         format!(", outside of transactions: {}", outcome(transaction))
                     } else {
@@ -67,7 +67,7 @@ impl Anomaly {
                     lines.push((step.sent, format!("{times}  {who}  {begins}{}{end}", self.step(step, history))));
                 }
             }
-            if !alone {
+            if !alone && transaction.reads_at.is_none() {
                 let sent = transaction.commit_sent.unwrap_or(transaction.ended);
                 let answered = (transaction.outcome != Outcome::Unknown).then_some(transaction.ended);
                 let what = if transaction.commit_sent.is_some() { "commit: " } else { "" };
@@ -127,9 +127,22 @@ fn written(transaction: &Transaction) -> impl Iterator<Item = i64> {
     })
 }
 
+fn begins(transaction: &Transaction) -> String {
+    match transaction.reads_at {
+        None => "begins, ".to_owned(),
+        Some(ReadsAt::Asked(time)) => format!("asks for {}, ", log_time(time)),
+        Some(ReadsAt::Told(time)) => format!("is told {}, ", log_time(time)),
+    }
+}
+
+/// A cluster time.
+fn log_time(time: u64) -> String {
+    format!("({}, {})", time >> 32, time & 0xffff_ffff)
+}
+
 fn outcome(transaction: &Transaction) -> String {
     match (transaction.outcome, transaction.log_time) {
-        (Outcome::Committed, Some(time)) => format!("committed at ({}, {})", time >> 32, time & 0xffff_ffff),
+        (Outcome::Committed, Some(time)) => format!("committed at {}", log_time(time)),
         (Outcome::Committed, None) => "committed".to_owned(),
         (Outcome::Aborted, _) => "aborted".to_owned(),
         (Outcome::Unknown, _) => "no answer".to_owned(),
