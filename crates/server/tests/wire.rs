@@ -307,7 +307,7 @@ async fn errors_leave_the_connection_usable() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn transactions_are_refused_clearly() {
+async fn what_is_no_part_of_a_transaction_is_refused_clearly() {
     let server = Running::start().await;
     let mut client = server.connect().await;
     let lsid = doc! { "id": uuid(7) };
@@ -315,12 +315,12 @@ async fn transactions_are_refused_clearly() {
         "ping": 1, "lsid": &lsid, "txnNumber": 1i64, "startTransaction": true,
         "autocommit": false, "$db": "shop",
     };
-    is_error(&client.run(command).await, 115, "CommandNotSupported");
+    is_error(&client.run(command).await, 263, "OperationNotSupportedInTransaction");
     for name in ["commitTransaction", "abortTransaction"] {
         let command = doc! {
             name: 1, "lsid": &lsid, "txnNumber": 1i64, "autocommit": false, "$db": "admin"
         };
-        is_error(&client.run(command).await, 115, "CommandNotSupported");
+        is_error(&client.run(command).await, 251, "NoSuchTransaction");
     }
     let command = doc! { "ping": 1, "lsid": &lsid, "autocommit": true, "$db": "shop" };
     is_error(&client.run(command).await, 72, "InvalidOptions");
