@@ -163,6 +163,12 @@ impl<'a> Commit<'a> {
         self.group.images.push((time, index, before));
     }
 
+    /// Bytes of all that is staged: in a draft by this change, in the commit loop by all writes of the group.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.group.bytes
+    }
+
     /// Marks this point of the write.
     #[must_use]
     pub fn savepoint(&self) -> Savepoint {

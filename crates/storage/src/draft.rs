@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 
-use crate::{ClusterTime, Commit, Error, Slice, Snapshot, Space, commit::Group, space::PerSpace};
+use crate::{ClusterTime, Commit, Error, Savepoint, Slice, Snapshot, Space, commit::Group, space::PerSpace};
 
 /// Rows that are not in the store; no value stands for one that is to go.
 pub(crate) type Staged = PerSpace<BTreeMap<Slice, Option<Slice>>>;
@@ -52,18 +52,14 @@ impl Draft {
         wall_ms: u64,
         write: impl FnOnce(&mut Commit<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        let mut group = Group::new(ClusterTime::ZERO, ClusterTime::ZERO, wall_ms);
-        group.rows = std::mem::take(Arc::make_mut(&mut self.rows));
-        let start = group.begin();
-        let mut written = write(&mut Commit::new(&mut group, None, &self.base));
+        let mut staging = Staging::begin(self, wall_ms);
+        let mut written = write(&mut Commit::new(&mut staging.group, None, &staging.draft.base));
+        let group = &staging.group;
         let foreign = group.last > ClusterTime::ZERO || !group.images.is_empty() || !group.prefixes.is_empty();
         if foreign && written.is_ok() {
             written = Err(Error::Bug("a draft that writes to the log".into()).into());
         }
-        let outcome = if written.is_ok() { Ok(()) } else { Err(Error::Refused) };
-        let ended = group.end(start, outcome);
-        self.bytes += group.bytes;
-        *Arc::make_mut(&mut self.rows) = group.rows;
+        let ended = staging.end(if written.is_ok() { Ok(()) } else { Err(Error::Refused) });
         match (written, ended) {
             (Ok(_), Err(error)) => Err(error.into()),
             (written, _) => written,
@@ -98,5 +94,35 @@ impl Draft {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         Space::ALL.iter().all(|space| self.rows.at(*space).is_empty())
+    }
+}
+
+/// A draft's rows while they are being changed. The draft has them back in any case, as they were before if the change
+/// did not come to its end.
+struct Staging<'d> {
+    draft: &'d mut Draft,
+    group: Group,
+    start: Option<Savepoint>,
+}
+
+impl<'d> Staging<'d> {
+    fn begin(draft: &'d mut Draft, wall_ms: u64) -> Self {
+        let mut group = Group::new(ClusterTime::ZERO, ClusterTime::ZERO, wall_ms);
+        group.rows = std::mem::take(Arc::make_mut(&mut draft.rows));
+        let start = Some(group.begin());
+        Self { draft, group, start }
+    }
+
+    /// Keeps what was staged, or undoes it.
+    fn end(&mut self, outcome: crate::Result<()>) -> crate::Result<()> {
+        self.start.take().map_or(Ok(()), |start| self.group.end(start, outcome))
+    }
+}
+
+impl Drop for Staging<'_> {
+    fn drop(&mut self) {
+        let _ = self.end(Err(Error::Refused));
+        self.draft.bytes += self.group.bytes;
+        *Arc::make_mut(&mut self.draft.rows) = std::mem::take(&mut self.group.rows);
     }
 }

@@ -7,15 +7,11 @@ mod journal;
 mod memory;
 mod merge;
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    ops::Bound,
-    path::Path,
-};
+use std::{ops::Bound, path::Path, sync::Arc};
 
 use fjall::Readable as _;
 
-use crate::{Error, Options, Result, Slice};
+use crate::{Error, Options, Result, Slice, Space, draft::Staged};
 
 use self::{disk::Disk, memory::Memory};
 
@@ -217,13 +213,9 @@ enum Kind {
 
 impl Range {
     /// The same range with staged rows in front of its own; no value hides one.
-    pub(crate) fn under(self, rows: &BTreeMap<Slice, Option<Slice>>, low: Bound<&[u8]>, high: Bound<&[u8]>) -> Self {
-        if rows.is_empty() || is_empty_range(low, high) {
-            return self;
-        }
-        let staged: VecDeque<_> =
-            rows.range::<[u8], _>((low, high)).map(|(key, value)| (key.clone(), value.clone())).collect();
-        if staged.is_empty() { self } else { Self(Kind::Merged(Box::new(merge::Merged::new(staged, self)))) }
+    pub(crate) fn under(self, rows: &Arc<Staged>, space: Space, low: Bound<&[u8]>, high: Bound<&[u8]>) -> Self {
+        let mut staged = merge::Few::new(Arc::clone(rows), space, low, high);
+        if staged.first().is_none() { self } else { Self(Kind::Merged(Box::new(merge::Merged::new(staged, self)))) }
     }
 }
 

@@ -79,7 +79,7 @@ impl Snapshot {
     #[must_use]
     pub fn range(&self, space: Space, low: Bound<&[u8]>, high: Bound<&[u8]>) -> Range {
         let Some(over) = &self.over else { return self.view.range(self.tables.at(space), low, high) };
-        over.below.range(space, low, high).under(over.rows.at(space), low, high)
+        over.below.range(space, low, high).under(&over.rows, space, low, high)
     }
 
     /// What the log held in this state.

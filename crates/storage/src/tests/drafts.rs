@@ -66,6 +66,23 @@ fn a_change_that_fails_leaves_the_draft_as_it_was() {
     });
 }
 
+#[test]
+fn a_change_that_panics_leaves_the_draft_as_it_was() {
+    on_both_open(|store, _, _| {
+        let mut draft = Draft::new(store.snapshot());
+        stage(&mut draft, "a", Some("1"));
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            draft.stage(0, |commit| -> Result<()> {
+                commit.put(Space::Records, &b"a"[..], &b"2"[..]);
+                panic!("in the middle");
+            })
+        }));
+        assert!(panicked.is_err());
+        assert_eq!(all(&draft.view()), [(Slice::from("a"), Slice::from("1"))]);
+        assert_eq!(draft.bytes(), 2);
+    });
+}
+
 /// Random changes, read in both directions and from both ends at once, against a plain map.
 #[test]
 fn a_draft_reads_as_if_its_changes_were_stored() {
