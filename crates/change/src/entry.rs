@@ -10,7 +10,8 @@ use millstream_storage::{ClusterTime, LogEntry};
 use millstream_value::Doc;
 
 pub use self::build::{
-    Part, Place, Retry, Stamp, Target, Transaction, apply_ops, command, delete, insert, noop, replace, split, update,
+    PARTS_MAX, Part, Place, Retry, Stamp, Target, Transaction, apply_ops, command, delete, insert, noop, replace,
+    split, update,
 };
 use crate::pipeline::Results;
 use crate::tail::Share;

@@ -11,11 +11,9 @@ use millstream_storage::{ClusterTime, Store};
 use parking_lot::Mutex;
 
 use super::Allowance;
-use crate::entry::{Commit, Entry, WeakEntry};
+use crate::entry::{Commit, Entry, PARTS_MAX, WeakEntry};
 use crate::{Error, Result};
 
-/// Entries of one chain.
-const PARTS_MAX: usize = 10_000;
 /// Of so many chains it is remembered what they consist of.
 const KNOWN_MAX: usize = 64;
 /// For how long, in the seconds of the log, an entry that was read from disk is kept for others. The log goes on at least

@@ -15,6 +15,9 @@ const ENTRY_BYTES_MAX: usize = 16 << 20;
 /// Everything in an entry but its operations: the session takes some 90 bytes, the other fields some 200.
 const FIXED_BYTES: usize = 1 << 10;
 
+/// Entries of one chain: more are never written, so that whoever follows one knows when it runs in circles.
+pub const PARTS_MAX: usize = 10_000;
+
 /// A transaction: what its entries, and the events made from them, have in common.
 #[derive(Clone, Debug)]
 pub struct Transaction {
@@ -48,9 +51,10 @@ pub enum Place {
 }
 
 /// Which operations go into which entry: as many as fit, but not more than `count_max`, in order. One that is larger than
-/// an entry should be has one of its own.
+/// an entry should be has one of its own. Where a chain would get too long by `count_max`, there are more of them in each.
 #[must_use]
 pub fn split(operations: &[Bytes], count_max: usize) -> Vec<Range<usize>> {
+    let count_max = count_max.max(operations.len().div_ceil(PARTS_MAX / 2));
     let mut entries = Vec::new();
     let mut start = 0;
     let mut bytes = FIXED_BYTES;
@@ -217,6 +221,7 @@ mod tests {
         assert_eq!(of(&[&large, &large]), vec![0..1, 1..2]);
         assert_eq!(at_most(2, &[&small; 5]), vec![0..2, 2..4, 4..5]);
         assert_eq!(at_most(5, &[&small; 5]), vec![0..5]);
+        assert!(at_most(1, &[&small; 3 * PARTS_MAX]).len() <= PARTS_MAX);
         // The names of the items count too: most of the bytes, where the operations are tiny.
         let many = vec![small; 200_000];
         for (range, entry) in split(&many, usize::MAX).into_iter().zip(entries(&many)) {
