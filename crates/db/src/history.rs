@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 
 use crate::catalog::{Catalog, Collection};
 use crate::shared::State;
+use crate::view::SYSTEM_VIEWS;
 use crate::{Db, Error, Reader, Result};
 
 /// Between two states that are kept.
@@ -66,6 +67,9 @@ impl History {
         while states.get(1).is_some_and(|second| second.wall_ms() < oldest) {
             states.pop_front();
         }
+        // What was made of states holds them too.
+        let oldest = self.oldest(new.wall_ms());
+        self.made.lock().retain(|(time, _)| *time >= oldest);
     }
 
     /// The first time of the window, at a moment of the clock.
@@ -169,7 +173,9 @@ fn redo(commit: &mut Commit<'_>, catalog: &Catalog, entry: Doc<'_>) -> Result<()
             list.elements().filter_map(|one| one.as_doc()).try_for_each(|one| redo(commit, catalog, one))
         }
         Some(op @ ("i" | "u" | "d")) => {
-            let collection = catalog.get(&Namespace::parse(entry.str("ns").unwrap_or_default()));
+            let namespace = Namespace::parse(entry.str("ns").unwrap_or_default());
+            // What a view is belongs to the catalog.
+            let collection = catalog.get(&namespace).filter(|_| namespace.coll != SYSTEM_VIEWS);
             let collection = collection.filter(|c| uuid(entry) == Some(c.uuid)).ok_or_else(changing)?;
             let (id_key, before) = before_and_key(commit, collection)?;
             let after = match op {
