@@ -198,7 +198,7 @@ impl Db {
     /// If the last flush failed.
     pub fn close(&self) -> Result<()> {
         self.inner.closed.store(true, Ordering::Release);
-        self.abort_sessions(&[]);
+        self.end_transactions();
         Ok(self.inner.store.close()?)
     }
 

@@ -67,11 +67,6 @@ impl Transaction {
         }
     }
 
-    /// Memory that it takes.
-    fn bytes(&self) -> usize {
-        self.draft.bytes() + self.work.bytes
-    }
-
     /// What it sees, its own writes included. From now on it stays with the state that it reads.
     fn state(&mut self) -> Arc<State> {
         self.pinned = true;
@@ -141,12 +136,13 @@ impl Transaction {
         let (work, images_always) = (&mut self.work, self.images_always);
         let mut grown = None;
         let changed = self.draft.stage(now_ms, |commit| {
-            let mut scene =
-                Scene { commit, catalog: &mut catalog, images_always, sink: Sink::Draft(work), grown: None };
+            let (catalog, sink) = (&mut catalog, Sink::Draft(work));
+            let mut scene = Scene { commit, catalog, images_always, sink, grown: None, spread: Vec::new() };
             let changed = change(&mut scene)?;
             grown = scene.grown;
             Ok::<_, Error>(changed)
         });
+        self.work.drafted = self.draft.bytes();
         match changed {
             Ok(done) => {
                 self.catalog = catalog;

@@ -138,7 +138,7 @@ impl Listening {
         let open = connections.len();
         info!(connections = open, "stopping");
         // Writes that wait for the end of a transaction need not wait any longer.
-        server.engine.db().abort_sessions(&[]);
+        server.engine.db().end_transactions();
         let finished = async { while connections.join_next().await.is_some() {} };
         if tokio::time::timeout(server.options.shutdown_grace, finished).await.is_err() {
             warn!(connections = connections.len(), "commands still running: cutting them off");

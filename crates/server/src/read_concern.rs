@@ -39,7 +39,7 @@ pub(crate) fn reading(context: &Context<'_>) -> Result<Reading> {
         let message = format!("readConcern level snapshot is not supported for the command '{}'", context.command.name);
         return Err(Failure::new(Code::InvalidOptions, message));
     }
-    let reader = at.map_or_else(|| Ok(db.now()), |at| db.at(at)).map_err(errors::failure)?;
+    let reader = at.map_or_else(|| Ok(db.now()), |at| past(context, at))?;
     let at = at.unwrap_or_else(|| reader.time());
     Ok(Reading { reader, at: Some(at) })
 }
@@ -54,8 +54,13 @@ pub(crate) fn beginning(context: &Context<'_>) -> Result<(Reader, bool)> {
     let db = context.server.engine.db();
     match at {
         None => Ok((db.now(), false)),
-        Some(at) => Ok((db.at(at).map_err(errors::failure)?, true)),
+        Some(at) => Ok((past(context, at)?, true)),
     }
+}
+
+/// The database as it was; may read from disk.
+fn past(context: &Context<'_>, at: ClusterTime) -> Result<Reader> {
+    crate::dispatch::blocking(|| context.server.engine.db().at(at)).map_err(errors::failure)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

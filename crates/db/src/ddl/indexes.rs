@@ -43,7 +43,9 @@ impl Db {
     /// `CannotCreateIndex` and its like for bad specifications, [`Error::DuplicateKey`] if documents clash in a
     /// unique one. Nothing is left behind then.
     pub fn create_indexes(&self, namespace: &Namespace, specs: &[DocBuf]) -> Result<IndexesCreated> {
-        self.make_way(|used| used == namespace, &TimeLimit::default())?;
+        if !self.has_indexes(namespace, specs) {
+            self.make_way(|used| used == namespace, &TimeLimit::default())?;
+        }
         let (target, wanted) = (namespace.clone(), specs.to_vec());
         let (done, building) = in_loop(self, move |commit, catalog| {
             begin(commit, catalog, &mut Sink::Log(Logged::default()), &target, &wanted)
@@ -67,6 +69,16 @@ impl Db {
             }
         }
         Ok(done)
+    }
+
+    /// Whether all indexes of these specifications are there already: creating them changes nothing, and need not wait
+    /// for transactions.
+    #[must_use]
+    pub fn has_indexes(&self, namespace: &Namespace, specs: &[DocBuf]) -> bool {
+        let state = self.state();
+        let Some(collection) = state.catalog.get(namespace) else { return false };
+        let is_there = |spec: &DocBuf| has_already(collection, &parse(inheriting(spec, collection).as_doc(), 0)?);
+        specs.iter().all(|spec| is_there(spec).unwrap_or(false))
     }
 
     /// Drops indexes by name, by key, by a list of names, or all with `"*"`; says how many there were.
@@ -269,7 +281,10 @@ fn begin(
     }
     let after = changed.indexes.len() + 1;
     let before = collection.indexes.len() + 1;
-    catalog.put(changed, commit);
+    // The same collection as before, where nothing was added: nobody who uses it is to notice.
+    if after != before {
+        catalog.put(changed, commit);
+    }
     Ok((IndexesCreated { before, after, created_collection }, building))
 }
 

@@ -1,5 +1,7 @@
 //! Multi-document transactions (CS-2.8): what they see, what others see, and who wins.
 
+mod undone;
+
 use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::Duration;

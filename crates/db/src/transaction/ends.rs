@@ -40,6 +40,12 @@ impl Db {
         Ok(())
     }
 
+    /// Aborts all transactions, and lets none begin any more: who waits for the end of one need not wait any longer.
+    pub fn end_transactions(&self) {
+        self.transactions().closed.store(true, Ordering::SeqCst);
+        self.abort_where(|_, _| true);
+    }
+
     /// Aborts the open transactions of these sessions, which have ended; of none: of all.
     pub fn abort_sessions(&self, sessions: &[[u8; 16]]) {
         self.abort_where(|id, _| sessions.is_empty() || sessions.contains(id));
@@ -52,7 +58,7 @@ impl Db {
     }
 
     fn abort_where(&self, concerned: impl Fn(&[u8; 16], &Session) -> bool) {
-        if self.transactions().open.load(Ordering::Acquire) == 0 {
+        if self.transactions().open.load(Ordering::SeqCst) == 0 {
             return;
         }
         let mut open = Vec::new();

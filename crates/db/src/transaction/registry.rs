@@ -46,6 +46,8 @@ pub(crate) struct Transactions {
     /// Those that begin from now on do not look for conflicts.
     pub(super) unchecked: AtomicBool,
     pub(super) open: AtomicUsize,
+    /// None begins any more.
+    pub(super) closed: AtomicBool,
     pub(super) started: AtomicU64,
     pub(super) committed: AtomicU64,
     pub(super) aborted: AtomicU64,
@@ -79,10 +81,6 @@ impl Transactions {
     pub(crate) fn new(limits: TransactionLimits) -> Self {
         let (life_ms, entry_operations) = (AtomicU64::new(limits.life_ms), AtomicU32::new(ENTRY_OPERATIONS_MAX));
         Self { limits, life_ms, entry_operations, ..Self::default() }
-    }
-
-    pub(crate) fn limits(&self) -> &TransactionLimits {
-        &self.limits
     }
 
     /// A transaction that is over, in whatever way.
@@ -126,7 +124,8 @@ impl Db {
     /// Begins a transaction that reads `reader`'s state; `fixed`: exactly that one, which its client has asked for.
     ///
     /// # Errors
-    /// `TransactionTooOld` and `ConflictingOperationInProgress` for a number that is not a new one; too many open ones.
+    /// `TransactionTooOld` and `ConflictingOperationInProgress` for a number that is not a new one; too many open ones;
+    /// `Closed` after [`Db::end_transactions`].
     pub fn begin(&self, id: TransactionId, reader: &Reader, fixed: bool) -> Result<Turn> {
         let transactions = self.transactions();
         let state = reader.state();
@@ -134,7 +133,8 @@ impl Db {
         if let Some((seen, _)) = row.as_deref().map(read_row) {
             check_new(id.number, seen)?;
         }
-        if transactions.open.fetch_add(1, Ordering::AcqRel) >= transactions.limits.open_max {
+        // Counted first: whoever ends all transactions either sees this one, or is seen below.
+        if transactions.open.fetch_add(1, Ordering::SeqCst) >= transactions.limits.open_max {
             transactions.open.fetch_sub(1, Ordering::AcqRel);
             let message = format!("too many open transactions (limit {})", transactions.limits.open_max);
             return Err(Error::invalid(Code::from_number(365), message));
@@ -144,6 +144,7 @@ impl Db {
             Arc::clone(&state.snapshot),
             locks,
             self.published(),
+            transactions.limits.bytes_max,
             !transactions.unchecked.load(Ordering::Acquire),
         );
         let transaction = Box::new(Transaction::new(state, work, fixed, self.images_always()));
@@ -158,6 +159,9 @@ impl Db {
         let (refused, old) = {
             let mut sessions = transactions.sessions.lock();
             match sessions.get(&id.session).map(|session| check_new(id.number, session.number)) {
+                _ if transactions.closed.load(Ordering::SeqCst) => {
+                    (Some(millstream_storage::Error::Closed.into()), None)
+                }
                 Some(Err(error)) => (Some(error), None),
                 _ => (None, sessions.insert(id.session, session)),
             }

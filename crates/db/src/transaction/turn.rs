@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use millstream_query::Collation;
-use millstream_value::{DocBuf, Namespace};
+use millstream_value::{Code, DocBuf, Namespace};
 
 use super::locks::Ending;
 use super::{MOVES_MAX, Transaction, TransactionId};
@@ -159,13 +159,10 @@ impl Turn {
     /// Tries a change, in newer states too as long as the transaction can move to them. The outer error is that of the
     /// whole command.
     fn attempt<T>(&mut self, mut change: impl FnMut(&mut Transaction) -> Result<T>) -> Result<Result<Tried<T>>> {
-        let bytes_max = self.db.transactions().limits().bytes_max;
         for _ in 0..MOVES_MAX {
             let transaction = self.transaction()?;
-            match change(transaction) {
-                Ok(_) if transaction.bytes() > bytes_max => {
-                    return Err(self.too_large(bytes_max));
-                }
+            let tried = change(transaction).and_then(|done| transaction.work.check_size(0).map(|()| done));
+            match tried {
                 Ok(done) => return Ok(Ok(Tried::Done(done))),
                 Err(Error::NeedsNumbers) => return Ok(Ok(Tried::NeedsNumbers)),
                 Err(Error::Held(ending)) if !transaction.pinned => return Ok(Ok(Tried::Held(ending))),
@@ -176,18 +173,14 @@ impl Turn {
                     }
                 }
                 Err(Error::Held(_) | Error::Conflict) => return Err(self.conflict()),
+                Err(error @ Error::Invalid { code: Code::TransactionTooLarge, .. }) => {
+                    self.failed = true;
+                    return Err(error);
+                }
                 Err(error) => return Ok(Err(error)),
             }
         }
         Err(self.conflict())
-    }
-
-    fn too_large(&mut self, bytes_max: usize) -> Error {
-        self.failed = true;
-        Error::invalid(
-            millstream_value::Code::TransactionTooLarge,
-            format!("Total size of all transaction operations must be less than {bytes_max} bytes"),
-        )
     }
 
     fn transaction(&mut self) -> Result<&mut Transaction> {
@@ -198,7 +191,9 @@ impl Turn {
 impl Drop for Turn {
     fn drop(&mut self) {
         if let Some(transaction) = self.transaction.take() {
-            self.db.give_back(self.id, transaction, self.failed);
+            // A command that panics has stopped anywhere.
+            let failed = self.failed || std::thread::panicking();
+            self.db.give_back(self.id, transaction, failed);
         }
     }
 }

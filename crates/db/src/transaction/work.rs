@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use millstream_storage::{Slice, Snapshot, Space};
-use millstream_value::Namespace;
+use millstream_value::{Code, Namespace};
 
 use super::locks::{Ending, Locks};
 use crate::shared::State;
@@ -28,6 +28,9 @@ pub(crate) struct Work {
     pub(super) created: BTreeSet<Namespace>,
     /// Of the operations and images.
     pub(super) bytes: usize,
+    /// Of the draft's rows, without those of the statement that runs.
+    pub(super) drafted: usize,
+    bytes_max: usize,
     /// Taken in the statement that runs.
     taken: Vec<(Space, Slice)>,
     held: HashSet<(Space, Slice)>,
@@ -53,7 +56,13 @@ pub(super) struct Mark {
 }
 
 impl Work {
-    pub(super) fn new(base: Arc<Snapshot>, locks: Arc<Locks>, published: Arc<ArcSwap<State>>, checks: bool) -> Self {
+    pub(super) fn new(
+        base: Arc<Snapshot>,
+        locks: Arc<Locks>,
+        published: Arc<ArcSwap<State>>,
+        bytes_max: usize,
+        checks: bool,
+    ) -> Self {
         Self {
             operations: Vec::new(),
             images: Vec::new(),
@@ -62,6 +71,8 @@ impl Work {
             written: BTreeSet::new(),
             created: BTreeSet::new(),
             bytes: 0,
+            drafted: 0,
+            bytes_max,
             taken: Vec::new(),
             held: HashSet::new(),
             numbers: VecDeque::new(),
@@ -112,6 +123,19 @@ impl Work {
             self.images.push((self.operations.len(), before));
         }
         self.operations.push(operation);
+    }
+
+    /// Fails when the transaction takes more than it may; `staged` is what the statement that runs has changed. To be
+    /// called at each document: one statement may be about all there are.
+    ///
+    /// # Errors
+    /// `TransactionTooLarge`.
+    pub(crate) fn check_size(&self, staged: usize) -> Result<()> {
+        if self.bytes + self.drafted + staged <= self.bytes_max {
+            return Ok(());
+        }
+        let message = format!("Total size of all transaction operations must be less than {} bytes", self.bytes_max);
+        Err(Error::invalid(Code::TransactionTooLarge, message))
     }
 
     /// Notes that a collection is written to.

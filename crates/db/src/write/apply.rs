@@ -18,7 +18,7 @@ use super::{Action, Change, Image, Insert, Outcome, Removal};
 use crate::catalog::{self, Catalog, Collection};
 use crate::ddl;
 use crate::error::DuplicateKey;
-use crate::index::Keys;
+use crate::index::{Index, Keys};
 use crate::{Error, Result, Size};
 
 /// The documents that a statement is about, as a search outside the loop found them.
@@ -37,6 +37,9 @@ pub(crate) struct Scene<'s, 'c> {
     pub(crate) sink: Sink<'s>,
     /// The collection that changed, by its number, and by how much it has grown.
     pub(crate) grown: Option<(u32, Size)>,
+    /// Indexes that have got several keys of one document, and whose row in the catalog does not say so yet. It must say
+    /// so once the statement counts, and only then: what is noted about an index is not undone with a statement.
+    pub(crate) spread: Vec<(Arc<Collection>, Arc<Index>)>,
 }
 
 /// A statement's result, or the wish to be searched for again.
@@ -235,7 +238,6 @@ impl Scene<'_, '_> {
         after: Option<Doc<'_>>,
         id_key: &[u8],
     ) -> Result<()> {
-        let mut spread = Vec::new();
         for index in &collection.indexes {
             let none = || Keys { keys: Vec::new(), multikey: false };
             let old = before.map_or_else(|| Ok(none()), |doc| index.keys(doc))?;
@@ -255,23 +257,22 @@ impl Scene<'_, '_> {
                 ddl::add_index_row(self.commit, collection, index, key, id_key, after.unwrap_or(Doc::empty()))?;
             }
             if new.multikey {
-                spread.push(index);
-            }
-        }
-        // Noted only when nothing can fail any more: the mark in memory is not rolled back.
-        for index in spread {
-            match &mut self.sink {
-                Sink::Log(_) => ddl::note_multikey(self.commit, collection, index),
-                Sink::Draft(work) => {
-                    index.multikey.store(true, Ordering::Release);
-                    work.spreads(&collection.namespace, index.number);
+                // Plans go by this from now on, also if the statement is undone: they are the slower ones, never wrong.
+                index.multikey.store(true, Ordering::Release);
+                match &mut self.sink {
+                    Sink::Log(_) if index.multikey_stored.load(Ordering::Acquire) => {}
+                    Sink::Log(_) => self.spread.push((Arc::clone(collection), Arc::clone(index))),
+                    Sink::Draft(work) => work.spreads(&collection.namespace, index.number),
                 }
             }
         }
-        if let Sink::Draft(work) = &mut self.sink {
-            work.writes_to(&collection.namespace);
+        match &mut self.sink {
+            Sink::Log(_) => Ok(()),
+            Sink::Draft(work) => {
+                work.writes_to(&collection.namespace);
+                work.check_size(self.commit.bytes())
+            }
         }
-        Ok(())
     }
 
     /// A statement changes one collection only.

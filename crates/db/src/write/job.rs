@@ -13,7 +13,7 @@ use super::{Outcome, Retry, Statement};
 use crate::pending::Promise;
 use crate::shared::LoopCatalog;
 use crate::transaction::{Ending, Locks};
-use crate::{Error, Result, Size, size};
+use crate::{Error, Result, Size, ddl, size};
 
 /// What a job hands back.
 #[derive(Default)]
@@ -79,6 +79,7 @@ impl Job {
         let by_id = Targets::ById;
         // Noted once for each collection, however many statements there are.
         let mut grown = BTreeMap::new();
+        let mut spread = Vec::new();
         let mut logged = self.retry.map(super::session::logged);
         for position in self.first..self.last {
             let Some(statement) = statements.get(position) else { break };
@@ -95,12 +96,13 @@ impl Job {
                 images_always: self.images_always,
                 sink: Sink::Log(Logged { locks: Some(&self.locks), retry: logged.as_mut(), time: None }),
                 grown: None,
+                spread: Vec::new(),
             };
             let applied = match &statement.action {
                 Ok(action) => scene.run(&statement.namespace, statement.id, action, targets),
                 Err(error) => Err(error.clone()),
             };
-            let (time, change) = (scene.sink.time(), scene.grown);
+            let (time, change, marks) = (scene.sink.time(), scene.grown, scene.spread);
             match applied {
                 Ok(Applied::Done(outcome)) => {
                     self.report.time = time.or(self.report.time);
@@ -108,6 +110,7 @@ impl Job {
                         let sum: &mut Size = grown.entry(collection).or_default();
                         *sum = sum.plus(change);
                     }
+                    spread.extend(marks);
                     if let Some(record) = &mut record {
                         record.note(statement.id, &outcome);
                     }
@@ -137,6 +140,9 @@ impl Job {
         }
         for (collection, by) in grown {
             size::change(commit, collection, by)?;
+        }
+        for (collection, index) in spread {
+            ddl::note_multikey(commit, &collection, &index);
         }
         if let Some(record) = &record {
             record.save(commit);

@@ -349,8 +349,11 @@ fn create_indexes(context: &Context<'_>) -> Result<Reply> {
     }
     let created = match context.turn {
         None => {
-            transaction::make_way(context, |used| *used == namespace)?;
-            context.server.engine.db().create_indexes(&namespace, &indexes).map_err(errors::failure)?
+            let db = context.server.engine.db();
+            if !db.has_indexes(&namespace, &indexes) {
+                transaction::make_way(context, |used| *used == namespace)?;
+            }
+            db.create_indexes(&namespace, &indexes).map_err(errors::failure)?
         }
         Some(turn) => {
             transaction::check_collection(context, &namespace)?;
