@@ -45,7 +45,7 @@ fn histories_over_kills_are_snapshot_isolated() {
 /// What finds nothing must be able to find something.
 #[test]
 fn without_the_conflict_check_updates_are_lost() {
-    let size = Size { length: Duration::from_secs(5), life_ms: None, ..Size::chosen(5) };
+    let size = Size { length: Duration::from_secs(5), life_ms: None, sound: false, ..Size::chosen(5) };
     let mut server = Server::with(&["--memory", "--test-commands"]);
     let off = doc! {"configureFailPoint": "skipTransactionConflictChecks", "mode": "alwaysOn"};
     let reply = server.connect().command("admin", off).expect("a reply");

@@ -41,6 +41,7 @@ const LEAVES_MS: std::ops::Range<u64> = 0..10;
 #[derive(Default)]
 pub(super) struct Shared {
     pub(super) stop: AtomicBool,
+    looks_back: bool,
     /// Values and members are numbers that are used once.
     next: AtomicI64,
     lists: [AtomicUsize; LISTS_AT_ONCE],
@@ -50,6 +51,10 @@ pub(super) struct Shared {
 }
 
 impl Shared {
+    pub(super) fn new(looks_back: bool) -> Self {
+        Self { looks_back, ..Self::default() }
+    }
+
     fn note(&self, commit: Option<u64>) {
         let mut commits = self.commits.lock().expect("the commits");
         commits.extend(commit);
@@ -118,7 +123,7 @@ impl Client {
             let what = self.random.random_range(0..100);
             let result = if what < 20 {
                 self.alone(&mut one).await
-            } else if what < 30 {
+            } else if what < 30 && self.shared.looks_back {
                 self.look_back(&mut one).await
             } else {
                 match self.session(session.take()).await {
