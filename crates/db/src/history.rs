@@ -113,6 +113,10 @@ impl Db {
             return Ok(self.reader(Arc::clone(made)));
         }
         let before = history.at_or_before(time).ok_or_else(|| too_old(time))?;
+        // Before its first entry there was no database.
+        if before.time() == ClusterTime::ZERO && time < self.window().oldest {
+            return Err(too_old(time));
+        }
         if before.time() == time {
             return Ok(self.reader(before));
         }

@@ -319,6 +319,8 @@ fn reads_at_a_time_see_exactly_that_time() {
             assert_eq!(found.count(), wanted);
         }
     }
+    let first = millstream_value::ClusterTime::new(1, 1);
+    assert_eq!(db.at(first).map(drop).as_ref().err().and_then(code), Some(Code::SnapshotTooOld));
     let options = crate::Options { snapshot_window_ms: 0, ..crate::Options::default() };
     let db = Db::open(Location::Memory, Arc::new(millstream_storage::SystemClock), options).unwrap();
     let before = write(&db, vec![insert(doc! {"_id": 1})]).time;

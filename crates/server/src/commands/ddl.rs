@@ -367,7 +367,8 @@ fn create_indexes(context: &Context<'_>) -> Result<Reply> {
         document.push("note", "all indexes already exist");
     } else {
         document.push("createdCollectionAutomatically", created.created_collection);
-        document.push("commitQuorum", "votingMembers");
+        // In a transaction nothing is built that others would have to vote for.
+        document.push_some("commitQuorum", context.turn.is_none().then_some("votingMembers"));
     }
     done(context, document)
 }
