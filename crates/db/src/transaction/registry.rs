@@ -196,7 +196,9 @@ impl Db {
         };
         match std::mem::replace(&mut session.stage, Stage::Busy) {
             Stage::Open(transaction) => Poll::Ready(Ok(Turn::new(self.clone(), id, transaction))),
-            Stage::Busy => {
+            // What is being committed may still be refused.
+            stage @ (Stage::Busy | Stage::Committing) => {
+                session.stage = stage;
                 wait(session, waker);
                 Poll::Pending
             }
@@ -234,7 +236,10 @@ impl Db {
                     return Poll::Pending;
                 }
                 over @ (Stage::Doomed | Stage::Aborted) => {
-                    let error = refusal(id, &over);
+                    // After a flush that failed nobody knows what is on disk: to say that it was aborted would have it
+                    // run again.
+                    let failed = self.store().failed().then(|| millstream_storage::Error::Failed.into());
+                    let error = failed.unwrap_or_else(|| refusal(id, &over));
                     session.stage = over;
                     return Poll::Ready(Err(error));
                 }
