@@ -76,7 +76,7 @@ where
                 tracing::warn!(attempts, "gave up an event: {reason}");
                 Ok(())
             }
-            // What lies in the dead letters need not hold up what comes after it.
+            // The position stays before it, so it comes again, also if it lies among the dead letters.
             OnFailure::Stop => Err(Error::Delivery { reason: format!("an event failed {attempts} times: {reason}") }),
         }
     }
