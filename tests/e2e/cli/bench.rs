@@ -32,7 +32,7 @@ fn every_case_gives_figures_and_nothing_is_left() {
     for case in ["latency", "latency w=1", "throughput", "replay", "fanout idle 3", "fanout coll 3", "fanout own 3"] {
         assert!(figures.iter().any(|figure| figure["case"] == case), "{case} in\n{text}");
     }
-    for case in ["transactions apart 2", "transactions hot 2"] {
+    for case in ["transactions apart 2", "transactions hot 2", "transactions hot last 2"] {
         let committed = figures.iter().find(|figure| figure["case"] == case && figure["measure"] == "committed");
         let committed = committed.unwrap_or_else(|| panic!("{case} in\n{text}"));
         assert!(committed["median"].as_f64().is_some_and(|speed| speed > 0.0), "{committed}");

@@ -25,8 +25,9 @@ Cases:
                idle (each filters on a key that never comes), coll (each on a collection of its
                own), own (each write matches exactly one), all (everyone gets everything)
   crud         operations/s of insert, find, update, delete, range at some numbers of connections
-  transactions committed/s, each of two updates: apart (no two touch the same document) and hot (all
-               touch one); and open: memory of some that are open and do nothing
+  transactions committed/s, each of two updates: apart (no two touch the same document), hot (all
+               touch one first) and hot last (all touch one at their end); and open: memory of
+               some that are open and do nothing
 
 It works in a database of its own, `millstream_bench`, dropped at the end, and refuses to start if
 there is one already. Every watcher is a connection: for 1,000 and more raise the limit of open files

@@ -36,8 +36,10 @@ const MEMORY_OPEN_MIN: u32 = 100;
 enum Meeting {
     /// Each connection has documents of its own.
     Apart,
-    /// The first update of all is of the same document.
+    /// The first update of all is of the same document, which is held until the commit.
     Hot,
+    /// The last one is, which is how programs hold what many want as short as they can.
+    HotLast,
 }
 
 pub(crate) fn jobs(plan: &Plan) -> Vec<Job> {
@@ -48,7 +50,7 @@ pub(crate) fn jobs(plan: &Plan) -> Vec<Job> {
         })
     };
     let mut jobs = Vec::new();
-    for (name, meeting) in [("apart", Meeting::Apart), ("hot", Meeting::Hot)] {
+    for (name, meeting) in [("apart", Meeting::Apart), ("hot", Meeting::Hot), ("hot last", Meeting::HotLast)] {
         jobs.extend(plan.connections.iter().map(|connections| job(name, meeting, *connections)));
     }
     jobs.push(Job::new(format!("transactions open {open}"), move |target| Box::pin(stay_open(target, open))));
@@ -107,7 +109,11 @@ async fn transfer_until(
     while !stop.load(Ordering::Relaxed) {
         let at = rand::random_range(0..signed(OWN));
         let (from, to) = (first + at, first + (at + 1) % signed(OWN));
-        let from = if meeting == Meeting::Hot { HOT } else { from };
+        let (from, to) = match meeting {
+            Meeting::Apart => (from, to),
+            Meeting::Hot => (HOT, to),
+            Meeting::HotLast => (from, HOT),
+        };
         let shared = (collection.clone(), Arc::clone(&runs));
         session
             .start_transaction()
