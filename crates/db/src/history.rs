@@ -2,10 +2,11 @@
 //!
 //! A state is kept every quarter of a second while there are writes, and before and after each change of what exists. Any
 //! time in between is made from the state before it and the log. What states hold on disk is what was overwritten
-//! within the window.
+//! within the window; so it is short until somebody reads at one time, and the whole one from then on.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use millstream_query::update::delta::apply_delta;
@@ -20,6 +21,11 @@ use crate::{Db, Error, Reader, Result};
 
 /// Between two states that are kept.
 const APART_MS: u64 = 250;
+/// The window while nobody reads at one time. What is kept slows down scans of documents that are changed often, so the
+/// whole window is kept only for those who use it.
+const UNUSED_MS: u64 = 2_000;
+/// So long after the last read at one time, at least, the whole window is kept.
+const USED_MS: u64 = 600_000;
 /// Log entries that are read at once.
 const CHUNK_BYTES: usize = 1 << 20;
 /// States between the kept ones that were made lately: who reads at one time does so several times.
@@ -28,6 +34,8 @@ const MADE_MAX: usize = 8;
 /// The kept states, oldest first.
 pub(crate) struct History {
     window_ms: u64,
+    /// When somebody last read at one time, in unix milliseconds; 0: never.
+    used_ms: AtomicU64,
     states: Mutex<VecDeque<Arc<State>>>,
     made: Mutex<VecDeque<(ClusterTime, Arc<State>)>>,
 }
@@ -45,7 +53,7 @@ impl State {
 
 impl History {
     pub(crate) fn new(window_ms: u64) -> Self {
-        Self { window_ms, states: Mutex::default(), made: Mutex::default() }
+        Self { window_ms, used_ms: AtomicU64::new(0), states: Mutex::default(), made: Mutex::default() }
     }
 
     /// A state gives way to the next one.
@@ -63,7 +71,9 @@ impl History {
             states.push_back(Arc::clone(new));
         }
         // The last one before the window is where its oldest times are made from.
-        let oldest = new.wall_ms().saturating_sub(self.window_ms);
+        let used = new.wall_ms() <= self.used_ms.load(Ordering::Acquire).saturating_add(USED_MS.max(self.window_ms));
+        let window_ms = if used { self.window_ms } else { self.window_ms.min(UNUSED_MS) };
+        let oldest = new.wall_ms().saturating_sub(window_ms);
         while states.get(1).is_some_and(|second| second.wall_ms() < oldest) {
             states.pop_front();
         }
@@ -72,10 +82,21 @@ impl History {
         self.made.lock().retain(|(time, _)| *time >= oldest);
     }
 
+    /// Somebody reads at one time, and will again: from now on the whole window is kept.
+    pub(crate) fn used(&self, now_ms: u64) {
+        self.used_ms.fetch_max(now_ms, Ordering::AcqRel);
+    }
+
     /// The first time of the window, at a moment of the clock.
     pub(crate) fn oldest(&self, now_ms: u64) -> ClusterTime {
         let seconds = now_ms.saturating_sub(self.window_ms) / 1000;
         ClusterTime::new(u32::try_from(seconds).unwrap_or(u32::MAX), 0)
+    }
+
+    /// How many states are kept.
+    #[cfg(test)]
+    pub(crate) fn kept(&self) -> usize {
+        self.states.lock().len()
     }
 
     pub(crate) fn clear(&self) {
@@ -99,11 +120,19 @@ impl Reader {
 }
 
 impl Db {
+    /// The database as it is now, for who will come back to this very time with [`Db::at`].
+    #[must_use]
+    pub fn at_present(&self) -> Reader {
+        self.history().used(self.now_ms());
+        self.now()
+    }
+
     /// The database as it was at a time that is not in the future.
     ///
     /// # Errors
     /// `SnapshotTooOld` before the window, `SnapshotUnavailable` in the middle of a change of what exists.
     pub fn at(&self, time: ClusterTime) -> Result<Reader> {
+        self.history().used(self.now_ms());
         let now = self.state();
         if time >= now.time() {
             return Ok(self.reader(now));

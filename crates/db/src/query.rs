@@ -44,6 +44,14 @@ pub struct Find {
     pub time: TimeLimit,
 }
 
+impl Find {
+    /// All documents that match, whole, in the plan's order, however long that takes.
+    #[must_use]
+    pub fn all(filter: Arc<Predicate>) -> Self {
+        Self { filter, sort: None, projection: None, skip: 0, limit: None, hint: None, time: TimeLimit::default() }
+    }
+}
+
 /// The database at one moment: whatever is read through it belongs together. Keeping one for long keeps what was
 /// overwritten since.
 #[derive(Clone)]

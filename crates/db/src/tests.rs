@@ -89,15 +89,7 @@ fn write(db: &Db, actions: Vec<Action>) -> WriteReply {
 }
 
 fn query(filter: bson::Document) -> Find {
-    Find {
-        filter: predicate(&filter),
-        sort: None,
-        projection: None,
-        skip: 0,
-        limit: None,
-        hint: None,
-        time: TimeLimit::default(),
-    }
+    Find::all(predicate(&filter))
 }
 
 fn read(db: &Db, find: Find) -> Vec<bson::Document> {

@@ -39,7 +39,7 @@ pub(crate) fn reading(context: &Context<'_>) -> Result<Reading> {
         let message = format!("readConcern level snapshot is not supported for the command '{}'", context.command.name);
         return Err(Failure::new(Code::InvalidOptions, message));
     }
-    let reader = at.map_or_else(|| Ok(db.now()), |at| past(context, at))?;
+    let reader = at.map_or_else(|| Ok(db.at_present()), |at| past(context, at))?;
     let at = at.unwrap_or_else(|| reader.time());
     Ok(Reading { reader, at: Some(at) })
 }

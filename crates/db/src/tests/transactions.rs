@@ -489,3 +489,34 @@ fn reads_at_a_time_end_with_the_window() {
     }
     assert_eq!(db.at(time).map(drop).as_ref().err().and_then(code), None, "the last state before the window is kept");
 }
+
+/// What is kept for reads at one time costs everybody: the whole window is there for those who use it.
+#[test]
+fn the_window_opens_with_its_first_use() {
+    let clock = Arc::new(SetClock(1_755_427_520_000.into()));
+    let db = Db::open(Location::Memory, Arc::clone(&clock) as _, crate::Options::default()).unwrap();
+    let wait = |ms| clock.0.fetch_add(ms, std::sync::atomic::Ordering::Relaxed);
+    let mut number = 0;
+    let mut next = |ms| {
+        wait(ms);
+        number += 1;
+        write(&db, vec![insert(doc! {"_id": number})]).time
+    };
+    let unused = next(1_000);
+    for _ in 0..10 {
+        next(1_000);
+    }
+    let held = db.history().kept();
+    assert!(held <= 5, "{held} states are kept for nobody");
+    assert_eq!(db.at(unused).map(drop).as_ref().err().and_then(code), Some(Code::SnapshotTooOld));
+    // That was a use: from here on all is kept.
+    let used = next(1_000);
+    for _ in 0..200 {
+        next(1_000);
+    }
+    assert_eq!(db.at(used).unwrap().count(&ns(), &query(doc! {})).unwrap(), 12);
+    for _ in 0..700 {
+        next(1_000);
+    }
+    assert_eq!(db.at(used).map(drop).as_ref().err().and_then(code), Some(Code::SnapshotTooOld));
+}

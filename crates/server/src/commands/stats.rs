@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use millstream_db::{Find, OPLOG, Size, TimeLimit};
+use millstream_db::{Find, OPLOG, Size};
 use millstream_query::predicate::Predicate;
 use millstream_value::{Code, Doc, DocBuf, Namespace, Value};
 
@@ -135,15 +135,7 @@ fn measure(context: &Context<'_>, namespace: &Namespace) -> Result<(i64, i64)> {
     if let Some(Size { documents, bytes }) = context.server.engine.db().size(namespace).map_err(errors::failure)? {
         return Ok((documents, bytes));
     }
-    let all = Find {
-        filter: Arc::new(Predicate::always_true()),
-        sort: None,
-        projection: None,
-        skip: 0,
-        limit: None,
-        hint: None,
-        time: TimeLimit::default(),
-    };
+    let all = Find::all(Arc::new(Predicate::always_true()));
     let (mut count, mut bytes) = (0_i64, 0_i64);
     for document in context.server.engine.db().now().find(namespace, all).map_err(errors::failure)? {
         count += 1;

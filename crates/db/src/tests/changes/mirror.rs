@@ -6,7 +6,7 @@ use millstream_change::Scope;
 use millstream_query::update::delta;
 use millstream_value::{Doc, Namespace, key};
 
-use crate::{Db, Find, TimeLimit};
+use crate::{Db, Find};
 
 /// Documents by the key of their `_id`.
 type Documents = BTreeMap<Vec<u8>, Vec<u8>>;
@@ -80,15 +80,7 @@ impl Mirror {
                 continue;
             }
             let everything = super::predicate(&bson::doc! {});
-            let find = Find {
-                filter: everything,
-                sort: None,
-                projection: None,
-                skip: 0,
-                limit: None,
-                hint: None,
-                time: TimeLimit::default(),
-            };
+            let find = Find::all(everything);
             let documents: Documents = db
                 .now()
                 .find(&ns, find)

@@ -11,7 +11,7 @@ use millstream_value::{Doc, Namespace};
 use super::mirror::Mirror;
 use super::watcher::{Watcher, data, scope, whole_history};
 use super::{Random, World, runs};
-use crate::{Find, PREIMAGES, TimeLimit};
+use crate::{Find, PREIMAGES};
 
 const SCOPES: [&str; 6] = ["", "shop", "other", "shop.a", "shop.b", "other.c"];
 
@@ -180,15 +180,7 @@ fn images_fit_together() {
         }
         assert!(befores.len() > 20);
         // They are shown in the same order, those of a transaction too (CS-9.2.3).
-        let find = Find {
-            filter: super::predicate(&doc! {}),
-            sort: None,
-            projection: None,
-            skip: 0,
-            limit: None,
-            hint: None,
-            time: TimeLimit::default(),
-        };
+        let find = Find::all(super::predicate(&doc! {}));
         let stored = world.db.now().find(&Namespace::parse(PREIMAGES), find).unwrap();
         let stored = stored.map(|row| Doc::new(&row.unwrap()).doc("preImage").unwrap().as_bytes().to_vec());
         assert_eq!(stored.collect::<Vec<_>>(), befores);
