@@ -194,11 +194,6 @@ impl Db {
 fn redo(commit: &mut Commit<'_>, catalog: &Catalog, entry: Doc<'_>) -> Result<()> {
     let o = entry.doc("o").unwrap_or(Doc::empty());
     let key = entry.doc("o2").unwrap_or(o);
-    let before_and_key = |commit: &Commit<'_>, collection: &Collection| {
-        let id_key = collection.id_key(&key.get("_id").unwrap_or(Value::Null));
-        let before = commit.get(Space::Records, &collection.record_key(&id_key))?;
-        Ok::<_, Error>((id_key, before))
-    };
     match entry.str("op") {
         Some("n") => Ok(()),
         Some("c") => {
@@ -210,7 +205,8 @@ fn redo(commit: &mut Commit<'_>, catalog: &Catalog, entry: Doc<'_>) -> Result<()
             // What a view is belongs to the catalog.
             let collection = catalog.get(&namespace).filter(|_| namespace.coll != SYSTEM_VIEWS);
             let collection = collection.filter(|c| uuid(entry) == Some(c.uuid)).ok_or_else(changing)?;
-            let (id_key, before) = before_and_key(commit, collection)?;
+            let id_key = collection.id_key(&key.get("_id").unwrap_or(Value::Null));
+            let before = commit.get(Space::Records, &collection.record_key(&id_key))?;
             let after = match op {
                 "d" => None,
                 "u" if o.has("$v") => {

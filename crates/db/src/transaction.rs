@@ -172,10 +172,7 @@ impl Transaction {
         for namespace in &self.work.written {
             let (ours, theirs) = (self.catalog.get(namespace), state.catalog.get(namespace));
             let same = match (ours, theirs) {
-                (Some(ours), None) if self.work.created.contains(namespace) => {
-                    catalog.add(Arc::clone(ours));
-                    true
-                }
+                (Some(_), None) => self.work.created.contains(namespace),
                 (Some(ours), Some(theirs)) => Arc::ptr_eq(ours, theirs),
                 _ => false,
             };

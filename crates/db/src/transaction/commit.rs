@@ -60,14 +60,14 @@ impl Job {
     fn run(&mut self, commit: &mut Commit<'_>, catalog: &mut Catalog) -> Result<()> {
         let Transaction { draft, work, catalog: own, .. } = &*self.transaction;
         let mut unique = BTreeSet::new();
-        for namespace in &work.written {
+        for namespace in &work.created {
             let ours = own.get(namespace).ok_or(Error::Conflict)?;
-            if work.created.contains(namespace) {
-                catalog.check_free(namespace).map_err(|_| Error::Conflict)?;
-                catalog.put(ours.copy(), commit);
-                size::begin(commit, ours.number);
-                continue;
-            }
+            catalog.check_free(namespace).map_err(|_| Error::Conflict)?;
+            catalog.put(ours.copy(), commit);
+            size::begin(commit, ours.number);
+        }
+        for namespace in work.written.difference(&work.created) {
+            let ours = own.get(namespace).ok_or(Error::Conflict)?;
             // Whatever was changed about the collection since, an index that was added above all, does not know of the
             // transaction's rows.
             let theirs = catalog.get(namespace).ok_or(Error::Conflict)?;
@@ -75,13 +75,6 @@ impl Job {
                 return Err(Error::Conflict);
             }
             unique.extend(ours.indexes.iter().filter(|index| index.unique).map(|index| index.number.to_be_bytes()));
-        }
-        // A collection that was created and not written to.
-        for namespace in work.created.iter().filter(|namespace| !work.written.contains(*namespace)) {
-            let ours = own.get(namespace).ok_or(Error::Conflict)?;
-            catalog.check_free(namespace).map_err(|_| Error::Conflict)?;
-            catalog.put(ours.copy(), commit);
-            size::begin(commit, ours.number);
         }
         for space in [Space::Records, Space::Indexes] {
             for (key, value) in draft.rows(space) {
