@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use bson::{Document, doc};
 use millstream_watch::{
-    Backoff, ChangeStreams, CollectionCheckpoint, Connection, DeadLetters, Event, FileCheckpoint, FullDocumentMode,
-    MemoryCheckpoint, OnFailure, OnInvalidate, ProblemKind, Scope, Settings, Source, SourceId, StartAt, TOKENS, Watch,
-    eq, one_of,
+    Backoff, ChangeStreams, CollectionCheckpoint, Connection, DeadLetters, Event, Failure, FileCheckpoint,
+    FullDocumentMode, MemoryCheckpoint, OnFailure, OnInvalidate, ProblemKind, Scope, Settings, Source, SourceId,
+    StartAt, TOKENS, Watch, eq, one_of,
 };
 use mongodb::Collection;
 
@@ -247,6 +247,49 @@ async fn a_watch_that_stops_at_a_failure_begins_again_there() {
     for expected in 3..6 {
         assert_eq!(queue.get().await.map(|event| key(&event)), Some(expected));
     }
+}
+
+/// What would fail again is given up at once; what asks for a pause gets it; a stop does not wait for more tries.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_callback_says_whether_trying_again_helps() {
+    let server = Server::memory();
+    let connection = Connection::new(&server.uri()).await.unwrap();
+    let orders = collection(&connection, "orders");
+    let letters = DeadLetters::new(&connection, "shop", "dead_letters", "mailer");
+    let store = MemoryCheckpoint::default();
+    let settings = quick(Settings { retries: 1_000_000, on_failure: OnFailure::GoOn, ..Settings::default() });
+    let handle = Watch::new(&connection, source("orders"))
+        .dead_letters(letters.clone())
+        .checkpoint(store.clone())
+        .settings(settings.clone())
+        .for_each(|event: Event| async move {
+            match key(&event) {
+                0 => Err(Failure::lasting("not in a hundred years")),
+                1 => Err(Failure::passing_after("later", Duration::from_secs(1_000))),
+                _ => Ok(()),
+            }
+        })
+        .await
+        .unwrap();
+    assert!(store.position().is_some(), "there is a position before the first event");
+    orders.insert_many((0..4).map(|k| doc! {"_id": k, "n": k})).await.unwrap();
+    until("two failures", || handle.stats().failures == 2).await;
+    let put = letters.list().await.unwrap();
+    assert_eq!(put.iter().map(|letter| (key(&letter.event), letter.attempts)).collect::<Vec<_>>(), [(0, 1)]);
+    handle.stop();
+    handle.join().await.unwrap();
+
+    // What was not dealt with comes again. A handle that is dropped stops nothing.
+    let seen: Arc<Mutex<Vec<i32>>> = Arc::default();
+    let in_callback = Arc::clone(&seen);
+    let again = Watch::new(&connection, source("orders")).checkpoint(store).settings(settings);
+    let callback = move |event: Event| {
+        in_callback.lock().unwrap().push(key(&event));
+        async { Ok::<_, String>(()) }
+    };
+    drop(again.for_each(callback).await.unwrap());
+    orders.insert_one(doc! {"_id": 9, "n": 9}).await.unwrap();
+    until("the rest", || *seen.lock().unwrap() == [1, 2, 3, 9]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,6 +4,7 @@
 //! before which everything was dealt with: whoever starts again from it misses nothing.
 
 mod acks;
+mod failure;
 mod handle;
 mod queue;
 mod settings;
@@ -30,6 +31,7 @@ use crate::{
     Watcher,
 };
 
+pub use self::failure::Failure;
 pub use self::handle::{Handle, Stats};
 pub use self::queue::Queue;
 pub use self::settings::{OnFailure, OnHistoryLost, OnInvalidate, Settings};
@@ -124,6 +126,7 @@ impl Watch {
         let settings = Arc::new(self.settings.clone());
         let callback = Arc::new(callback);
         let (done, outcomes) = mpsc::unbounded_channel();
+        let (wish, wishes) = watch::channel(Wish::Run);
         let mut lanes = Vec::new();
         let workers = settings.concurrency.max(1);
         let room = settings.queue.div_ceil(workers).max(1);
@@ -134,12 +137,13 @@ impl Watch {
                 settings: Arc::clone(&settings),
                 dead_letters: self.dead_letters.clone(),
                 counters: Arc::clone(&counters),
+                wishes: wishes.clone(),
             };
             drop(tokio::spawn(worker.run(work, done.clone())));
             lanes.push(lane);
         }
         drop(done);
-        self.begin(lanes, outcomes, counters).await
+        self.begin(lanes, outcomes, wish, counters).await
     }
 
     /// Begins, and puts every event into a queue, from which the program takes it when it likes. When the queue is full,
@@ -151,7 +155,7 @@ impl Watch {
         let counters = Arc::new(Counters::new());
         let (done, outcomes) = mpsc::unbounded_channel();
         let (lane, work) = mpsc::channel(self.settings.queue.max(1));
-        let handle = self.begin(vec![lane], outcomes, Arc::clone(&counters)).await?;
+        let handle = self.begin(vec![lane], outcomes, watch::channel(Wish::Run).0, Arc::clone(&counters)).await?;
         Ok(Queue::new(handle, work, done, counters))
     }
 
@@ -159,6 +163,7 @@ impl Watch {
         mut self,
         lanes: Vec<mpsc::Sender<Work>>,
         outcomes: mpsc::UnboundedReceiver<Done>,
+        wish: watch::Sender<Wish>,
         counters: Arc<Counters>,
     ) -> Result<Handle> {
         let kept = match &mut self.checkpoint {
@@ -167,18 +172,23 @@ impl Watch {
         };
         let start = kept.map_or_else(|| self.start.clone(), StartAt::StartAfter);
         let watcher = self.open(start).await?;
-        let (wish, wishes) = watch::channel(Wish::Run);
+        let mut acks = Acks::default();
+        // Before the first event there is a position already: a program that is killed now goes on from here, and not
+        // from wherever the log is at its next start.
+        let begun = watcher.token().is_some_and(|token| acks.quiet(token.clone()));
         let mut runner = Runner {
             watch: self,
             watcher: Some(watcher),
             lanes,
             outcomes,
-            wishes,
-            acks: Acks::default(),
-            unsaved: 0,
+            wishes: wish.subscribe(),
+            _wish: wish.clone(),
+            acks,
+            unsaved: u64::from(begun),
             counters: Arc::clone(&counters),
             hasher: RandomState::new(),
         };
+        runner.save().await?;
         let in_task = Arc::clone(&counters);
         let task = tokio::spawn(async move {
             let ended = runner.run().await;
@@ -217,6 +227,8 @@ struct Runner {
     lanes: Vec<mpsc::Sender<Work>>,
     outcomes: mpsc::UnboundedReceiver<Done>,
     wishes: watch::Receiver<Wish>,
+    /// The other end: who drops the handle lets the delivery run on.
+    _wish: watch::Sender<Wish>,
     acks: Acks,
     /// Events that were dealt with since the position was saved.
     unsaved: u64,
@@ -285,12 +297,7 @@ impl Runner {
             }
             tokio::select! {
                 biased;
-                changed = self.wishes.changed() => {
-                    // A handle that was dropped asks for nothing any more.
-                    if changed.is_err() {
-                        self.wishes = watch::channel(Wish::Run).1;
-                    }
-                }
+                _ = self.wishes.changed() => {}
                 Some(done) = self.outcomes.recv() => self.take_in(done).await?,
                 step = &mut next => return Ok(Next::Step(step)),
                 _ = save.tick() => self.save().await?,
@@ -310,12 +317,7 @@ impl Runner {
             }
             tokio::select! {
                 biased;
-                changed = self.wishes.changed() => {
-                    if changed.is_err() {
-                        // Nobody can resume it any more: who drops the handle lets it run on.
-                        self.wishes = watch::channel(Wish::Run).1;
-                    }
-                }
+                _ = self.wishes.changed() => {}
                 done = self.outcomes.recv() => match done {
                     Some(done) => self.take_in(done).await?,
                     None => return Ok(false),
@@ -330,8 +332,8 @@ impl Runner {
     async fn hand_out(&mut self, event: Event) -> Result<()> {
         self.counters.came(&event);
         let alone = event.document_key().is_none();
-        if alone {
-            self.finish_all().await?;
+        if alone && !self.finish_all().await? {
+            return Ok(());
         }
         let lane = match event.document_key() {
             Some(key) => self.hasher.hash_one((event.namespace(), key.as_bytes())),
@@ -346,8 +348,8 @@ impl Runner {
             None => false,
         };
         if !sent {
-            // The worker has ended with an error, which lies among the outcomes.
-            return self.finish_all().await;
+            // The worker has ended with an error, which lies among the outcomes, or because it was asked to.
+            return self.finish_all().await.map(drop);
         }
         if alone && self.lanes.len() > 1 {
             self.finish_all().await?;
@@ -355,14 +357,22 @@ impl Runner {
         Ok(())
     }
 
-    async fn finish_all(&mut self) -> Result<()> {
+    /// Waits until nothing is under way. False: it is to stop before that.
+    async fn finish_all(&mut self) -> Result<bool> {
         while self.acks.count() > 0 {
-            match self.outcomes.recv().await {
-                Some(done) => self.take_in(done).await?,
-                None => return Err(Error::Delivery { reason: "nobody takes the events any more".to_owned() }),
+            if *self.wishes.borrow_and_update() == Wish::Stop {
+                return Ok(false);
+            }
+            tokio::select! {
+                biased;
+                _ = self.wishes.changed() => {}
+                done = self.outcomes.recv() => match done {
+                    Some(done) => self.take_in(done).await?,
+                    None => return Err(Error::Delivery { reason: "nobody takes the events any more".to_owned() }),
+                },
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     async fn take_in(&mut self, done: Done) -> Result<()> {

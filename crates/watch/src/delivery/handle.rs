@@ -123,7 +123,8 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// Reads nothing more, and ends when what is under way was dealt with and the position is saved.
+    /// Reads nothing more, and ends when what the callback is working on was dealt with and the position is saved. What
+    /// waits for its turn, or for another try, comes again from that position.
     pub fn stop(&self) {
         self.wish.send_replace(Wish::Stop);
     }
