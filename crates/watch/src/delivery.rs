@@ -3,12 +3,12 @@
 //! Every event is delivered at least once, those of one document in their order. The position that is saved is one
 //! before which everything was dealt with: whoever starts again from it misses nothing.
 
-mod acks;
+pub(crate) mod acks;
 mod failure;
-mod handle;
+pub(crate) mod handle;
 mod queue;
 mod settings;
-mod worker;
+pub(crate) mod worker;
 
 use std::collections::hash_map::RandomState;
 use std::fmt::Display;
@@ -38,13 +38,13 @@ pub use self::settings::{OnFailure, OnHistoryLost, OnInvalidate, Settings};
 
 /// A watch that is about to begin.
 pub struct Watch {
-    connection: Connection,
-    source: Source,
-    start: StartAt,
-    checkpoint: Option<BoxedCheckpoint>,
-    dead_letters: Option<DeadLetters>,
-    settings: Settings,
-    backoff: Backoff,
+    pub(crate) connection: Connection,
+    pub(crate) source: Source,
+    pub(crate) start: StartAt,
+    pub(crate) checkpoint: Option<BoxedCheckpoint>,
+    pub(crate) dead_letters: Option<DeadLetters>,
+    pub(crate) settings: Settings,
+    pub(crate) backoff: Backoff,
 }
 
 impl Watch {

@@ -7,7 +7,7 @@ use crate::Token;
 /// Events under way, in the order of the stream. They may be dealt with in another order; a position may be saved once
 /// everything before it was.
 #[derive(Debug, Default)]
-pub(super) struct Acks {
+pub(crate) struct Acks {
     /// The number of the first event under way.
     first: u64,
     under_way: VecDeque<Entry>,
@@ -23,14 +23,14 @@ struct Entry {
 
 impl Acks {
     /// An event came; gives its number.
-    pub(super) fn begin(&mut self, token: Token) -> u64 {
+    pub(crate) fn begin(&mut self, token: Token) -> u64 {
         let number = self.first + u64::try_from(self.under_way.len()).unwrap_or(u64::MAX);
         self.under_way.push_back(Entry { token, done: false });
         number
     }
 
     /// An event was dealt with. Says whether the position has moved on.
-    pub(super) fn done(&mut self, number: u64) -> bool {
+    pub(crate) fn done(&mut self, number: u64) -> bool {
         let at = number.checked_sub(self.first).and_then(|at| usize::try_from(at).ok());
         if let Some(entry) = at.and_then(|at| self.under_way.get_mut(at)) {
             entry.done = true;
@@ -47,7 +47,7 @@ impl Acks {
     }
 
     /// A position behind all events that came so far, from a stream that had nothing more to tell.
-    pub(super) fn quiet(&mut self, token: Token) -> bool {
+    pub(crate) fn quiet(&mut self, token: Token) -> bool {
         let idle = self.under_way.is_empty();
         if idle {
             self.safe = Some(token);
@@ -56,12 +56,12 @@ impl Acks {
     }
 
     /// How many events are under way.
-    pub(super) fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.under_way.len()
     }
 
     /// The position from which a stream can go on without losing anything.
-    pub(super) fn safe(&self) -> Option<&Token> {
+    pub(crate) fn safe(&self) -> Option<&Token> {
         self.safe.as_ref()
     }
 }

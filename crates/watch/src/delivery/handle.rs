@@ -13,7 +13,7 @@ use crate::{Event, Result, Token};
 
 /// What a delivery is asked to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Wish {
+pub(crate) enum Wish {
     Run,
     Pause,
     Stop,
@@ -44,22 +44,22 @@ pub struct Stats {
 
 /// The counters behind [`Stats`].
 #[derive(Debug)]
-pub(super) struct Counters {
+pub(crate) struct Counters {
     began: Instant,
     heard: Mutex<Instant>,
     events: Mutex<BTreeMap<String, u64>>,
-    pub(super) delivered: AtomicU64,
-    pub(super) failures: AtomicU64,
-    pub(super) given_up: AtomicU64,
-    pub(super) under_way: AtomicU64,
-    pub(super) saves: AtomicU64,
+    pub(crate) delivered: AtomicU64,
+    pub(crate) failures: AtomicU64,
+    pub(crate) given_up: AtomicU64,
+    pub(crate) under_way: AtomicU64,
+    pub(crate) saves: AtomicU64,
     lag_ms: AtomicU64,
     position: Mutex<Option<Token>>,
-    pub(super) ended: AtomicBool,
+    pub(crate) ended: AtomicBool,
 }
 
 impl Counters {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let now = Instant::now();
         Self {
             began: now,
@@ -76,11 +76,11 @@ impl Counters {
         }
     }
 
-    pub(super) fn heard(&self) {
+    pub(crate) fn heard(&self) {
         *self.heard.lock() = Instant::now();
     }
 
-    pub(super) fn came(&self, event: &Event) {
+    pub(crate) fn came(&self, event: &Event) {
         self.heard();
         let mut events = self.events.lock();
         match events.get_mut(event.operation()) {
@@ -93,7 +93,7 @@ impl Counters {
         }
     }
 
-    pub(super) fn saved(&self, token: &Token) {
+    pub(crate) fn saved(&self, token: &Token) {
         self.saves.fetch_add(1, Ordering::Relaxed);
         *self.position.lock() = Some(token.clone());
     }
@@ -117,9 +117,9 @@ impl Counters {
 /// A delivery in the background. Dropping the handle lets it run on.
 #[derive(Debug)]
 pub struct Handle {
-    pub(super) wish: watch::Sender<Wish>,
-    pub(super) counters: Arc<Counters>,
-    pub(super) task: JoinHandle<Result<()>>,
+    pub(crate) wish: watch::Sender<Wish>,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) task: JoinHandle<Result<()>>,
 }
 
 impl Handle {

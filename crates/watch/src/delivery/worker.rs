@@ -14,24 +14,24 @@ use super::settings::{OnFailure, Settings};
 use crate::{DeadLetters, Error, Event, Result};
 
 /// An event on its way to a worker.
-pub(super) struct Work {
-    pub(super) number: u64,
-    pub(super) event: Event,
+pub(crate) struct Work {
+    pub(crate) number: u64,
+    pub(crate) event: Event,
 }
 
 /// What became of it: an error ends the delivery.
-pub(super) struct Done {
-    pub(super) number: u64,
-    pub(super) outcome: Result<()>,
+pub(crate) struct Done {
+    pub(crate) number: u64,
+    pub(crate) outcome: Result<()>,
 }
 
 /// Takes events until there are no more, one at a time.
-pub(super) struct Worker<F> {
-    pub(super) callback: Arc<F>,
-    pub(super) settings: Arc<Settings>,
-    pub(super) dead_letters: Option<DeadLetters>,
-    pub(super) counters: Arc<Counters>,
-    pub(super) wishes: watch::Receiver<Wish>,
+pub(crate) struct Worker<F> {
+    pub(crate) callback: Arc<F>,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) dead_letters: Option<DeadLetters>,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) wishes: watch::Receiver<Wish>,
 }
 
 impl<F, Fut, E> Worker<F>
@@ -42,7 +42,7 @@ where
 {
     /// Once it is asked to stop, it finishes the event that it has. Those that wait behind it stay undone, so that they
     /// come again.
-    pub(super) async fn run(self, mut work: mpsc::Receiver<Work>, done: mpsc::UnboundedSender<Done>) {
+    pub(crate) async fn run(self, mut work: mpsc::Receiver<Work>, done: mpsc::UnboundedSender<Done>) {
         while let Some(Work { number, event }) = work.recv().await {
             if *self.wishes.borrow() == Wish::Stop {
                 break;
@@ -57,7 +57,7 @@ where
     }
 
     /// None: it was asked to stop before a try succeeded.
-    async fn deal_with(&self, event: Event) -> Option<Result<()>> {
+    pub(crate) async fn deal_with(&self, event: Event) -> Option<Result<()>> {
         let mut attempt = 0;
         let reason = loop {
             let (error, again) = match (self.callback)(event.clone()).await {
