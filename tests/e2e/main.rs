@@ -4,7 +4,7 @@
 //! uses the Rust driver, `programs` runs everything in `examples/`; `history` is about watchers that were away,
 //! `isolation` about what transactions see, `transactions` about how they meet and end, `load` has many writers at once,
 //! `soak` many watchers and restarts besides; `crash` and `torn` end the server in the ways that a machine can; `cli` is
-//! about the binary's own commands, `delivery` about the client library; `cursors` has several connections at one cursor, `limits` goes to where things end;
+//! about the binary's own commands, `delivery` about the client library, `stores` about where it keeps positions; `cursors` has several connections at one cursor, `limits` goes to where things end;
 //! `wire` sends what it should refuse.
 
 mod cli;
@@ -19,6 +19,7 @@ mod load;
 mod programs;
 mod sessions;
 mod soak;
+mod stores;
 mod support;
 mod torn;
 mod transaction_events;

@@ -2,12 +2,16 @@
 
 pub(crate) mod normal;
 pub(crate) mod notation;
+pub(crate) mod postgres;
 pub(crate) mod programs;
 pub(crate) mod proxy;
+pub(crate) mod redis;
 pub(crate) mod server;
 pub(crate) mod wire;
 
+pub(crate) use postgres::Postgres;
 pub(crate) use proxy::Proxy;
+pub(crate) use redis::Redis;
 pub(crate) use server::Server;
 pub(crate) use wire::Connection;
 

@@ -1,6 +1,7 @@
 //! How long to wait before trying again.
 
-use std::time::Duration;
+use std::fmt::Display;
+use std::time::{Duration, Instant};
 
 /// Waiting times that double from try to try, with a limit on the whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +33,35 @@ impl Backoff {
         let wait = doubled.min(self.longest);
         wait.mul_f64(1.0 - jitter.clamp(0.0, 1.0) / 2.0)
     }
+
+    /// Tries of something that has not failed yet.
+    pub(crate) fn tries(&self) -> Tries {
+        Tries { backoff: self.clone(), failed: None }
+    }
+}
+
+/// Tries of one thing, with growing pauses between them.
+#[derive(Debug)]
+pub(crate) struct Tries {
+    backoff: Backoff,
+    /// Since when, and how often.
+    failed: Option<(Instant, u32)>,
+}
+
+impl Tries {
+    /// After a failure that may pass: waits, and says whether it is to be tried again.
+    pub(crate) async fn again(&mut self, what: &str, error: &(impl Display + Sync)) -> bool {
+        let (since, attempt) = *self.failed.get_or_insert_with(|| (Instant::now(), 0));
+        if since.elapsed() >= self.backoff.give_up_after {
+            return false;
+        }
+        self.failed = Some((since, attempt.saturating_add(1)));
+        let wait = self.backoff.delay(attempt, rand::random());
+        let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        tracing::warn!(attempt = attempt + 1, wait_ms, "{what} failed, trying again: {error}");
+        tokio::time::sleep(wait).await;
+        true
+    }
 }
 
 #[cfg(test)]
@@ -44,6 +74,18 @@ mod tests {
         let waits: Vec<u128> = (0..8).map(|attempt| backoff.delay(attempt, 0.0).as_millis()).collect();
         assert_eq!(waits, [100, 200, 400, 800, 1600, 3200, 5000, 5000]);
         assert_eq!(backoff.delay(u32::MAX, 0.0), backoff.longest);
+    }
+
+    #[tokio::test]
+    async fn tries_end_when_the_time_is_up() {
+        let millis = Duration::from_millis;
+        let backoff = Backoff { first: millis(1), longest: millis(2), give_up_after: millis(20) };
+        let mut tries = backoff.tries();
+        let mut failures = 1;
+        while tries.again("this", &"no").await {
+            failures += 1;
+        }
+        assert!(failures > 2, "{failures}");
     }
 
     #[test]

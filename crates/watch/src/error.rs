@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::problem::is_passing;
 use crate::{Problem, ProblemKind};
 
 /// The result of this crate's functions.
@@ -76,6 +77,19 @@ pub enum Error {
         /// What is being watched now.
         wanted: String,
     },
+    /// A store of positions refused, or was not reached.
+    #[error("{store}: {reason}")]
+    Store {
+        /// Whose position, and where it is kept.
+        store: String,
+        /// What is wrong, and what to do about it.
+        reason: String,
+        /// Whether it may work a little later.
+        passing: bool,
+        /// The error of the store's own driver.
+        #[source]
+        source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    },
     /// Events could not be delivered.
     #[error("{reason}")]
     Delivery {
@@ -110,6 +124,15 @@ impl Error {
         match self {
             Self::Server { problem, .. } => Some(problem.kind),
             _ => None,
+        }
+    }
+
+    /// Whether it may work a little later: a server or a store that was not reached, or is starting.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Server { source, .. } => is_passing(source),
+            Self::Store { passing, .. } => *passing,
+            _ => false,
         }
     }
 }

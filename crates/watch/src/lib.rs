@@ -30,6 +30,10 @@ mod token;
 
 pub use backoff::Backoff;
 pub use change_streams::ChangeStreams;
+#[cfg(feature = "postgres")]
+pub use checkpoint::PostgresCheckpoint;
+#[cfg(feature = "redis")]
+pub use checkpoint::RedisCheckpoint;
 pub use checkpoint::{CheckpointStore, CollectionCheckpoint, FileCheckpoint, MemoryCheckpoint, SourceId, TOKENS};
 pub use connection::Connection;
 pub use dead_letters::{DeadLetter, DeadLetters};

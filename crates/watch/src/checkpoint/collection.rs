@@ -3,11 +3,11 @@
 //! Shape: `{ _id: <watcher>, resumeToken: <token>, updatedAt: <Date>, servers, scope, pipeline }`
 
 use bson::raw::cstr;
-use bson::{DateTime, RawArrayBuf, RawDocumentBuf, doc, rawdoc};
+use bson::{DateTime, RawArrayBuf, RawBsonRef, RawDocument, RawDocumentBuf, doc, rawdoc};
 use mongodb::Collection;
 
 use super::{CheckpointStore, SourceId};
-use crate::{Connection, Error, Result, Token};
+use crate::{Backoff, Connection, Error, Result, Token};
 
 /// The collection that positions are kept in unless another one is named.
 pub const TOKENS: &str = "change_stream_tokens";
@@ -19,6 +19,7 @@ pub struct CollectionCheckpoint {
     collection: Collection<RawDocumentBuf>,
     watcher: String,
     source: SourceId,
+    backoff: Backoff,
 }
 
 impl CollectionCheckpoint {
@@ -27,28 +28,25 @@ impl CollectionCheckpoint {
     #[must_use]
     pub fn new(connection: &Connection, database: &str, collection: &str, watcher: &str, source: SourceId) -> Self {
         let collection = connection.client().database(database).collection(collection);
-        Self { connection: connection.clone(), collection, watcher: watcher.to_owned(), source }
+        let (connection, backoff) = (connection.clone(), Backoff::default());
+        Self { connection, collection, watcher: watcher.to_owned(), source, backoff }
     }
 
-    fn check(&self, saved: &RawDocumentBuf) -> Result<()> {
-        let wanted = &self.source;
-        let list = |name: &str| -> Vec<String> {
+    /// How to come back after the servers were away.
+    #[must_use]
+    pub fn backoff(mut self, backoff: Backoff) -> Self {
+        self.backoff = backoff;
+        self
+    }
+
+    fn check(&self, saved: &RawDocument) -> Result<()> {
+        let texts = |name: &str| -> Vec<String> {
             let texts = saved.get_array(name).ok().into_iter().flatten();
             texts.filter_map(|text| Some(text.ok()?.as_str()?.to_owned())).collect()
         };
-        let scope = saved.get_str("scope").unwrap_or_default();
-        let (servers, pipeline) = (list("servers"), list("pipeline"));
-        let (what, found, wanted) = if servers != wanted.servers {
-            ("server", servers.join(","), wanted.servers.join(","))
-        } else if scope != wanted.scope {
-            ("scope", scope.to_owned(), wanted.scope.clone())
-        } else if pipeline != wanted.pipeline {
-            ("pipeline", format!("[{}]", pipeline.join(",")), format!("[{}]", wanted.pipeline.join(",")))
-        } else {
-            return Ok(());
-        };
-        let watcher = format!("{} in {}", self.watcher, self.collection.namespace());
-        Err(Error::OtherWatch { watcher, what, found, wanted })
+        let scope = saved.get_str("scope").unwrap_or_default().to_owned();
+        let kept = SourceId { servers: texts("servers"), scope, pipeline: texts("pipeline") };
+        self.source.check(&kept, &format!("{} in {}", self.watcher, self.collection.namespace()))
     }
 
     fn explain(&self, error: mongodb::error::Error) -> Error {
@@ -61,7 +59,8 @@ impl CheckpointStore for CollectionCheckpoint {
         let found = self.collection.find_one(doc! {"_id": self.watcher.as_str()}).await;
         let Some(saved) = found.map_err(|error| self.explain(error))? else { return Ok(None) };
         self.check(&saved)?;
-        let token = saved.get_document("resumeToken").map_err(|error| Error::BadToken { reason: error.to_string() })?;
+        // Without one, a watcher has said that it is there, and knew no position yet.
+        let Some(RawBsonRef::Document(token)) = saved.get("resumeToken").ok().flatten() else { return Ok(None) };
         Token::of_event(&rawdoc! {"_id": token.to_owned()}).map(Some)
     }
 
@@ -74,8 +73,14 @@ impl CheckpointStore for CollectionCheckpoint {
         row.append(cstr!("scope"), self.source.scope.as_str());
         row.append(cstr!("pipeline"), texts(&self.source.pipeline));
         let which = doc! {"_id": self.watcher.as_str()};
-        let saved = self.collection.replace_one(which, row).upsert(true).await;
-        saved.map(drop).map_err(|error| self.explain(error))
+        let mut tries = self.backoff.tries();
+        loop {
+            let saved = self.collection.replace_one(which.clone(), &row).upsert(true).await;
+            match saved.map(drop).map_err(|error| self.explain(error)) {
+                Err(error) if error.is_passing() && tries.again("saving a position", &error).await => {}
+                other => return other,
+            }
+        }
     }
 
     /// A save that was acknowledged is as durable as the collection's writes are.
