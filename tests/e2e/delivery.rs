@@ -334,6 +334,74 @@ async fn a_queue_gives_events_when_they_are_asked_for() {
     queue.join().await.unwrap();
 }
 
+/// Events of a queue one by one: each counts when it is said to be dealt with, in whatever order.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_taken_from_a_queue_comes_again_unless_it_was_dealt_with() {
+    let server = Server::memory();
+    let connection = Connection::new(&server.uri()).await.unwrap();
+    let orders = collection(&connection, "orders");
+    let store = MemoryCheckpoint::default();
+    let watch =
+        || Watch::new(&connection, source("orders")).checkpoint(store.clone()).settings(quick(Settings::default()));
+    let (handle, mut taking) = watch().queue().await.unwrap().split();
+    orders.insert_many((0..5).map(|k| doc! {"_id": k})).await.unwrap();
+    let mut taken = Vec::new();
+    for _ in 0..4 {
+        taken.push(taking.next().await.unwrap());
+    }
+    assert_eq!(taken.iter().map(|taken| key(taken.event())).collect::<Vec<_>>(), [0, 1, 2, 3]);
+    // All but the third.
+    taken.pop().unwrap().done();
+    drop(taken.pop());
+    for one in taken.into_iter().rev() {
+        one.done();
+    }
+    let control = handle.control();
+    control.stop();
+    drop(taking);
+    handle.join().await.unwrap();
+    assert!(control.has_ended());
+    assert_eq!(control.stats().delivered, 3);
+    let mut again = watch().queue().await.unwrap();
+    for expected in 2..5 {
+        assert_eq!(again.get().await.map(|event| key(&event)), Some(expected));
+    }
+}
+
+/// A callback that fails because it was cut off by a stop has not had its tries: the event comes again, and is no dead letter.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_fails_while_it_is_stopped_is_not_put_aside() {
+    let server = Server::memory();
+    let connection = Connection::new(&server.uri()).await.unwrap();
+    let orders = collection(&connection, "orders");
+    let letters = DeadLetters::new(&connection, "shop", "dead_letters", "mailer");
+    let store = MemoryCheckpoint::default();
+    let (begun, cut) = (Arc::new(AtomicBool::new(false)), Arc::new(tokio::sync::Notify::new()));
+    let (has_begun, is_cut) = (Arc::clone(&begun), Arc::clone(&cut));
+    let handle = Watch::new(&connection, source("orders"))
+        .checkpoint(store.clone())
+        .dead_letters(letters.clone())
+        .settings(quick(Settings { retries: 0, on_failure: OnFailure::GoOn, ..Settings::default() }))
+        .for_each(move |_| {
+            let (begun, cut) = (Arc::clone(&has_begun), Arc::clone(&is_cut));
+            async move {
+                begun.store(true, Ordering::SeqCst);
+                cut.notified().await;
+                Err::<(), _>("cut off")
+            }
+        })
+        .await
+        .unwrap();
+    orders.insert_one(doc! {"_id": 7}).await.unwrap();
+    until("the callback", || begun.load(Ordering::SeqCst)).await;
+    handle.stop();
+    cut.notify_one();
+    handle.join().await.unwrap();
+    assert!(letters.list().await.unwrap().is_empty());
+    let mut queue = Watch::new(&connection, source("orders")).checkpoint(store).queue().await.unwrap();
+    assert_eq!(queue.get().await.map(|event| key(&event)), Some(7));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_watch_is_held_up_and_goes_on() {
     let server = Server::memory();

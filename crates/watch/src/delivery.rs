@@ -32,8 +32,8 @@ use crate::{
 };
 
 pub use self::failure::Failure;
-pub use self::handle::{Handle, Stats};
-pub use self::queue::Queue;
+pub use self::handle::{Control, Handle, Stats};
+pub use self::queue::{Queue, Taken, Taking};
 pub use self::settings::{OnFailure, OnHistoryLost, OnInvalidate, Settings};
 
 /// A watch that is about to begin.
@@ -196,7 +196,7 @@ impl Watch {
             in_task.ended.store(true, Ordering::Release);
             ended
         });
-        Ok(Handle { wish, counters, task })
+        Ok(Handle::new(wish, counters, task))
     }
 
     /// Opens the stream; if the history is lost, as the settings say.

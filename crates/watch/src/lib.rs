@@ -37,7 +37,9 @@ pub use checkpoint::RedisCheckpoint;
 pub use checkpoint::{CheckpointStore, CollectionCheckpoint, FileCheckpoint, MemoryCheckpoint, SourceId, TOKENS};
 pub use connection::Connection;
 pub use dead_letters::{DeadLetter, DeadLetters};
-pub use delivery::{Failure, Handle, OnFailure, OnHistoryLost, OnInvalidate, Queue, Settings, Stats, Watch};
+pub use delivery::{
+    Control, Failure, Handle, OnFailure, OnHistoryLost, OnInvalidate, Queue, Settings, Stats, Taken, Taking, Watch,
+};
 pub use error::{Error, Result};
 pub use event::Event;
 pub use extended_json::{JsonMode, document_from_json, pretty_json, to_json, value_to_json};

@@ -1,13 +1,14 @@
 //! A delivery that runs: stopping it, holding it up, asking how it is doing.
 
 use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 
 use crate::{Event, Result, Token};
 
@@ -114,22 +115,57 @@ impl Counters {
     }
 }
 
-/// A delivery in the background. Dropping the handle lets it run on.
+/// A delivery in the background: a [`Control`] of it, and its end. Dropping the handle lets it run on.
 #[derive(Debug)]
 pub struct Handle {
-    pub(crate) wish: watch::Sender<Wish>,
-    pub(crate) counters: Arc<Counters>,
-    pub(crate) task: JoinHandle<Result<()>>,
+    control: Control,
+    task: JoinHandle<Result<()>>,
+}
+
+/// What a delivery can be asked and told, from several places at once.
+#[derive(Debug, Clone)]
+pub struct Control {
+    wish: watch::Sender<Wish>,
+    counters: Arc<Counters>,
+    abort: AbortHandle,
 }
 
 impl Handle {
+    pub(crate) fn new(wish: watch::Sender<Wish>, counters: Arc<Counters>, task: JoinHandle<Result<()>>) -> Self {
+        Self { control: Control { wish, counters, abort: task.abort_handle() }, task }
+    }
+
+    /// Another way to ask and tell.
+    #[must_use]
+    pub fn control(&self) -> Control {
+        self.control.clone()
+    }
+
+    /// Waits for the end, and says why it came if that was an error.
+    pub async fn join(self) -> Result<()> {
+        match self.task.await {
+            Ok(ended) => ended,
+            Err(error) => Err(crate::Error::Delivery { reason: error.to_string() }),
+        }
+    }
+}
+
+impl Deref for Handle {
+    type Target = Control;
+
+    fn deref(&self) -> &Control {
+        &self.control
+    }
+}
+
+impl Control {
     /// Reads nothing more, and ends when what the callback is working on was dealt with and the position is saved. What
     /// waits for its turn, or for another try, comes again from that position.
     pub fn stop(&self) {
         self.wish.send_replace(Wish::Stop);
     }
 
-    /// Reads nothing more until [`Handle::resume`]. What is under way goes on.
+    /// Reads nothing more until [`Control::resume`]. What is under way goes on.
     pub fn pause(&self) {
         self.wish.send_if_modified(|wish| {
             let runs = *wish == Wish::Run;
@@ -140,7 +176,7 @@ impl Handle {
         });
     }
 
-    /// Goes on after [`Handle::pause`].
+    /// Goes on after [`Control::pause`].
     pub fn resume(&self) {
         self.wish.send_if_modified(|wish| {
             let waits = *wish == Wish::Pause;
@@ -153,7 +189,7 @@ impl Handle {
 
     /// Ends at once, as if the program had died: nothing more is saved.
     pub fn abort(&self) {
-        self.task.abort();
+        self.abort.abort();
     }
 
     /// How it is doing.
@@ -172,13 +208,5 @@ impl Handle {
     #[must_use]
     pub fn has_ended(&self) -> bool {
         self.counters.ended.load(Ordering::Acquire)
-    }
-
-    /// Waits for the end, and says why it came if that was an error.
-    pub async fn join(self) -> Result<()> {
-        match self.task.await {
-            Ok(ended) => ended,
-            Err(error) => Err(crate::Error::Delivery { reason: error.to_string() }),
-        }
     }
 }

@@ -99,8 +99,55 @@ impl Queue {
         handle.join().await
     }
 
+    /// The delivery's handle, and its events one by one: for programs that have several under way, and say of each when it
+    /// was dealt with.
+    #[must_use]
+    pub fn split(mut self) -> (Handle, Taking) {
+        self.done();
+        let Self { handle, work, done, counters, .. } = self;
+        (handle, Taking { work, done, counters })
+    }
+
     fn take(&mut self, work: Work) -> Event {
         self.taken.push(work.number);
         work.event
+    }
+}
+
+/// The events of a [`Queue`], one by one.
+pub struct Taking {
+    work: mpsc::Receiver<Work>,
+    done: mpsc::UnboundedSender<Done>,
+    counters: Arc<Counters>,
+}
+
+/// An event that was taken. What is dropped without [`Taken::done`] comes again at the next start.
+pub struct Taken {
+    event: Event,
+    number: u64,
+    done: mpsc::UnboundedSender<Done>,
+    counters: Arc<Counters>,
+}
+
+impl Taking {
+    /// The next event, when it comes. None: the watch has ended; [`Handle::join`] says why.
+    pub async fn next(&mut self) -> Option<Taken> {
+        let Work { number, event } = self.work.recv().await?;
+        Some(Taken { event, number, done: self.done.clone(), counters: Arc::clone(&self.counters) })
+    }
+}
+
+impl Taken {
+    /// The event.
+    #[must_use]
+    pub fn event(&self) -> &Event {
+        &self.event
+    }
+
+    /// It is dealt with.
+    pub fn done(self) {
+        self.counters.delivered.fetch_add(1, Ordering::Relaxed);
+        // Nobody listens once the watch is over.
+        let _ = self.done.send(Done { number: self.number, outcome: Ok(()) });
     }
 }

@@ -67,6 +67,10 @@ where
                 }
                 Err(error) => (error.to_string(), again(&error)),
             };
+            // A callback that was cut off says so with an error, too: that is no reason to put the event aside.
+            if *self.wishes.borrow() == Wish::Stop {
+                return None;
+            }
             self.counters.failures.fetch_add(1, Ordering::Relaxed);
             let pause = self.settings.pause.delay(attempt, rand::random());
             let pause = match again {
