@@ -1,5 +1,8 @@
 //! The client library's delivery: to a callback, into a queue, with the position kept, through real faults.
 
+mod streams;
+mod telemetry;
+
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -35,6 +38,14 @@ fn key(event: &Event) -> i32 {
 
 fn n(event: &Event) -> i32 {
     event.raw().get_document("fullDocument").unwrap().get_i32("n").unwrap()
+}
+
+/// Writes elsewhere until a log of 1 MiB has forgotten what was before.
+async fn lose_history(connection: &Connection) {
+    let padding = "x".repeat(1 << 20);
+    for _ in 0..20 {
+        collection(connection, "padding").insert_one(doc! {"padding": padding.as_str()}).await.unwrap();
+    }
 }
 
 /// Until it is so, or for a time that a busy machine does not need.

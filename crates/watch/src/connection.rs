@@ -12,6 +12,10 @@ use crate::{Error, Problem, Result};
 /// The driver's own 30 s are too long for a person who mistyped a port.
 const SERVER_SELECTION: Duration = Duration::from_secs(5);
 
+/// Every stream that waits has a connection to itself. The driver's own limit of 10 would have the eleventh watch wait for the
+/// others; connections are made when they are needed.
+const CONNECTIONS_MAX: u32 = 20_000;
+
 /// A client for one URI, and what is told about it in messages.
 #[derive(Debug, Clone)]
 pub struct Connection {
@@ -34,6 +38,7 @@ impl Connection {
         };
         let mut options = ClientOptions::parse(uri).await.map_err(refused(&[]))?;
         options.server_selection_timeout.get_or_insert(SERVER_SELECTION);
+        options.max_pool_size.get_or_insert(CONNECTIONS_MAX);
         options.app_name.get_or_insert_with(|| "millstream".into());
         // When the driver (3.9) retries the command by which it resumes a stream, it has forgotten the token: it begins again
         // where the stream was opened, or skips to now. Without retries the error comes to the watcher, who knows its place.

@@ -1,38 +1,42 @@
-//! Delivering events to a program: to a callback, or into a queue, with the position kept.
+//! Delivering events to a program: to a callback, into a queue, as a stream, with the position kept.
 //!
 //! Every event is delivered at least once, those of one document in their order. The position that is saved is one
 //! before which everything was dealt with: whoever starts again from it misses nothing.
 
 pub(crate) mod acks;
+pub(crate) mod counters;
+mod event_stream;
 mod failure;
 pub(crate) mod handle;
+mod hooks;
+mod meters;
 mod queue;
+mod runner;
 mod settings;
 pub(crate) mod worker;
 
-use std::collections::hash_map::RandomState;
 use std::fmt::Display;
 use std::future::Future;
-use std::hash::BuildHasher;
-use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, MissedTickBehavior};
+use tracing::Instrument as _;
 
-use self::acks::Acks;
-use self::handle::{Counters, Wish};
-use self::worker::{Done, Work, Worker};
+use self::counters::Counters;
+use self::handle::Wish;
+use self::runner::Runner;
+use self::worker::{Done, Trying, Work, Worker, words};
 use crate::checkpoint::BoxedCheckpoint;
 use crate::{
-    Backoff, CheckpointStore, Connection, DeadLetters, Error, Event, ProblemKind, Result, Source, StartAt, Step,
-    Watcher,
+    Backoff, CheckpointStore, Connection, DeadLetters, Error, Event, ProblemKind, Result, Source, StartAt, Watcher,
 };
 
+pub use self::counters::{Stats, Status};
+pub use self::event_stream::EventStream;
 pub use self::failure::Failure;
-pub use self::handle::{Control, Handle, Stats};
+pub use self::handle::{Control, Handle};
+pub use self::hooks::Hooks;
+pub use self::meters::{METRICS, Metric, MetricKind};
 pub use self::queue::{Queue, Taken, Taking};
 pub use self::settings::{OnFailure, OnHistoryLost, OnInvalidate, Settings};
 
@@ -40,6 +44,8 @@ pub use self::settings::{OnFailure, OnHistoryLost, OnInvalidate, Settings};
 pub struct Watch {
     pub(crate) connection: Connection,
     pub(crate) source: Source,
+    pub(crate) name: Option<String>,
+    pub(crate) hooks: Option<Arc<dyn Hooks>>,
     pub(crate) start: StartAt,
     pub(crate) checkpoint: Option<BoxedCheckpoint>,
     pub(crate) dead_letters: Option<DeadLetters>,
@@ -54,6 +60,8 @@ impl Watch {
         Self {
             connection: connection.clone(),
             source,
+            name: None,
+            hooks: None,
             start: StartAt::Now,
             checkpoint: None,
             dead_letters: None,
@@ -74,6 +82,20 @@ impl Watch {
 
     pub(crate) fn connection(&self) -> &Connection {
         &self.connection
+    }
+
+    /// Its name in numbers, metrics and logs. Without one it is called as what it watches.
+    #[must_use]
+    pub fn named(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Who is told of what happens.
+    #[must_use]
+    pub fn hooks(mut self, hooks: impl Hooks + 'static) -> Self {
+        self.hooks = Some(Arc::new(hooks));
+        self
     }
 
     /// Where to begin, if no position is kept yet.
@@ -122,28 +144,43 @@ impl Watch {
         Fut: Future<Output = std::result::Result<(), E>> + Send + 'static,
         E: Display + Send + 'static,
     {
-        let counters = Arc::new(Counters::new());
-        let settings = Arc::new(self.settings.clone());
         let callback = Arc::new(callback);
+        let shared = Shared::new(&self);
         let (done, outcomes) = mpsc::unbounded_channel();
-        let (wish, wishes) = watch::channel(Wish::Run);
-        let mut lanes = Vec::new();
-        let workers = settings.concurrency.max(1);
-        let room = settings.queue.div_ceil(workers).max(1);
-        for _ in 0..workers {
-            let (lane, work) = mpsc::channel(room);
-            let worker = Worker {
-                callback: Arc::clone(&callback),
-                settings: Arc::clone(&settings),
-                dead_letters: self.dead_letters.clone(),
-                counters: Arc::clone(&counters),
-                wishes: wishes.clone(),
-            };
+        let lanes = self.lanes();
+        let (lanes, works): (Vec<_>, Vec<_>) = lanes.into_iter().unzip();
+        let handle = self.begin(lanes, outcomes, &shared).await?;
+        for work in works {
+            let worker = Worker { callback: Arc::clone(&callback), trying: shared.trying.clone() };
             drop(tokio::spawn(worker.run(work, done.clone())));
-            lanes.push(lane);
         }
-        drop(done);
-        self.begin(lanes, outcomes, wish, counters).await
+        Ok(handle)
+    }
+
+    /// The same with a callback that blocks: it runs on threads that are made for that, so it may wait for files, locks
+    /// and other programs.
+    ///
+    /// # Errors
+    /// As [`Watch::for_each`].
+    pub async fn for_each_blocking<F, E>(self, callback: F) -> Result<Handle>
+    where
+        F: Fn(Event) -> std::result::Result<(), E> + Send + Sync + 'static,
+        E: Display + Send + 'static,
+    {
+        let callback = Arc::new(callback);
+        self.for_each(move |event| {
+            let callback = Arc::clone(&callback);
+            async move {
+                match tokio::task::spawn_blocking(move || callback(event)).await {
+                    Ok(outcome) => outcome.map_err(|error| Failure::of(&error)),
+                    Err(error) => Err(Failure::passing(match error.try_into_panic() {
+                        Ok(panic) => format!("the callback panicked: {}", words(panic.as_ref())),
+                        Err(error) => error.to_string(),
+                    })),
+                }
+            }
+        })
+        .await
     }
 
     /// Begins, and puts every event into a queue, from which the program takes it when it likes. When the queue is full,
@@ -152,268 +189,103 @@ impl Watch {
     /// # Errors
     /// As [`Watch::for_each`].
     pub async fn queue(self) -> Result<Queue> {
-        let counters = Arc::new(Counters::new());
+        let shared = Shared::new(&self);
+        let trying = shared.trying.clone();
         let (done, outcomes) = mpsc::unbounded_channel();
         let (lane, work) = mpsc::channel(self.settings.queue.max(1));
-        let handle = self.begin(vec![lane], outcomes, watch::channel(Wish::Run).0, Arc::clone(&counters)).await?;
-        Ok(Queue::new(handle, work, done, counters))
+        let handle = self.begin(vec![lane], outcomes, &shared).await?;
+        Ok(Queue::new(handle, work, done, trying))
+    }
+
+    /// Begins, and gives every event as an item of a stream.
+    ///
+    /// # Errors
+    /// As [`Watch::for_each`].
+    pub async fn stream(self) -> Result<EventStream> {
+        self.queue().await.map(EventStream::new)
+    }
+
+    /// One way for each of those who work at the same time.
+    fn lanes(&self) -> Vec<(mpsc::Sender<Work>, mpsc::Receiver<Work>)> {
+        let workers = self.settings.concurrency.max(1);
+        let room = self.settings.queue.div_ceil(workers).max(1);
+        (0..workers).map(|_| mpsc::channel(room)).collect()
+    }
+
+    /// How it is called.
+    pub(crate) fn title(&self) -> String {
+        self.name.clone().unwrap_or_else(|| self.source.scope.to_string())
     }
 
     async fn begin(
         mut self,
         lanes: Vec<mpsc::Sender<Work>>,
         outcomes: mpsc::UnboundedReceiver<Done>,
-        wish: watch::Sender<Wish>,
-        counters: Arc<Counters>,
+        shared: &Shared,
     ) -> Result<Handle> {
+        let counters = Arc::clone(&shared.trying.counters);
         let kept = match &mut self.checkpoint {
             Some(store) => store.load().await?,
             None => None,
         };
         let start = kept.map_or_else(|| self.start.clone(), StartAt::StartAfter);
-        let watcher = self.open(start).await?;
-        let mut acks = Acks::default();
+        let watcher = self.open(start, &counters).await?;
+        let span = tracing::info_span!("watch", watcher = self.title());
+        let mut runner = Runner::new(self, watcher, lanes, outcomes, shared.wish.clone(), Arc::clone(&counters));
         // Before the first event there is a position already: a program that is killed now goes on from here, and not
         // from wherever the log is at its next start.
-        let begun = watcher.token().is_some_and(|token| acks.quiet(token.clone()));
-        let mut runner = Runner {
-            watch: self,
-            watcher: Some(watcher),
-            lanes,
-            outcomes,
-            wishes: wish.subscribe(),
-            _wish: wish.clone(),
-            acks,
-            unsaved: u64::from(begun),
-            counters: Arc::clone(&counters),
-            hasher: RandomState::new(),
-        };
         runner.save().await?;
-        let in_task = Arc::clone(&counters);
-        let task = tokio::spawn(async move {
+        let task = async move {
+            tracing::info!("watching");
             let ended = runner.run().await;
             let ended = runner.end(ended).await;
-            in_task.ended.store(true, Ordering::Release);
+            runner.counters.ended(&ended);
             ended
-        });
-        Ok(Handle::new(wish, counters, task))
+        };
+        let task = tokio::spawn(task.instrument(span));
+        Ok(Handle::new(shared.wish.clone(), counters, task))
     }
 
     /// Opens the stream; if the history is lost, as the settings say.
-    fn open(&self, start: StartAt) -> impl Future<Output = Result<Watcher>> + Send + use<> {
+    fn open(&self, start: StartAt, counters: &Arc<Counters>) -> impl Future<Output = Result<Watcher>> + Send + use<> {
         let (connection, source, backoff) = (self.connection.clone(), self.source.clone(), self.backoff.clone());
         let policy = self.settings.on_history_lost;
+        let counters = Arc::clone(counters);
         async move {
-            match Watcher::open(connection.clone(), source.clone(), start, backoff.clone()).await {
+            let opened = match Watcher::open(connection.clone(), source.clone(), start, backoff.clone()).await {
                 Err(error) if forgives(policy, &error) => {
                     tracing::warn!(source = %source.scope, "the history is lost, going on from now: {error}");
+                    counters.history_lost(&error);
                     Watcher::open(connection, source, StartAt::Now, backoff).await
                 }
                 other => other,
-            }
+            };
+            let mut watcher = opened?;
+            watcher.set_pulse(Arc::clone(&counters.pulse));
+            Ok(watcher)
         }
+    }
+}
+
+/// What all parts of a delivery share.
+pub(crate) struct Shared {
+    pub(crate) wish: watch::Sender<Wish>,
+    pub(crate) trying: Trying,
+}
+
+impl Shared {
+    pub(crate) fn new(watch: &Watch) -> Self {
+        let (wish, wishes) = watch::channel(Wish::Run);
+        let trying = Trying {
+            settings: Arc::new(watch.settings.clone()),
+            dead_letters: watch.dead_letters.clone(),
+            counters: Arc::new(Counters::new(watch.title(), watch.hooks.clone())),
+            wishes,
+        };
+        Self { wish, trying }
     }
 }
 
 fn forgives(policy: OnHistoryLost, error: &Error) -> bool {
     policy == OnHistoryLost::StartNow && error.problem_kind() == Some(ProblemKind::HistoryLost)
-}
-
-/// What reads the stream, hands its events out, and keeps the position.
-struct Runner {
-    watch: Watch,
-    /// None once nothing more is to be read.
-    watcher: Option<Watcher>,
-    lanes: Vec<mpsc::Sender<Work>>,
-    outcomes: mpsc::UnboundedReceiver<Done>,
-    wishes: watch::Receiver<Wish>,
-    /// The other end: who drops the handle lets the delivery run on.
-    _wish: watch::Sender<Wish>,
-    acks: Acks,
-    /// Events that were dealt with since the position was saved.
-    unsaved: u64,
-    counters: Arc<Counters>,
-    hasher: RandomState,
-}
-
-/// What interrupted the reading of the stream.
-enum Next {
-    Step(Result<Step>),
-    Stop,
-}
-
-impl Runner {
-    async fn run(&mut self) -> Result<()> {
-        loop {
-            if !self.has_room().await? {
-                return Ok(());
-            }
-            let Some(mut watcher) = self.watcher.take() else { return Ok(()) };
-            let step = match self.next_step(&mut watcher).await? {
-                Next::Stop => return Ok(()),
-                Next::Step(step) => step,
-            };
-            match step {
-                Ok(Step::Event(event)) => {
-                    self.watcher = Some(watcher);
-                    self.hand_out(event).await?;
-                }
-                Ok(Step::Idle) => {
-                    self.counters.heard();
-                    if let Some(token) = watcher.token()
-                        && self.acks.quiet(token.clone())
-                    {
-                        self.unsaved += 1;
-                    }
-                    self.watcher = Some(watcher);
-                }
-                Ok(Step::Ended) => match self.watch.settings.on_invalidate {
-                    OnInvalidate::Stop => return Ok(()),
-                    OnInvalidate::StartAgain => {
-                        watcher.start_again().await?;
-                        self.watcher = Some(watcher);
-                    }
-                },
-                Err(error) if forgives(self.watch.settings.on_history_lost, &error) => {
-                    tracing::warn!(source = %self.watch.source.scope, "the history is lost, going on from now: {error}");
-                    self.watcher = Some(self.watch.open(StartAt::Now).await?);
-                }
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
-    /// The stream's next step. Meanwhile it takes in what was dealt with, and saves the position in time.
-    async fn next_step(&mut self, watcher: &mut Watcher) -> Result<Next> {
-        let mut save = tokio::time::interval_at(
-            Instant::now() + self.watch.settings.save_every,
-            self.watch.settings.save_every.max(Duration::from_millis(1)),
-        );
-        save.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut next = pin!(watcher.next());
-        loop {
-            if *self.wishes.borrow_and_update() == Wish::Stop {
-                return Ok(Next::Stop);
-            }
-            tokio::select! {
-                biased;
-                _ = self.wishes.changed() => {}
-                Some(done) = self.outcomes.recv() => self.take_in(done).await?,
-                step = &mut next => return Ok(Next::Step(step)),
-                _ = save.tick() => self.save().await?,
-            }
-        }
-    }
-
-    /// Waits while too much is under way, or the delivery is held up. False: it is to stop.
-    async fn has_room(&mut self) -> Result<bool> {
-        loop {
-            let wish = *self.wishes.borrow_and_update();
-            let full = self.acks.count() >= self.watch.settings.queue.max(1);
-            match wish {
-                Wish::Stop => return Ok(false),
-                Wish::Run if !full => return Ok(true),
-                Wish::Run | Wish::Pause => {}
-            }
-            tokio::select! {
-                biased;
-                _ = self.wishes.changed() => {}
-                done = self.outcomes.recv() => match done {
-                    Some(done) => self.take_in(done).await?,
-                    None => return Ok(false),
-                },
-                () = tokio::time::sleep(self.watch.settings.save_every) => self.save().await?,
-            }
-        }
-    }
-
-    /// Gives an event to the worker of its document. What concerns no document waits for all before it, and all after
-    /// it wait for that.
-    async fn hand_out(&mut self, event: Event) -> Result<()> {
-        self.counters.came(&event);
-        let alone = event.document_key().is_none();
-        if alone && !self.finish_all().await? {
-            return Ok(());
-        }
-        let lane = match event.document_key() {
-            Some(key) => self.hasher.hash_one((event.namespace(), key.as_bytes())),
-            None => 0,
-        };
-        let number = self.acks.begin(event.token().clone());
-        self.counters.under_way.fetch_add(1, Ordering::Relaxed);
-        let lanes = u64::try_from(self.lanes.len()).unwrap_or(1).max(1);
-        let lane = usize::try_from(lane % lanes).unwrap_or(0);
-        let sent = match self.lanes.get(lane) {
-            Some(lane) => lane.send(Work { number, event }).await.is_ok(),
-            None => false,
-        };
-        if !sent {
-            // The worker has ended with an error, which lies among the outcomes, or because it was asked to.
-            return self.finish_all().await.map(drop);
-        }
-        if alone && self.lanes.len() > 1 {
-            self.finish_all().await?;
-        }
-        Ok(())
-    }
-
-    /// Waits until nothing is under way. False: it is to stop before that.
-    async fn finish_all(&mut self) -> Result<bool> {
-        while self.acks.count() > 0 {
-            if *self.wishes.borrow_and_update() == Wish::Stop {
-                return Ok(false);
-            }
-            tokio::select! {
-                biased;
-                _ = self.wishes.changed() => {}
-                done = self.outcomes.recv() => match done {
-                    Some(done) => self.take_in(done).await?,
-                    None => return Err(Error::Delivery { reason: "nobody takes the events any more".to_owned() }),
-                },
-            }
-        }
-        Ok(true)
-    }
-
-    async fn take_in(&mut self, done: Done) -> Result<()> {
-        done.outcome?;
-        self.counters.under_way.fetch_sub(1, Ordering::Relaxed);
-        if self.acks.done(done.number) {
-            self.unsaved += 1;
-        }
-        if self.unsaved >= self.watch.settings.save_events.max(1) {
-            self.save().await?;
-        }
-        Ok(())
-    }
-
-    async fn save(&mut self) -> Result<()> {
-        if self.unsaved == 0 {
-            return Ok(());
-        }
-        self.unsaved = 0;
-        let Some(token) = self.acks.safe() else { return Ok(()) };
-        if let Some(store) = &mut self.watch.checkpoint {
-            store.save(token).await?;
-        }
-        self.counters.saved(token);
-        Ok(())
-    }
-
-    /// Lets the workers finish what they have, and saves the position for good.
-    async fn end(&mut self, ended: Result<()>) -> Result<()> {
-        self.watcher = None;
-        self.lanes.clear();
-        let mut ended = ended;
-        while let Some(done) = self.outcomes.recv().await {
-            let taken = self.take_in(done).await;
-            ended = ended.and(taken);
-        }
-        let saved = self.save().await;
-        let flushed = match &mut self.watch.checkpoint {
-            Some(store) => store.flush().await,
-            None => Ok(()),
-        };
-        ended.and(saved).and(flushed)
-    }
 }

@@ -1,13 +1,18 @@
 //! One change event, as the bytes that came.
 
+use std::sync::Arc;
+
 use bson::{DateTime, RawBsonRef, RawDocument, RawDocumentBuf, Timestamp};
 
 use crate::{Result, Token};
 
 /// A change event. It stays raw so that nothing of it is lost or reordered; the accessors look
-/// fields up when asked.
+/// fields up when asked. Clones share the bytes.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Event {
+pub struct Event(Arc<Inner>);
+
+#[derive(Debug, PartialEq)]
+struct Inner {
     raw: RawDocumentBuf,
     token: Token,
 }
@@ -16,53 +21,53 @@ impl Event {
     /// Takes the event as it came; fails if it has no `_id`.
     pub fn new(raw: RawDocumentBuf) -> Result<Self> {
         let token = Token::of_event(&raw)?;
-        Ok(Self { raw, token })
+        Ok(Self(Arc::new(Inner { raw, token })))
     }
 
     /// The whole event.
     pub fn raw(&self) -> &RawDocument {
-        &self.raw
+        &self.0.raw
     }
 
     /// The position just after this event.
     pub fn token(&self) -> &Token {
-        &self.token
+        &self.0.token
     }
 
     /// `insert`, `update`, …; `?` if a pipeline took the field away.
     pub fn operation(&self) -> &str {
-        self.raw.get_str("operationType").unwrap_or("?")
+        self.raw().get_str("operationType").unwrap_or("?")
     }
 
     /// `database.collection`, or `database` for events on a whole database, or nothing.
     pub fn namespace(&self) -> String {
-        names(self.raw.get_document("ns").ok())
+        names(self.raw().get_document("ns").ok())
     }
 
     /// Where a renamed collection went, as `database.collection`.
     pub fn renamed_to(&self) -> Option<String> {
-        let to = self.raw.get_document("to").ok()?;
+        let to = self.raw().get_document("to").ok()?;
         Some(names(Some(to)))
     }
 
     /// The `documentKey`, for events on one document.
     pub fn document_key(&self) -> Option<&RawDocument> {
-        self.raw.get_document("documentKey").ok()
+        self.raw().get_document("documentKey").ok()
     }
 
     /// One field of the event, if it is there.
     pub fn field(&self, name: &str) -> Option<RawBsonRef<'_>> {
-        self.raw.get(name).ok().flatten()
+        self.raw().get(name).ok().flatten()
     }
 
     /// The cluster time of the change.
     pub fn cluster_time(&self) -> Option<Timestamp> {
-        self.raw.get_timestamp("clusterTime").ok()
+        self.raw().get_timestamp("clusterTime").ok()
     }
 
     /// The server's clock at the change (6.0 and later), else the second of the cluster time.
     pub fn wall_time(&self) -> Option<DateTime> {
-        self.raw
+        self.raw()
             .get_datetime("wallTime")
             .ok()
             .or_else(|| self.cluster_time().map(|time| DateTime::from_millis(i64::from(time.time) * 1000)))

@@ -23,6 +23,7 @@ mod extended_json;
 mod filter;
 mod history;
 mod problem;
+mod pulse;
 mod snapshot;
 mod source;
 mod stream;
@@ -38,7 +39,8 @@ pub use checkpoint::{CheckpointStore, CollectionCheckpoint, FileCheckpoint, Memo
 pub use connection::Connection;
 pub use dead_letters::{DeadLetter, DeadLetters};
 pub use delivery::{
-    Control, Failure, Handle, OnFailure, OnHistoryLost, OnInvalidate, Queue, Settings, Stats, Taken, Taking, Watch,
+    Control, EventStream, Failure, Handle, Hooks, METRICS, Metric, MetricKind, OnFailure, OnHistoryLost, OnInvalidate,
+    Queue, Settings, Stats, Status, Taken, Taking, Watch,
 };
 pub use error::{Error, Result};
 pub use event::Event;

@@ -1,11 +1,13 @@
 //! The loop that reads a change stream and survives what passes.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use bson::{Document, RawDocumentBuf, Timestamp};
 use mongodb::change_stream::ChangeStream;
 
 use crate::problem::is_passing;
+use crate::pulse::Pulse;
 use crate::snapshot;
 use crate::{Backoff, Connection, Event, Result, Source, StartAt, Token};
 
@@ -34,6 +36,7 @@ pub struct Watcher {
     /// Where to open the stream if it has to be opened again.
     position: StartAt,
     trouble: Option<Trouble>,
+    pulse: Arc<Pulse>,
 }
 
 #[derive(Clone, Copy)]
@@ -57,7 +60,7 @@ impl Watcher {
             (StartAt::Now, Some(time)) => StartAt::Time(just_after(time)),
             (start, _) => start,
         };
-        let mut watcher = Self { connection, source, backoff, stream, position, trouble: None };
+        let mut watcher = Self { connection, source, backoff, stream, position, trouble: None, pulse: Arc::default() };
         watcher.note_position()?;
         Ok(watcher)
     }
@@ -95,12 +98,19 @@ impl Watcher {
     }
 
     /// After [`Step::Ended`]: goes on with a new stream right behind the old one, so that a
-    /// collection of the same name that is created later is seen from its first event.
+    /// collection of the same name that is created later is seen from its first event. It may also be called when the
+    /// future of [`Watcher::next`] was dropped: nothing that was not handed out is lost.
     pub async fn start_again(&mut self) -> Result<()> {
-        self.stream = open_stream(&self.connection, &self.source, &self.position)
-            .await
-            .map_err(|error| explain(&self.connection, &self.source, error))?;
+        match open_stream(&self.connection, &self.source, &self.position).await {
+            Ok(stream) => self.stream = stream,
+            Err(error) => self.recover(error).await?,
+        }
         Ok(())
+    }
+
+    /// Gives signs of life there.
+    pub(crate) fn set_pulse(&mut self, pulse: Arc<Pulse>) {
+        self.pulse = pulse;
     }
 
     /// Takes over the server's word for how far nothing more will come (CS-5.6).
@@ -112,7 +122,9 @@ impl Watcher {
     }
 
     fn calm(&mut self) {
+        self.pulse.heard();
         if let Some(trouble) = self.trouble.take() {
+            self.pulse.back();
             tracing::info!(
                 source = %self.source.scope,
                 attempts = trouble.attempts,
@@ -131,6 +143,7 @@ impl Watcher {
             trouble.attempts = attempt.saturating_add(1);
             let since = trouble.since;
             let refused = explain(&self.connection, &self.source, error.clone());
+            self.pulse.lost();
             if !is_passing(&error) || since.elapsed() >= self.backoff.give_up_after {
                 return Err(refused);
             }

@@ -1,7 +1,8 @@
 //! Something between a driver and the server that can be cut.
 
-use std::io::copy;
+use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// Passes connections on to a server.
@@ -9,6 +10,9 @@ pub(crate) struct Proxy {
     port: u16,
     /// Both ends of every connection since the last cut.
     ends: Arc<Mutex<Vec<TcpStream>>>,
+    connections: Arc<AtomicUsize>,
+    /// Connections with lower numbers stay open, but nothing passes any more.
+    silent_below: Arc<AtomicUsize>,
 }
 
 impl Proxy {
@@ -18,6 +22,8 @@ impl Proxy {
         let port = listener.local_addr().expect("its address").port();
         let ends = Arc::new(Mutex::new(Vec::new()));
         let kept = Arc::clone(&ends);
+        let (connections, silent_below) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let (numbers, silent) = (Arc::clone(&connections), Arc::clone(&silent_below));
         std::thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
                 // No server: the client sees its connection end.
@@ -26,11 +32,16 @@ impl Proxy {
                     end.set_nodelay(true).expect("a socket option");
                     kept.lock().unwrap().push(end.try_clone().expect("a socket"));
                 }
-                pass(client.try_clone().expect("a socket"), server.try_clone().expect("a socket"));
-                pass(server, client);
+                let number = numbers.fetch_add(1, Ordering::SeqCst);
+                let silent = || {
+                    let silent = Arc::clone(&silent);
+                    move || number < silent.load(Ordering::SeqCst)
+                };
+                pass(client.try_clone().expect("a socket"), server.try_clone().expect("a socket"), silent());
+                pass(server, client, silent());
             }
         });
-        Self { port, ends }
+        Self { port, ends, connections, silent_below }
     }
 
     /// The URI of the server behind it. Direct: the server would tell a driver its own address.
@@ -45,11 +56,21 @@ impl Proxy {
             let _ = end.shutdown(Shutdown::Both);
         }
     }
+
+    /// Lets every connection that is there stay open, with nothing passing any more.
+    pub(crate) fn silence(&self) {
+        self.silent_below.store(self.connections.load(Ordering::SeqCst), Ordering::SeqCst);
+    }
 }
 
-fn pass(mut from: TcpStream, mut to: TcpStream) {
+fn pass(mut from: TcpStream, mut to: TcpStream, is_silent: impl Fn() -> bool + Send + 'static) {
     std::thread::spawn(move || {
-        let _ = copy(&mut from, &mut to);
+        let mut bytes = vec![0; 64 << 10];
+        while let Ok(count @ 1..) = from.read(&mut bytes) {
+            if !is_silent() && to.write_all(&bytes[..count]).is_err() {
+                break;
+            }
+        }
         let _ = to.shutdown(Shutdown::Both);
         let _ = from.shutdown(Shutdown::Both);
     });

@@ -18,14 +18,21 @@ pub(crate) struct Acks {
 #[derive(Debug)]
 struct Entry {
     token: Token,
+    /// When it happened, in milliseconds.
+    at_ms: Option<i64>,
     done: bool,
 }
 
 impl Acks {
     /// An event came; gives its number.
     pub(crate) fn begin(&mut self, token: Token) -> u64 {
+        self.begin_at(token, None)
+    }
+
+    /// An event came that happened then; gives its number.
+    pub(crate) fn begin_at(&mut self, token: Token, at_ms: Option<i64>) -> u64 {
         let number = self.first + u64::try_from(self.under_way.len()).unwrap_or(u64::MAX);
-        self.under_way.push_back(Entry { token, done: false });
+        self.under_way.push_back(Entry { token, at_ms, done: false });
         number
     }
 
@@ -55,6 +62,11 @@ impl Acks {
         idle
     }
 
+    /// When the first event under way happened.
+    pub(crate) fn oldest_ms(&self) -> Option<i64> {
+        self.under_way.front().and_then(|entry| entry.at_ms)
+    }
+
     /// How many events are under way.
     pub(crate) fn count(&self) -> usize {
         self.under_way.len()
@@ -77,14 +89,14 @@ mod tests {
     #[test]
     fn a_position_is_never_ahead_of_what_was_dealt_with() {
         let mut acks = Acks::default();
-        let numbers: Vec<u64> = (0..4).map(|n| acks.begin(token(n))).collect();
+        let numbers: Vec<u64> = (0..4).map(|n| acks.begin_at(token(n), Some(i64::from(n)))).collect();
         assert!(!acks.done(numbers[2]));
         assert!(!acks.done(numbers[1]));
-        assert_eq!(acks.safe(), None);
+        assert_eq!((acks.safe(), acks.oldest_ms()), (None, Some(0)));
         assert!(!acks.quiet(token(9)));
         assert!(acks.done(numbers[0]));
         assert_eq!(acks.safe(), Some(&token(2)));
-        assert_eq!(acks.count(), 1);
+        assert_eq!((acks.count(), acks.oldest_ms()), (1, Some(3)));
         // A second word about the same event changes nothing.
         assert!(!acks.done(numbers[0]));
         assert!(acks.done(numbers[3]));

@@ -14,7 +14,7 @@ pub struct Failure {
 
 /// When to try again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Again {
+pub(crate) enum Again {
     /// As the settings say.
     Usual,
     /// Not before this time is over.
@@ -34,6 +34,11 @@ impl Failure {
         Self { reason: reason.into(), again: Again::After(time) }
     }
 
+    /// What an error of whatever kind says.
+    pub(crate) fn of<E: fmt::Display + 'static>(error: &E) -> Self {
+        Self { reason: error.to_string(), again: again(error) }
+    }
+
     /// One that would come again however often it is tried: the event is given up at once.
     pub fn lasting(reason: impl Into<String>) -> Self {
         Self { reason: reason.into(), again: Again::Never }
@@ -49,7 +54,7 @@ impl fmt::Display for Failure {
 impl std::error::Error for Failure {}
 
 /// What an error of whatever kind says.
-pub(super) fn again(error: &dyn Any) -> Again {
+pub(crate) fn again(error: &dyn Any) -> Again {
     error.downcast_ref::<Failure>().map_or(Again::Usual, |failure| failure.again)
 }
 

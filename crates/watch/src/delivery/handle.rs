@@ -1,16 +1,13 @@
 //! A delivery that runs: stopping it, holding it up, asking how it is doing.
 
-use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinHandle};
 
-use crate::{Event, Result, Token};
+use super::counters::{Counters, Stats};
+use crate::{Result, Token};
 
 /// What a delivery is asked to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,101 +15,6 @@ pub(crate) enum Wish {
     Run,
     Pause,
     Stop,
-}
-
-/// Numbers about a delivery.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Stats {
-    /// Events by their kind.
-    pub events: BTreeMap<String, u64>,
-    /// Events that were dealt with.
-    pub delivered: u64,
-    /// Tries that failed.
-    pub failures: u64,
-    /// Events that were given up.
-    pub given_up: u64,
-    /// Events under way.
-    pub under_way: u64,
-    /// How often the position was saved.
-    pub saves: u64,
-    /// How long ago the server last had something to say, if only that there is nothing.
-    pub silent_for: Duration,
-    /// How far behind the server's clock the last event was when it came, in milliseconds.
-    pub lag_ms: u64,
-    /// Since the delivery began.
-    pub running_for: Duration,
-}
-
-/// The counters behind [`Stats`].
-#[derive(Debug)]
-pub(crate) struct Counters {
-    began: Instant,
-    heard: Mutex<Instant>,
-    events: Mutex<BTreeMap<String, u64>>,
-    pub(crate) delivered: AtomicU64,
-    pub(crate) failures: AtomicU64,
-    pub(crate) given_up: AtomicU64,
-    pub(crate) under_way: AtomicU64,
-    pub(crate) saves: AtomicU64,
-    lag_ms: AtomicU64,
-    position: Mutex<Option<Token>>,
-    pub(crate) ended: AtomicBool,
-}
-
-impl Counters {
-    pub(crate) fn new() -> Self {
-        let now = Instant::now();
-        Self {
-            began: now,
-            heard: Mutex::new(now),
-            events: Mutex::default(),
-            delivered: AtomicU64::new(0),
-            failures: AtomicU64::new(0),
-            given_up: AtomicU64::new(0),
-            under_way: AtomicU64::new(0),
-            saves: AtomicU64::new(0),
-            lag_ms: AtomicU64::new(0),
-            position: Mutex::default(),
-            ended: AtomicBool::new(false),
-        }
-    }
-
-    pub(crate) fn heard(&self) {
-        *self.heard.lock() = Instant::now();
-    }
-
-    pub(crate) fn came(&self, event: &Event) {
-        self.heard();
-        let mut events = self.events.lock();
-        match events.get_mut(event.operation()) {
-            Some(count) => *count += 1,
-            None => drop(events.insert(event.operation().to_owned(), 1)),
-        }
-        if let Some(at) = event.wall_time() {
-            let lag = bson::DateTime::now().timestamp_millis().saturating_sub(at.timestamp_millis());
-            self.lag_ms.store(u64::try_from(lag).unwrap_or(0), Ordering::Relaxed);
-        }
-    }
-
-    pub(crate) fn saved(&self, token: &Token) {
-        self.saves.fetch_add(1, Ordering::Relaxed);
-        *self.position.lock() = Some(token.clone());
-    }
-
-    fn stats(&self) -> Stats {
-        let number = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        Stats {
-            events: self.events.lock().clone(),
-            delivered: number(&self.delivered),
-            failures: number(&self.failures),
-            given_up: number(&self.given_up),
-            under_way: number(&self.under_way),
-            saves: number(&self.saves),
-            silent_for: self.heard.lock().elapsed(),
-            lag_ms: number(&self.lag_ms),
-            running_for: self.began.elapsed(),
-        }
-    }
 }
 
 /// A delivery in the background: a [`Control`] of it, and its end. Dropping the handle lets it run on.
@@ -167,24 +69,12 @@ impl Control {
 
     /// Reads nothing more until [`Control::resume`]. What is under way goes on.
     pub fn pause(&self) {
-        self.wish.send_if_modified(|wish| {
-            let runs = *wish == Wish::Run;
-            if runs {
-                *wish = Wish::Pause;
-            }
-            runs
-        });
+        self.change(Wish::Run, Wish::Pause);
     }
 
     /// Goes on after [`Control::pause`].
     pub fn resume(&self) {
-        self.wish.send_if_modified(|wish| {
-            let waits = *wish == Wish::Pause;
-            if waits {
-                *wish = Wish::Run;
-            }
-            waits
-        });
+        self.change(Wish::Pause, Wish::Run);
     }
 
     /// Ends at once, as if the program had died: nothing more is saved.
@@ -201,12 +91,32 @@ impl Control {
     /// The last position that was saved.
     #[must_use]
     pub fn position(&self) -> Option<Token> {
-        self.counters.position.lock().clone()
+        self.counters.position()
     }
 
     /// Whether it has ended, by itself or because it was asked to.
     #[must_use]
     pub fn has_ended(&self) -> bool {
-        self.counters.ended.load(Ordering::Acquire)
+        self.counters.has_ended()
+    }
+
+    fn change(&self, from: Wish, to: Wish) {
+        self.wish.send_if_modified(|wish| {
+            let changes = *wish == from;
+            if changes {
+                *wish = to;
+            }
+            changes
+        });
+    }
+}
+
+/// Stops a delivery when whoever takes its events has gone.
+#[derive(Debug)]
+pub(crate) struct StopWhenDropped(pub(crate) Control);
+
+impl Drop for StopWhenDropped {
+    fn drop(&mut self) {
+        self.0.stop();
     }
 }

@@ -1,25 +1,33 @@
 //! Events in a queue, from which a program takes them when it likes.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout_at;
 
-use super::handle::{Counters, Handle, Stats};
-use super::worker::{Done, Work};
+use super::counters::{Counters, Stats};
+use super::handle::{Control, Handle, StopWhenDropped};
+use super::worker::{Done, Trying, Work};
 use crate::{Event, Result};
 
 /// A queue of events. What was taken counts as dealt with when the next is taken, or when [`Queue::done`] says so; a
-/// program that dies before gets it again.
+/// program that dies before gets it again. Dropping the queue ends the watch.
 pub struct Queue {
     handle: Handle,
     work: mpsc::Receiver<Work>,
     done: mpsc::UnboundedSender<Done>,
-    counters: Arc<Counters>,
+    trying: Trying,
     /// Taken, and not known to be dealt with.
-    taken: Vec<u64>,
+    taken: Vec<Waiting>,
+    _stop: StopWhenDropped,
+}
+
+struct Waiting {
+    number: u64,
+    event: Event,
+    at: Instant,
 }
 
 impl Queue {
@@ -27,9 +35,10 @@ impl Queue {
         handle: Handle,
         work: mpsc::Receiver<Work>,
         done: mpsc::UnboundedSender<Done>,
-        counters: Arc<Counters>,
+        trying: Trying,
     ) -> Self {
-        Self { handle, work, done, counters, taken: Vec::new() }
+        let stop = StopWhenDropped(handle.control());
+        Self { handle, work, done, trying, taken: Vec::new(), _stop: stop }
     }
 
     /// The next event, when it comes. None: the watch has ended; [`Queue::join`] says why.
@@ -53,6 +62,12 @@ impl Queue {
         Some(self.take(work))
     }
 
+    /// The next event as a [`futures_core::Stream`] polls for it.
+    pub(super) fn poll_get(&mut self, context: &mut Context<'_>) -> Poll<Option<Event>> {
+        self.done();
+        self.work.poll_recv(context).map(|work| work.map(|work| self.take(work)))
+    }
+
     /// Several events: as many as come until there are `count`, they have `bytes`, or the time since the first is over.
     /// Waits for the first; empty: the watch has ended.
     pub async fn batch(&mut self, count: usize, bytes: usize, time: Duration) -> Vec<Event> {
@@ -61,7 +76,7 @@ impl Queue {
         let Some(first) = self.work.recv().await else { return batch };
         let mut size = first.event.raw().as_bytes().len();
         batch.push(self.take(first));
-        let deadline = Instant::now() + time;
+        let deadline = tokio::time::Instant::now() + time;
         while batch.len() < count && size < bytes {
             let Ok(Some(work)) = timeout_at(deadline, self.work.recv()).await else { break };
             size += work.event.raw().as_bytes().len();
@@ -72,11 +87,31 @@ impl Queue {
 
     /// What was taken is dealt with.
     pub fn done(&mut self) {
-        for number in self.taken.drain(..) {
-            self.counters.delivered.fetch_add(1, Ordering::Relaxed);
+        for Waiting { number, event, at } in self.taken.drain(..) {
+            self.trying.counters.delivered(std::slice::from_ref(&event), at.elapsed());
             // Nobody listens once the watch is over.
             let _ = self.done.send(Done { number, outcome: Ok(()) });
         }
+    }
+
+    /// What was taken could not be dealt with, and trying again makes no sense: it is put aside as the settings say.
+    ///
+    /// # Errors
+    /// The settings say to stop there, or it could not be put aside. The watch ends with that error too, and its
+    /// position is before those events.
+    pub async fn give_up(&mut self, reason: &str) -> Result<()> {
+        for Waiting { number, event, .. } in std::mem::take(&mut self.taken) {
+            self.trying.counters.failed(std::slice::from_ref(&event), reason, 1);
+            match self.trying.give_up(&event, reason, 1).await {
+                Ok(()) => drop(self.done.send(Done { number, outcome: Ok(()) })),
+                Err(error) => {
+                    let told = crate::Error::Delivery { reason: error.to_string() };
+                    let _ = self.done.send(Done { number, outcome: Err(told) });
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// How it is doing.
@@ -104,27 +139,34 @@ impl Queue {
     #[must_use]
     pub fn split(mut self) -> (Handle, Taking) {
         self.done();
-        let Self { handle, work, done, counters, .. } = self;
-        (handle, Taking { work, done, counters })
+        let Self { handle, work, done, trying, _stop, .. } = self;
+        (handle, Taking { work, done, trying, _stop })
+    }
+
+    pub(super) fn control(&self) -> Control {
+        self.handle.control()
     }
 
     fn take(&mut self, work: Work) -> Event {
-        self.taken.push(work.number);
+        self.trying.counters.taken();
+        self.taken.push(Waiting { number: work.number, event: work.event.clone(), at: Instant::now() });
         work.event
     }
 }
 
-/// The events of a [`Queue`], one by one.
+/// The events of a [`Queue`], one by one. Dropping it ends the watch.
 pub struct Taking {
     work: mpsc::Receiver<Work>,
     done: mpsc::UnboundedSender<Done>,
-    counters: Arc<Counters>,
+    trying: Trying,
+    _stop: StopWhenDropped,
 }
 
 /// An event that was taken. What is dropped without [`Taken::done`] comes again at the next start.
 pub struct Taken {
     event: Event,
     number: u64,
+    at: Instant,
     done: mpsc::UnboundedSender<Done>,
     counters: Arc<Counters>,
 }
@@ -133,7 +175,9 @@ impl Taking {
     /// The next event, when it comes. None: the watch has ended; [`Handle::join`] says why.
     pub async fn next(&mut self) -> Option<Taken> {
         let Work { number, event } = self.work.recv().await?;
-        Some(Taken { event, number, done: self.done.clone(), counters: Arc::clone(&self.counters) })
+        let counters = Arc::clone(&self.trying.counters);
+        counters.taken();
+        Some(Taken { event, number, at: Instant::now(), done: self.done.clone(), counters })
     }
 }
 
@@ -146,7 +190,7 @@ impl Taken {
 
     /// It is dealt with.
     pub fn done(self) {
-        self.counters.delivered.fetch_add(1, Ordering::Relaxed);
+        self.counters.delivered(std::slice::from_ref(&self.event), self.at.elapsed());
         // Nobody listens once the watch is over.
         let _ = self.done.send(Done { number: self.number, outcome: Ok(()) });
     }

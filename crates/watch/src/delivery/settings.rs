@@ -55,6 +55,10 @@ pub struct Settings {
     pub save_events: u64,
     /// And after so long, on quiet streams too. Default: 1 s.
     pub save_every: Duration,
+    /// Without any word from the server for so long, not even that there is nothing, the stream has stalled: it is opened
+    /// again from its position. It has to be longer than the server waits before it says that there is nothing
+    /// (`max_await`, 1 s). Default: 60 s.
+    pub stalled_after: Option<Duration>,
 }
 
 impl Default for Settings {
@@ -69,6 +73,7 @@ impl Default for Settings {
             on_invalidate: OnInvalidate::default(),
             save_events: 1_000,
             save_every: Duration::from_secs(1),
+            stalled_after: Some(Duration::from_secs(60)),
         }
     }
 }
