@@ -13,6 +13,7 @@ mod meters;
 mod queue;
 mod runner;
 mod settings;
+mod window;
 pub(crate) mod worker;
 
 use std::fmt::Display;
@@ -39,6 +40,7 @@ pub use self::hooks::Hooks;
 pub use self::meters::{METRICS, Metric, MetricKind};
 pub use self::queue::{Queue, Taken, Taking};
 pub use self::settings::{OnFailure, OnHistoryLost, OnInvalidate, Settings};
+pub use self::window::Window;
 
 /// A watch that is about to begin.
 pub struct Watch {
@@ -51,6 +53,7 @@ pub struct Watch {
     pub(crate) dead_letters: Option<DeadLetters>,
     pub(crate) settings: Settings,
     pub(crate) backoff: Backoff,
+    pub(crate) window: Option<Window>,
 }
 
 impl Watch {
@@ -67,6 +70,7 @@ impl Watch {
             dead_letters: None,
             settings: Settings::default(),
             backoff: Backoff::default(),
+            window: None,
         }
     }
 
@@ -130,6 +134,13 @@ impl Watch {
     #[must_use]
     pub fn backoff(mut self, backoff: Backoff) -> Self {
         self.backoff = backoff;
+        self
+    }
+
+    /// Leaves out events that came before, by their tokens: a server may repeat some after a failure.
+    #[must_use]
+    pub fn deduplicate(mut self, window: Window) -> Self {
+        self.window = Some(window);
         self
     }
 

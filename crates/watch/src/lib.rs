@@ -40,7 +40,7 @@ pub use connection::Connection;
 pub use dead_letters::{DeadLetter, DeadLetters};
 pub use delivery::{
     Control, EventStream, Failure, Handle, Hooks, METRICS, Metric, MetricKind, OnFailure, OnHistoryLost, OnInvalidate,
-    Queue, Settings, Stats, Status, Taken, Taking, Watch,
+    Queue, Settings, Stats, Status, Taken, Taking, Watch, Window,
 };
 pub use error::{Error, Result};
 pub use event::Event;

@@ -14,6 +14,7 @@ use super::acks::Acks;
 use super::counters::Counters;
 use super::handle::Wish;
 use super::settings::OnInvalidate;
+use super::window::Lately;
 use super::worker::{Done, Work};
 use super::{Watch, forgives};
 use crate::{Error, Event, Result, StartAt, Step, Watcher};
@@ -36,6 +37,7 @@ pub(super) struct Runner {
     reconnects: u64,
     pub(super) counters: Arc<Counters>,
     hasher: RandomState,
+    lately: Option<Lately>,
 }
 
 /// What came of waiting.
@@ -57,6 +59,7 @@ impl Runner {
         counters: Arc<Counters>,
     ) -> Self {
         let mut acks = Acks::default();
+        let lately = watch.window.map(Lately::new);
         let begun = watcher.token().is_some_and(|token| acks.quiet(token.clone()));
         Self {
             watch,
@@ -71,6 +74,7 @@ impl Runner {
             reconnects: 0,
             counters,
             hasher: RandomState::new(),
+            lately,
         }
     }
 
@@ -202,6 +206,14 @@ impl Runner {
     /// Gives an event to the worker of its document. What concerns no document waits for all before it, and all after
     /// it wait for that. False: it is to stop.
     async fn hand_out(&mut self, event: Event) -> Result<bool> {
+        if let Some(lately) = &mut self.lately
+            && !lately.is_new(event.token(), std::time::Instant::now())
+        {
+            self.counters.repeated();
+            let number = self.acks.begin(event.token().clone());
+            self.unsaved += u64::from(self.acks.done(number));
+            return Ok(true);
+        }
         let at_ms = self.counters.came(&event);
         let several = self.lanes.len() > 1;
         let alone = several && event.document_key().is_none();
@@ -218,10 +230,10 @@ impl Runner {
         }
         let lanes = u64::try_from(self.lanes.len()).unwrap_or(1).max(1);
         let Some(lane) = self.lanes.get(usize::try_from(lane % lanes).unwrap_or(0)).cloned() else { return Ok(false) };
-        if let Err(mpsc::error::TrySendError::Full(work)) = lane.try_send(Work { number, event }) {
-            if let Waited::Stop = self.wait_for(lane.send(work), false).await? {
-                return Ok(false);
-            }
+        if let Err(mpsc::error::TrySendError::Full(work)) = lane.try_send(Work { number, event })
+            && let Waited::Stop = self.wait_for(lane.send(work), false).await?
+        {
+            return Ok(false);
         }
         if lane.is_closed() {
             // The worker has ended with an error, which lies among the outcomes, or because it was asked to.
