@@ -5,6 +5,7 @@ pub(crate) mod notation;
 pub(crate) mod postgres;
 pub(crate) mod programs;
 pub(crate) mod proxy;
+pub(crate) mod receiver;
 pub(crate) mod redis;
 pub(crate) mod server;
 pub(crate) mod wire;

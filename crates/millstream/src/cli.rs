@@ -28,7 +28,7 @@ pub(crate) enum Command {
     Serve(config::ServeArguments),
     /// Show changes in a terminal, of Millstream or any other MongoDB
     #[command(after_help = watch::EXAMPLES)]
-    Watch(watch::Arguments),
+    Watch(Box<watch::Arguments>),
     /// Show how far back the log reaches and how long that lasts, of Millstream or any other MongoDB
     #[command(after_help = log::EXAMPLES)]
     Log(log::Arguments),
@@ -57,7 +57,7 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<exit::Code> {
         }
         Command::Watch(arguments) => {
             logging::for_clients();
-            watch::run(arguments).await
+            watch::run(*arguments).await
         }
         Command::Log(arguments) => {
             logging::for_clients();

@@ -1,11 +1,13 @@
-//! What people type: sizes, times, tokens, pipelines, and names that are nearly right.
+//! What people type: sizes, spans and points of time, tokens, pipelines, and names that are nearly right.
 
+mod duration;
 mod moment;
 mod near;
 mod pipeline;
 mod size;
 mod token;
 
+pub(crate) use duration::{duration, show_duration};
 pub(crate) use moment::moment;
 pub(crate) use near::nearest;
 pub(crate) use pipeline::pipeline;

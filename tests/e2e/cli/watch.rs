@@ -1,4 +1,4 @@
-//! `millstream watch`: formats, filters, checkpoints, and sentences for what goes wrong.
+//! `millstream watch`: what is shown: formats, filters, checkpoints, and sentences for what goes wrong.
 
 use bson::doc;
 use serde_json::{Value, json};
@@ -208,18 +208,18 @@ fn the_uri_comes_from_the_flag_then_the_environment() {
     }
 }
 
-fn watch(server: &Server, arguments: &[&str]) -> Program {
+pub(super) fn watch(server: &Server, arguments: &[&str]) -> Program {
     let mut command = millstream();
     command.args(["watch", "--uri", &server.uri()]).args(arguments);
     Program::start("millstream watch", &mut command)
 }
 
 /// Waits until the stream is open: it says on standard error what it watches.
-fn settle(watch: &mut Program) {
+pub(super) fn settle(watch: &mut Program) {
     watch.wait_for_error_line("watching");
 }
 
-fn failure(arguments: &[&str]) -> String {
+pub(super) fn failure(arguments: &[&str]) -> String {
     let output = millstream().args(arguments).output().unwrap();
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(!output.status.success(), "{text}");
@@ -227,7 +227,7 @@ fn failure(arguments: &[&str]) -> String {
     text
 }
 
-fn write(connection: &mut Connection, collection: &str) {
+pub(super) fn write(connection: &mut Connection, collection: &str) {
     for command in [
         doc! {"insert": collection, "documents": [{"_id": 1, "n": 1}]},
         doc! {"update": collection, "updates": [{"q": {"_id": 1}, "u": {"$inc": {"n": 1}}}]},
@@ -238,6 +238,6 @@ fn write(connection: &mut Connection, collection: &str) {
     }
 }
 
-fn event(line: &str) -> Value {
+pub(super) fn event(line: &str) -> Value {
     serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
 }

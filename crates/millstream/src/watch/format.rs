@@ -4,6 +4,7 @@ use bson::{DateTime, RawBsonRef};
 use clap::ValueEnum;
 use millstream_watch::{Event, JsonMode, pretty_json, to_json, value_to_json};
 
+use super::envelope::key;
 use crate::terminal::{Colour, cut, paint, plain};
 
 /// The forms that an event can be shown in.
@@ -57,7 +58,18 @@ impl Formatter {
         }
     }
 
+    /// An event in an envelope, over several lines.
+    pub(crate) fn wrapped(&self, event: &Event, line: &str) -> String {
+        let json: Option<serde_json::Value> = serde_json::from_str(line).ok();
+        let lines = json.map_or_else(|| line.to_owned(), |json| format!("{json:#}"));
+        format!("{}\n{lines}\n\n", self.above(event))
+    }
+
     fn pretty(&self, event: &Event) -> String {
+        format!("{}\n{}\n\n", self.above(event), pretty_json(event.raw(), self.mode))
+    }
+
+    fn above(&self, event: &Event) -> String {
         let operation = plain(event.operation());
         let heading = format!(
             "{}  {}  {}",
@@ -65,20 +77,12 @@ impl Formatter {
             plain(&event.namespace()),
             paint(&clock(event.wall_time()), Colour::Faint, self.colour),
         );
-        format!("{}\n{}\n\n", heading.trim_end(), pretty_json(event.raw(), self.mode))
+        heading.trim_end().to_owned()
     }
 
     fn row(&self, event: &Event) -> String {
         let operation = plain(event.operation());
-        let key = match event.document_key() {
-            // The usual key is the _id alone, which needs no name.
-            Some(key) if key.iter().count() == 1 => event
-                .document_key()
-                .and_then(|key| key.get("_id").ok().flatten())
-                .map_or_else(|| to_json(key, self.mode), |id| value_to_json(id, self.mode)),
-            Some(key) => to_json(key, self.mode),
-            None => String::new(),
-        };
+        let key = key(event, self.mode).unwrap_or_default();
         let text = row(&clock(event.wall_time()), &operation, &plain(&event.namespace()), &key, &self.change(event));
         let text = self.fit(text.trim_end());
         // The colour goes in last, so that its escapes count for no width.

@@ -4,7 +4,8 @@ use std::io::{self, ErrorKind, Write};
 
 use millstream_watch::Event;
 
-use super::Formatter;
+use super::envelope::Wrapper;
+use super::{Format, Formatter};
 
 /// Whether anyone still reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,12 +19,13 @@ pub(crate) enum Reader {
 pub(crate) struct Printer<W> {
     out: W,
     formatter: Formatter,
+    wrapper: Wrapper,
 }
 
 impl<W: Write> Printer<W> {
     /// Nothing is written yet.
-    pub(crate) fn new(out: W, formatter: Formatter) -> Self {
-        Self { out, formatter }
+    pub(crate) fn new(out: W, formatter: Formatter, wrapper: Wrapper) -> Self {
+        Self { out, formatter, wrapper }
     }
 
     /// Writes what stands above the events.
@@ -32,10 +34,16 @@ impl<W: Write> Printer<W> {
         self.write(&text)
     }
 
-    /// Writes one event.
+    /// Writes one event; nothing, if the envelope has no words for it.
     pub(crate) fn event(&mut self, event: &Event) -> io::Result<Reader> {
-        let text = self.formatter.event(event);
-        self.write(&text)
+        let text = match self.formatter.format {
+            Format::Json => self.wrapper.one(event).map(|line| line + "\n"),
+            Format::Pretty if !self.wrapper.is_plain() => {
+                self.wrapper.one(event).map(|line| self.formatter.wrapped(event, &line))
+            }
+            Format::Pretty | Format::Table => Some(self.formatter.event(event)),
+        };
+        text.map_or(Ok(Reader::There), |text| self.write(&text))
     }
 
     /// A closed pipe is the reader's way to say that it has seen enough, and no error.
@@ -54,7 +62,7 @@ mod tests {
     use millstream_watch::JsonMode;
 
     use super::*;
-    use crate::watch::Format;
+    use crate::watch::envelope::{self, About};
 
     struct Closed(ErrorKind);
 
@@ -70,8 +78,10 @@ mod tests {
 
     fn print(out: impl Write) -> io::Result<Reader> {
         let formatter = Formatter { format: Format::Json, mode: JsonMode::Relaxed, colour: false, width: None };
+        let about = About { servers: String::new(), watcher: String::new(), mode: JsonMode::Relaxed };
+        let wrapper = Wrapper { envelope: envelope::by_name("mongo").unwrap(), about };
         let event = Event::new(rawdoc! {"_id": {"_data": "82"}}).unwrap();
-        Printer::new(out, formatter).event(&event)
+        Printer::new(out, formatter, wrapper).event(&event)
     }
 
     #[test]

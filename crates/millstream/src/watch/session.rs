@@ -1,0 +1,279 @@
+//! One watch: opened, its events printed or handed on, and summed up at the end.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use millstream_watch::{
+    CheckpointStore, CollectionCheckpoint, Connection, DeadLetters, Event, Failure, FileCheckpoint, Handle, Queue,
+    SourceId, StartAt, Stats, Watch,
+};
+use parking_lot::Mutex;
+use tokio::sync::Semaphore;
+
+use super::envelope::{About, Wrapper};
+use super::exec::Children;
+use super::live::Live;
+use super::printer::{Printer, Reader};
+use super::run::Stop;
+use super::sink::Sink;
+use super::summary::Summary;
+use super::{Arguments, Formatter, uri_or_default};
+use crate::terminal;
+
+/// How often it is looked whether a delivery has ended, and how it is doing.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// A watch that runs.
+pub(crate) struct Session {
+    arguments: Arguments,
+    delivery: Delivery,
+    summary: Arc<Mutex<Summary>>,
+    live: Live,
+    began: Instant,
+}
+
+enum Delivery {
+    /// Printed here, one after the other.
+    Printed(Box<Queue>, Printer<std::io::Stdout>),
+    /// Handed to a sink in the background.
+    HandedOn(Handle, Arc<HandOn>),
+}
+
+/// Why it ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// It was asked to, or has seen enough.
+    Asked,
+    /// There is nothing more to see.
+    Stream,
+    /// Nobody reads standard output any more; there is nobody to tell the summary either.
+    ReaderGone,
+}
+
+impl Session {
+    /// Opens the stream.
+    pub(crate) async fn open(arguments: Arguments, children: Children) -> anyhow::Result<Self> {
+        let uri = uri_or_default(arguments.what.uri.as_deref());
+        let connection = Connection::new(&uri).await?;
+        let of_uri = connection.default_database();
+        let wrapper = Wrapper {
+            envelope: arguments.show.envelope,
+            about: About {
+                servers: connection.servers().join(","),
+                watcher: arguments.name(of_uri),
+                mode: arguments.show.json_mode(),
+            },
+        };
+        let sink = Sink::new(&arguments.deliver, wrapper.clone(), children)?;
+        let (watch, how) = prepare(&arguments, &connection).await?;
+        let said = format!("watching {} at {}{how}", arguments.what.words(of_uri), connection.servers().join(","));
+        let summary: Arc<Mutex<Summary>> = Arc::default();
+        let delivery = match sink {
+            Some(sink) => {
+                let limit = arguments.show.limit.map(|limit| {
+                    Semaphore::new(usize::try_from(limit).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS))
+                });
+                let hand_on = Arc::new(HandOn { sink, limit, summary: Arc::clone(&summary) });
+                let shared = Arc::clone(&hand_on);
+                let callback = move |event: Event| {
+                    let hand_on = Arc::clone(&shared);
+                    async move { hand_on.one(event).await }
+                };
+                Delivery::HandedOn(watch.for_each(callback).await?, hand_on)
+            }
+            None => {
+                let formatter = Formatter {
+                    format: arguments.show.format(terminal::is_interactive()),
+                    mode: arguments.show.json_mode(),
+                    colour: terminal::colour_on_stdout(),
+                    width: terminal::width(),
+                };
+                let queue = watch.queue().await?;
+                Delivery::Printed(Box::new(queue), Printer::new(std::io::stdout(), formatter, wrapper))
+            }
+        };
+        if !arguments.show.quiet {
+            eprintln!("{said} (Ctrl-C ends)");
+        }
+        let live = Live::new(arguments.show.stats);
+        Ok(Self { arguments, delivery, summary, live, began: Instant::now() })
+    }
+
+    /// Reads until the end.
+    pub(crate) async fn run(self, mut stop: Stop) -> anyhow::Result<()> {
+        let Self { arguments, delivery, summary, mut live, began } = self;
+        let quiet = arguments.show.quiet;
+        let (result, stats) = match delivery {
+            Delivery::Printed(queue, printer) => {
+                let mut printing = Printing { arguments: &arguments, printer, summary: &summary, live: &mut live };
+                printing.run(*queue, &mut stop).await
+            }
+            Delivery::HandedOn(handle, hand_on) => {
+                let limit = arguments.show.limit.unwrap_or(u64::MAX);
+                wait_for(handle, &hand_on, limit, &mut stop, &mut live).await
+            }
+        };
+        live.end(&stats);
+        if !quiet && !matches!(result, Ok(End::ReaderGone)) {
+            if matches!(result, Ok(End::Stream)) {
+                eprintln!(
+                    "the stream has ended, because what it watched was dropped or renamed (--follow goes on behind that)"
+                );
+            }
+            let given_up = if stats.given_up > 0 { format!("; {} given up", stats.given_up) } else { String::new() };
+            eprintln!("{}{given_up}", summary.lock().show(began.elapsed()));
+        }
+        result.map(drop)
+    }
+}
+
+/// What is to be watched, how, and where that begins, in words.
+async fn prepare(arguments: &Arguments, connection: &Connection) -> anyhow::Result<(Watch, String)> {
+    let of_uri = connection.default_database();
+    let source = arguments.source(of_uri);
+    let id = SourceId::new(connection, &source);
+    let start = arguments.begin.start();
+    let mut watch = Watch::new(connection, source).settings(arguments.settings()).start(start.clone());
+    let mut kept = false;
+    if let Some(file) = &arguments.begin.checkpoint {
+        let mut store = FileCheckpoint::new(file, id);
+        kept = store.load().await?.is_some();
+        watch = watch.checkpoint(store);
+    } else if let (Some(own), Some(name)) = (arguments.tokens(of_uri), &arguments.begin.watcher) {
+        let mut store = CollectionCheckpoint::new(connection, &own.database, &own.collection, name, id);
+        kept = store.load().await?.is_some();
+        watch = watch.checkpoint(store);
+    }
+    if let Some(own) = arguments.dead_letters(of_uri) {
+        let name = arguments.name(of_uri);
+        watch = watch.dead_letters(DeadLetters::new(connection, &own.database, &own.collection, &name));
+    }
+    let how = match start {
+        _ if kept => ", from where it ended".to_owned(),
+        StartAt::Now => String::new(),
+        StartAt::Snapshot => ", from the documents that are there on".to_owned(),
+        StartAt::Time(time) => format!(", from {}:{} on", time.time, time.increment),
+        StartAt::ResumeAfter(_) | StartAt::StartAfter(_) => ", from where it ended".to_owned(),
+    };
+    Ok((watch, how))
+}
+
+/// Hands events to a sink, and counts them.
+struct HandOn {
+    sink: Sink,
+    /// One permit for each event that may still be dealt with.
+    limit: Option<Semaphore>,
+    summary: Arc<Mutex<Summary>>,
+}
+
+impl HandOn {
+    async fn one(&self, event: Event) -> Result<(), Failure> {
+        let permit = match &self.limit {
+            None => None,
+            // Closed: there were enough, and the delivery is ending. This one counts for the next.
+            Some(limit) => Some(limit.acquire().await.map_err(|_| Failure::passing("there were enough events"))?),
+        };
+        self.sink.deliver(std::slice::from_ref(&event)).await?;
+        if let Some(permit) = permit {
+            permit.forget();
+        }
+        self.summary.lock().count(event.operation());
+        Ok(())
+    }
+
+    fn stop(&self) {
+        if let Some(limit) = &self.limit {
+            limit.close();
+        }
+    }
+}
+
+/// Waits for the end of a delivery, or brings it about.
+async fn wait_for(
+    handle: Handle,
+    hand_on: &HandOn,
+    limit: u64,
+    stop: &mut Stop,
+    live: &mut Live,
+) -> (anyhow::Result<End>, Stats) {
+    let mut look = tokio::time::interval(LOOK_EVERY);
+    let end = loop {
+        tokio::select! {
+            () = stop.asked() => break End::Asked,
+            _ = look.tick() => {}
+        }
+        if hand_on.summary.lock().total() >= limit {
+            break End::Asked;
+        }
+        if handle.has_ended() {
+            break End::Stream;
+        }
+        live.show(|| handle.stats());
+    };
+    handle.stop();
+    hand_on.stop();
+    while !handle.has_ended() {
+        look.tick().await;
+        live.show(|| handle.stats());
+    }
+    let stats = handle.stats();
+    (handle.join().await.map(|()| end).map_err(anyhow::Error::from), stats)
+}
+
+/// Prints events, one after the other.
+struct Printing<'s> {
+    arguments: &'s Arguments,
+    printer: Printer<std::io::Stdout>,
+    summary: &'s Mutex<Summary>,
+    live: &'s mut Live,
+}
+
+impl Printing<'_> {
+    async fn run(&mut self, mut queue: Queue, stop: &mut Stop) -> (anyhow::Result<End>, Stats) {
+        let end = self.read(&mut queue, stop).await;
+        let stats = queue.stats();
+        let result = match end {
+            // What could not be printed is not dealt with.
+            Err(_) | Ok(End::ReaderGone) => end,
+            Ok(end) => queue.join().await.map(|()| end).map_err(anyhow::Error::from),
+        };
+        (result, stats)
+    }
+
+    async fn read(&mut self, queue: &mut Queue, stop: &mut Stop) -> anyhow::Result<End> {
+        let failed = "could not write to standard output";
+        if self.printer.heading().context(failed)? == Reader::Gone {
+            return Ok(End::ReaderGone);
+        }
+        let mut look = tokio::time::interval(LOOK_EVERY);
+        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            let event = tokio::select! {
+                biased;
+                () = stop.asked() => return Ok(End::Asked),
+                _ = look.tick() => {
+                    self.live.show(|| queue.stats());
+                    continue;
+                }
+                event = queue.get() => event,
+            };
+            let Some(event) = event else { return Ok(End::Stream) };
+            let printer = &mut self.printer;
+            if self.live.aside(|| printer.event(&event)).context(failed)? == Reader::Gone {
+                return Ok(End::ReaderGone);
+            }
+            let total = {
+                let mut summary = self.summary.lock();
+                summary.count(event.operation());
+                summary.total()
+            };
+            if self.arguments.show.limit.is_some_and(|limit| total >= limit) {
+                return Ok(End::Asked);
+            }
+            if event.is_invalidate() && self.arguments.begin.follows() && !self.arguments.show.quiet {
+                eprintln!("what was watched was dropped or renamed: going on with what has its name now");
+            }
+        }
+    }
+}
