@@ -7,7 +7,7 @@ use std::path::Path;
 
 /// A crate of the workspace.
 struct Crate {
-    /// Its folder below `crates/`.
+    /// Its folder below `crates/`, or beside it.
     name: &'static str,
     /// Its height: 0 to 3 are synchronous.
     row: u8,
@@ -29,6 +29,7 @@ static CRATES: &[Crate] = &[
     Crate { name: "watch", row: 4, may_use: &["value"] },
     Crate { name: "mill", row: 5, may_use: &["value", "flow", "sql", "watch"] },
     Crate { name: "sync", row: 5, may_use: &["value", "watch"] },
+    Crate { name: "python", row: 5, may_use: &["watch"] },
     Crate { name: "live", row: 6, may_use: &["value", "watch", "mill", "sync"] },
     Crate {
         name: "millstream",
@@ -51,22 +52,23 @@ pub(crate) fn problems(root: &Path) -> Vec<String> {
         return vec!["crates: not a folder".to_owned()];
     };
     let mut problems = Vec::new();
-    for folder in folders.flatten() {
-        let name = folder.file_name().to_string_lossy().into_owned();
-        let Ok(manifest) = fs::read_to_string(folder.path().join("Cargo.toml")) else {
-            problems.push(format!("crates/{name}: has no Cargo.toml; an empty crate is not created"));
+    let folders = folders.flatten().map(|folder| folder.path()).chain([root.join("python")]);
+    for folder in folders {
+        let path = folder.strip_prefix(root).unwrap_or(&folder).display().to_string();
+        let Ok(manifest) = fs::read_to_string(folder.join("Cargo.toml")) else {
+            problems.push(format!("{path}: has no Cargo.toml; an empty crate is not created"));
             continue;
         };
-        match CRATES.iter().find(|known| known.name == name) {
-            Some(known) => problems.extend(problems_of(known, &manifest)),
-            None => problems.push(format!("crates/{name}: not in the table of xtask/src/arrows.rs")),
+        match CRATES.iter().find(|known| folder.ends_with(known.name)) {
+            Some(known) => problems.extend(problems_of(known, &path, &manifest)),
+            None => problems.push(format!("{path}: not in the table of xtask/src/arrows.rs")),
         }
     }
     problems
 }
 
-fn problems_of(known: &Crate, manifest: &str) -> Vec<String> {
-    let path = format!("crates/{}/Cargo.toml", known.name);
+fn problems_of(known: &Crate, folder: &str, manifest: &str) -> Vec<String> {
+    let path = format!("{folder}/Cargo.toml");
     let mut problems = Vec::new();
     for (section, dependency) in dependencies(manifest) {
         if let Some(target) = dependency.strip_prefix("millstream-")
@@ -126,7 +128,7 @@ mod tests {
         let wire = CRATES.iter().find(|known| known.name == "wire").expect("wire");
         let manifest = "[dependencies]\nmillstream-value.workspace = true\nmillstream-db = { path = \"\" }\ntokio = \"1\"\n\n[dev-dependencies]\ntokio = \"1\"\n";
         assert_eq!(
-            problems_of(wire, manifest),
+            problems_of(wire, "crates/wire", manifest),
             [
                 "crates/wire/Cargo.toml: wire may not use db",
                 "crates/wire/Cargo.toml: wire is synchronous and may not use tokio",

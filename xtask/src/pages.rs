@@ -31,7 +31,7 @@ pub(crate) fn problems(root: &Path) -> Vec<String> {
 fn pages(root: &Path) -> Vec<PathBuf> {
     let mut pages = Vec::new();
     let mut folders =
-        vec![root.to_owned(), root.join("docs"), root.join("conformance"), root.join("conformance/vectors")];
+        ["", "docs", "conformance", "conformance/vectors", "deploy", "python"].map(|name| root.join(name)).to_vec();
     folders.extend(fs::read_dir(root.join("examples")).into_iter().flatten().flatten().map(|e| e.path()));
     for folder in folders {
         let files = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());

@@ -9,7 +9,7 @@ const UNFINISHED: [&str; 4] = [concat!("TO", "DO"), concat!("FIX", "ME"), concat
 /// Every Rust file of the workspace, as paths below its root.
 pub(crate) fn rust_files(root: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
-    for folder in ["benches", "crates", "examples", "fuzz", "tests", "xtask"] {
+    for folder in ["benches", "crates", "examples", "fuzz", "python", "tests", "xtask"] {
         collect(&root.join(folder), &mut files);
     }
     let mut files: Vec<PathBuf> =
