@@ -13,6 +13,7 @@ mod meters;
 mod queue;
 mod runner;
 mod settings;
+mod transactional;
 mod window;
 pub(crate) mod worker;
 
@@ -40,6 +41,9 @@ pub use self::hooks::Hooks;
 pub use self::meters::{METRICS, Metric, MetricKind};
 pub use self::queue::{Queue, Taken, Taking};
 pub use self::settings::{OnFailure, OnHistoryLost, OnInvalidate, Settings};
+#[cfg(feature = "postgres")]
+pub use self::transactional::PostgresTransactions;
+pub use self::transactional::{BoxError, CollectionTransactions, InTransaction, NotCommitted, TransactionStore};
 pub use self::window::Window;
 
 /// A watch that is about to begin.

@@ -77,6 +77,14 @@ pub enum Error {
         /// What is being watched now.
         wanted: String,
     },
+    /// Somebody else has begun to watch under the same name.
+    #[error(
+        "another process goes on as {watcher}, so this one stops: what it had not committed is left to the other; one of them at a time, or give this one another name"
+    )]
+    TakenOver {
+        /// Its name, and where the position is kept.
+        watcher: String,
+    },
     /// A store of positions refused, or was not reached.
     #[error("{store}: {reason}")]
     Store {

@@ -38,9 +38,12 @@ pub use checkpoint::RedisCheckpoint;
 pub use checkpoint::{CheckpointStore, CollectionCheckpoint, FileCheckpoint, MemoryCheckpoint, SourceId, TOKENS};
 pub use connection::Connection;
 pub use dead_letters::{DeadLetter, DeadLetters};
+#[cfg(feature = "postgres")]
+pub use delivery::PostgresTransactions;
 pub use delivery::{
-    Control, EventStream, Failure, Handle, Hooks, METRICS, Metric, MetricKind, OnFailure, OnHistoryLost, OnInvalidate,
-    Queue, Settings, Stats, Status, Taken, Taking, Watch, Window,
+    BoxError, CollectionTransactions, Control, EventStream, Failure, Handle, Hooks, InTransaction, METRICS, Metric,
+    MetricKind, NotCommitted, OnFailure, OnHistoryLost, OnInvalidate, Queue, Settings, Stats, Status, Taken, Taking,
+    TransactionStore, Watch, Window,
 };
 pub use error::{Error, Result};
 pub use event::Event;

@@ -39,18 +39,30 @@ impl CollectionCheckpoint {
         self
     }
 
-    fn check(&self, saved: &RawDocument) -> Result<()> {
+    /// What a document is the position of.
+    pub(crate) fn source_of(saved: &RawDocument) -> SourceId {
         let texts = |name: &str| -> Vec<String> {
             let texts = saved.get_array(name).ok().into_iter().flatten();
             texts.filter_map(|text| Some(text.ok()?.as_str()?.to_owned())).collect()
         };
         let scope = saved.get_str("scope").unwrap_or_default().to_owned();
-        let kept = SourceId { servers: texts("servers"), scope, pipeline: texts("pipeline") };
-        self.source.check(&kept, &format!("{} in {}", self.watcher, self.collection.namespace()))
+        SourceId { servers: texts("servers"), scope, pipeline: texts("pipeline") }
+    }
+
+    /// The position in a document. None: a watcher has said that it is there, and knew no position yet.
+    pub(crate) fn token_of(saved: &RawDocument) -> Result<Option<Token>> {
+        match saved.get("resumeToken") {
+            Ok(Some(RawBsonRef::Document(token))) => Token::of_event(&rawdoc! {"_id": token.to_owned()}).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    fn name(&self) -> String {
+        format!("{} in {}", self.watcher, self.collection.namespace())
     }
 
     fn explain(&self, error: mongodb::error::Error) -> Error {
-        self.connection.explain(error, &format!("the position of {} in {}", self.watcher, self.collection.namespace()))
+        self.connection.explain(error, &format!("the position of {}", self.name()))
     }
 }
 
@@ -58,10 +70,8 @@ impl CheckpointStore for CollectionCheckpoint {
     async fn load(&mut self) -> Result<Option<Token>> {
         let found = self.collection.find_one(doc! {"_id": self.watcher.as_str()}).await;
         let Some(saved) = found.map_err(|error| self.explain(error))? else { return Ok(None) };
-        self.check(&saved)?;
-        // Without one, a watcher has said that it is there, and knew no position yet.
-        let Some(RawBsonRef::Document(token)) = saved.get("resumeToken").ok().flatten() else { return Ok(None) };
-        Token::of_event(&rawdoc! {"_id": token.to_owned()}).map(Some)
+        self.source.check(&Self::source_of(&saved), &self.name())?;
+        Self::token_of(&saved)
     }
 
     async fn save(&mut self, token: &Token) -> Result<()> {

@@ -12,6 +12,11 @@ use crate::{Result, Token};
 pub struct MemoryCheckpoint(Arc<Mutex<Option<Token>>>);
 
 impl MemoryCheckpoint {
+    /// A position that is known already.
+    pub(crate) fn at(position: Option<Token>) -> Self {
+        Self(Arc::new(Mutex::new(position)))
+    }
+
     /// The saved position.
     #[must_use]
     pub fn position(&self) -> Option<Token> {

@@ -5,10 +5,11 @@
 use std::time::Duration;
 
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{Client, Config, NoTls, Row};
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Config, NoTls, Row, Transaction};
 
 use super::{CheckpointStore, SourceId, TOKENS};
-use crate::{Backoff, Error, Result, Token};
+use crate::{Backoff, BoxError, Error, Result, Token};
 
 /// How long to look for the server, unless the URI says otherwise: too long a wait for who mistyped a port is no help.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
@@ -191,9 +192,50 @@ impl Positions {
              servers = excluded.servers, scope = excluded.scope, pipeline = excluded.pipeline, version = t.version + 1",
             self.table
         );
-        let values: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
+        let values: [&(dyn ToSql + Sync); 5] =
             [&self.watcher, &token.to_json(), &source.servers, &source.scope, &source.pipeline];
         client.execute(&put, &values).await.map(drop).map_err(|error| self.explain(error))
+    }
+
+    /// Takes the position over: its version goes up. Gives that, and the position.
+    pub(crate) async fn taken(&self, client: &Client, source: &SourceId) -> Result<(i64, Option<Token>)> {
+        let take = format!(
+            "INSERT INTO {0} AS t (watcher, servers, scope, pipeline, version) VALUES ($1, $2, $3, $4, 1) \
+             ON CONFLICT (watcher) DO UPDATE SET servers = excluded.servers, scope = excluded.scope, \
+             pipeline = excluded.pipeline, version = t.version + 1 \
+             RETURNING resume_token::text, servers, scope, pipeline, version",
+            self.table
+        );
+        let values: [&(dyn ToSql + Sync); 4] = [&self.watcher, &source.servers, &source.scope, &source.pipeline];
+        let row = client.query_one(&take, &values).await.map_err(|error| self.explain(error))?;
+        Ok((row.try_get(4).map_err(|error| self.explain(error))?, self.token(&row)?))
+    }
+
+    /// The version and the position, of which nobody else can change anything before the transaction ends.
+    pub(crate) async fn locked(
+        &self,
+        transaction: &Transaction<'_>,
+    ) -> std::result::Result<Option<(i64, Option<Token>)>, tokio_postgres::Error> {
+        let select = format!("SELECT version, resume_token::text FROM {} WHERE watcher = $1 FOR UPDATE", self.table);
+        let Some(row) = transaction.query_opt(&select, &[&self.watcher]).await? else { return Ok(None) };
+        let text: Option<String> = row.try_get(1)?;
+        // A text that is no token is nobody's position.
+        Ok(Some((row.try_get(0)?, text.and_then(|text| Token::parse(&text).ok()))))
+    }
+
+    /// Moves the position inside of a transaction. False: its version is another one.
+    pub(crate) async fn moved(
+        &self,
+        transaction: &Transaction<'_>,
+        version: i64,
+        token: &Token,
+    ) -> std::result::Result<bool, tokio_postgres::Error> {
+        let update = format!(
+            "UPDATE {} SET resume_token = $3::text::json, updated_at = now(), version = version + 1 \
+             WHERE watcher = $1 AND version = $2",
+            self.table
+        );
+        Ok(transaction.execute(&update, &[&self.watcher, &version, &token.to_json()]).await? > 0)
     }
 
     /// The watcher and where its position is, for messages.
@@ -210,12 +252,16 @@ impl Positions {
 
     /// An error of the driver, as one of ours.
     pub(crate) fn explain(&self, error: tokio_postgres::Error) -> Error {
-        Error::Store {
-            store: format!("the position of {}", self.name()),
-            reason: reason(&error),
-            passing: is_passing(&error),
-            source: Some(Box::new(error)),
-        }
+        self.refused(reason(&error), is_passing(&error), Some(Box::new(error)))
+    }
+
+    /// One that somebody else has.
+    pub(crate) fn explained(&self, error: &tokio_postgres::Error) -> Error {
+        self.refused(reason(error), is_passing(error), None)
+    }
+
+    fn refused(&self, reason: String, passing: bool, source: Option<BoxError>) -> Error {
+        Error::Store { store: format!("the position of {}", self.name()), reason, passing, source }
     }
 }
 

@@ -39,6 +39,11 @@ impl Failure {
         Self { reason: error.to_string(), again: again(error) }
     }
 
+    /// Whether it says that trying again makes sense.
+    pub(crate) fn again(&self) -> Again {
+        self.again
+    }
+
     /// One that would come again however often it is tried: the event is given up at once.
     pub fn lasting(reason: impl Into<String>) -> Self {
         Self { reason: reason.into(), again: Again::Never }
@@ -55,7 +60,7 @@ impl std::error::Error for Failure {}
 
 /// What an error of whatever kind says.
 pub(crate) fn again(error: &dyn Any) -> Again {
-    error.downcast_ref::<Failure>().map_or(Again::Usual, |failure| failure.again)
+    error.downcast_ref::<Failure>().map_or(Again::Usual, Failure::again)
 }
 
 #[cfg(test)]

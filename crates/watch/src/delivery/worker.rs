@@ -122,7 +122,7 @@ impl Trying {
         Some(outcome)
     }
 
-    async fn is_stopped_within(&self, pause: Duration) -> bool {
+    pub(crate) async fn is_stopped_within(&self, pause: Duration) -> bool {
         let mut wishes = self.wishes.clone();
         tokio::select! {
             Ok(_) = wishes.wait_for(|wish| *wish == Wish::Stop) => true,
@@ -148,7 +148,7 @@ impl Trying {
 }
 
 /// Calls, and takes a panic for an error: one bad event must not end the others.
-async fn caught<Fut: Future>(callback: impl Fn() -> Fut) -> std::result::Result<Fut::Output, String> {
+pub(crate) async fn caught<Fut: Future>(callback: impl FnOnce() -> Fut) -> std::result::Result<Fut::Output, String> {
     let mut called = pin!(async { callback().await });
     let poll = std::future::poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| called.as_mut().poll(context))) {
         Ok(poll) => poll.map(Ok),
