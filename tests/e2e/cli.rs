@@ -1,11 +1,15 @@
 //! The binary's own commands.
 
 mod bench;
+mod dead_letters;
 mod demo;
+mod doctor;
 mod envelopes;
 mod exec;
 mod log;
 mod named;
 mod serve;
+mod service;
+mod tokens;
 mod watch;
 mod webhook;

@@ -2,7 +2,9 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::{bench, compatibility, config, demo, exit, log, logging, serve, terminal, watch};
+use crate::{
+    bench, compatibility, config, dead_letters, demo, doctor, exit, log, logging, serve, terminal, tokens, watch,
+};
 
 /// A document database whose heart is change streams.
 #[derive(Debug, Parser)]
@@ -26,12 +28,21 @@ pub(crate) enum Command {
     /// Start the engine: a durable database that any MongoDB driver can use
     #[command(after_help = serve::EXAMPLES)]
     Serve(config::ServeArguments),
-    /// Show changes in a terminal, of Millstream or any other MongoDB
+    /// Show changes in a terminal or hand them to other programs, of Millstream or any other MongoDB
     #[command(after_help = watch::EXAMPLES)]
     Watch(Box<watch::Arguments>),
     /// Show how far back the log reaches and how long that lasts, of Millstream or any other MongoDB
     #[command(after_help = log::EXAMPLES)]
     Log(log::Arguments),
+    /// Look at the positions of named watchers, and forget them
+    #[command(after_help = tokens::EXAMPLES)]
+    Tokens(tokens::Arguments),
+    /// Look at events that could not be dealt with, try them again, or drop them
+    #[command(after_help = dead_letters::EXAMPLES)]
+    DeadLetters(dead_letters::Arguments),
+    /// Look whether a MongoDB is fit to be watched, and say what to do if not
+    #[command(after_help = doctor::EXAMPLES)]
+    Doctor(doctor::Arguments),
     /// See writes and their events side by side, with an engine of its own
     #[command(after_help = demo::EXAMPLES)]
     Demo(demo::Arguments),
@@ -62,6 +73,18 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<exit::Code> {
         Command::Log(arguments) => {
             logging::for_clients();
             log::run(arguments).await
+        }
+        Command::Tokens(arguments) => {
+            logging::for_clients();
+            tokens::run(arguments).await
+        }
+        Command::DeadLetters(arguments) => {
+            logging::for_clients();
+            dead_letters::run(arguments).await
+        }
+        Command::Doctor(arguments) => {
+            logging::for_clients();
+            doctor::run(arguments).await
         }
         Command::Demo(arguments) => {
             logging::for_clients();

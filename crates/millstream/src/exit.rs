@@ -91,7 +91,9 @@ fn watch_code(error: &WatchError) -> Code {
     match error {
         WatchError::BadToken { .. } | WatchError::BadJson { .. } => Code::Usage,
         WatchError::NoLog { .. } => Code::Refused,
-        WatchError::OtherSource { .. } | WatchError::DamagedCheckpoint { .. } => Code::PositionLost,
+        WatchError::OtherSource { .. } | WatchError::OtherWatch { .. } | WatchError::DamagedCheckpoint { .. } => {
+            Code::PositionLost
+        }
         _ => match error.problem_kind() {
             Some(ProblemKind::BadUri) => Code::Usage,
             Some(ProblemKind::Unreachable | ProblemKind::Tls) => Code::Unreachable,

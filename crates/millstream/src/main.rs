@@ -9,6 +9,9 @@
 //! | `serve` | the engine as a service: start lines, signals, a clean stop |
 //! | `watch` | changes in a terminal, of any MongoDB |
 //! | `log` | how far back the log of any MongoDB reaches |
+//! | `tokens`, `dead_letters` | what watchers keep in collections |
+//! | `doctor` | whether a server is fit to be watched |
+//! | `health` | how watchers are doing, for those who look after them |
 //! | `demo` | the thing at work in ten seconds |
 //! | `bench` | measurements of any MongoDB-compatible server |
 //! | `exit` | exit codes, and errors as one sentence |
@@ -20,15 +23,19 @@ mod bench;
 mod cli;
 mod compatibility;
 mod config;
+mod dead_letters;
 mod demo;
+mod doctor;
 mod engine;
 mod exit;
+mod health;
 mod log;
 mod logging;
 mod parse;
 mod serve;
 mod signals;
 mod terminal;
+mod tokens;
 mod watch;
 
 use std::process::ExitCode;

@@ -3,6 +3,7 @@
 //! | file | idea |
 //! |---|---|
 //! | `arguments` | the flags and what they come down to |
+//! | `config` | flags in a file, for several watchers |
 //! | `envelope` | what an event is wrapped in |
 //! | `exec` | a command for each event |
 //! | `format`, `printer` | events on standard output |
@@ -13,6 +14,7 @@
 //! | `webhook` | an HTTP request for each event |
 
 mod arguments;
+mod config;
 mod envelope;
 mod exec;
 mod format;
@@ -24,6 +26,9 @@ mod sink;
 mod summary;
 mod webhook;
 
-pub(crate) use arguments::{Arguments, EXAMPLES, uri_or_default};
+pub(crate) use arguments::{Arguments, EXAMPLES, OwnCollection, Target, Where, own_name, uri_or_default};
+pub(crate) use envelope::{About, Envelope, Wrapper, by_name as envelope_by_name};
+pub(crate) use exec::Children;
 pub(crate) use format::{Format, Formatter, operation_colour};
 pub(crate) use run::run;
+pub(crate) use sink::Sink;

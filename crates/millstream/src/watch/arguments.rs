@@ -3,12 +3,14 @@
 mod begin;
 mod deliver;
 mod own;
+mod service;
 mod show;
 mod what;
 
 pub(crate) use begin::Begin;
-pub(crate) use deliver::Deliver;
-pub(crate) use own::OwnCollection;
+pub(crate) use deliver::{Deliver, Target};
+pub(crate) use own::{OwnCollection, Where, name as own_name};
+pub(crate) use service::Service;
 pub(crate) use show::{Show, StatsForm};
 pub(crate) use what::What;
 
@@ -47,6 +49,9 @@ Do something with every event, four at a time, those of one document in their or
       --webhook https://example.com/changes --webhook-secret \"$SECRET\"
   millstream watch --db shop --exec 'jq -c .documentKey; echo \"$MILLSTREAM_OPERATION\" >&2'
 
+Run it as a service, several watchers in one process:
+  millstream watch --config watchers.toml --health 9090
+
 And elsewhere:
   MONGO_URL='mongodb+srv://user:password@cluster.example' millstream watch --db shop
 
@@ -70,6 +75,8 @@ pub(crate) struct Arguments {
     pub(crate) show: Show,
     #[command(flatten, next_help_heading = "What to do with it")]
     pub(crate) deliver: Deliver,
+    #[command(flatten, next_help_heading = "As a service")]
+    pub(crate) service: Service,
 }
 
 /// The URI of a flag, else of the environment, else the local one.
@@ -126,6 +133,9 @@ impl Arguments {
         self.what.check()?;
         if self.show.format == Some(Format::Table) && self.show.envelope.name != "mongo" {
             return Err(exit::misuse("--format table has columns of its own: leave --envelope out"));
+        }
+        if self.deliver.is_elsewhere() && self.show.format.is_some() {
+            return Err(exit::misuse("--format is about what is printed, which nothing is with --exec or --webhook"));
         }
         if !self.deliver.is_elsewhere() {
             let unused = [

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use millstream_watch::{
-    CheckpointStore, CollectionCheckpoint, Connection, DeadLetters, Event, Failure, FileCheckpoint, Handle, Queue,
-    SourceId, StartAt, Stats, Watch,
+    CheckpointStore, CollectionCheckpoint, Connection, Control, DeadLetters, Event, Failure, FileCheckpoint, Handle,
+    SourceId, StartAt, Stats, Taking, Watch,
 };
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
@@ -27,17 +27,19 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// A watch that runs.
 pub(crate) struct Session {
     arguments: Arguments,
-    delivery: Delivery,
+    handle: Handle,
+    to: To,
     summary: Arc<Mutex<Summary>>,
     live: Live,
     began: Instant,
 }
 
-enum Delivery {
-    /// Printed here, one after the other.
-    Printed(Box<Queue>, Printer<std::io::Stdout>),
-    /// Handed to a sink in the background.
-    HandedOn(Handle, Arc<HandOn>),
+/// Where events go.
+enum To {
+    /// They are printed here, one after the other.
+    Print(Box<(Taking, Printer<std::io::Stdout>)>),
+    /// They are handed to a sink in the background.
+    HandOn(Arc<HandOn>),
 }
 
 /// Why it ended.
@@ -65,11 +67,11 @@ impl Session {
                 mode: arguments.show.json_mode(),
             },
         };
-        let sink = Sink::new(&arguments.deliver, wrapper.clone(), children)?;
+        let sink = Sink::new(&arguments.deliver.target, wrapper.clone(), children)?;
         let (watch, how) = prepare(&arguments, &connection).await?;
         let said = format!("watching {} at {}{how}", arguments.what.words(of_uri), connection.servers().join(","));
         let summary: Arc<Mutex<Summary>> = Arc::default();
-        let delivery = match sink {
+        let (handle, to) = match sink {
             Some(sink) => {
                 let limit = arguments.show.limit.map(|limit| {
                     Semaphore::new(usize::try_from(limit).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS))
@@ -80,7 +82,7 @@ impl Session {
                     let hand_on = Arc::clone(&shared);
                     async move { hand_on.one(event).await }
                 };
-                Delivery::HandedOn(watch.for_each(callback).await?, hand_on)
+                (watch.for_each(callback).await?, To::HandOn(hand_on))
             }
             None => {
                 let formatter = Formatter {
@@ -89,27 +91,33 @@ impl Session {
                     colour: terminal::colour_on_stdout(),
                     width: terminal::width(),
                 };
-                let queue = watch.queue().await?;
-                Delivery::Printed(Box::new(queue), Printer::new(std::io::stdout(), formatter, wrapper))
+                let (handle, taking) = watch.queue().await?.split();
+                (handle, To::Print(Box::new((taking, Printer::new(std::io::stdout(), formatter, wrapper)))))
             }
         };
         if !arguments.show.quiet {
             eprintln!("{said} (Ctrl-C ends)");
         }
         let live = Live::new(arguments.show.stats);
-        Ok(Self { arguments, delivery, summary, live, began: Instant::now() })
+        Ok(Self { arguments, handle, to, summary, live, began: Instant::now() })
+    }
+
+    /// A way to ask how it is doing.
+    pub(crate) fn control(&self) -> Control {
+        self.handle.control()
     }
 
     /// Reads until the end.
     pub(crate) async fn run(self, mut stop: Stop) -> anyhow::Result<()> {
-        let Self { arguments, delivery, summary, mut live, began } = self;
+        let Self { arguments, handle, to, summary, mut live, began } = self;
         let quiet = arguments.show.quiet;
-        let (result, stats) = match delivery {
-            Delivery::Printed(queue, printer) => {
+        let (result, stats) = match to {
+            To::Print(both) => {
+                let (taking, printer) = *both;
                 let mut printing = Printing { arguments: &arguments, printer, summary: &summary, live: &mut live };
-                printing.run(*queue, &mut stop).await
+                printing.run(handle, taking, &mut stop).await
             }
-            Delivery::HandedOn(handle, hand_on) => {
+            To::HandOn(hand_on) => {
                 let limit = arguments.show.limit.unwrap_or(u64::MAX);
                 wait_for(handle, &hand_on, limit, &mut stop, &mut live).await
             }
@@ -134,19 +142,19 @@ async fn prepare(arguments: &Arguments, connection: &Connection) -> anyhow::Resu
     let source = arguments.source(of_uri);
     let id = SourceId::new(connection, &source);
     let start = arguments.begin.start();
-    let mut watch = Watch::new(connection, source).settings(arguments.settings()).start(start.clone());
+    let name = arguments.name(of_uri);
+    let mut watch = Watch::new(connection, source).named(&name).settings(arguments.settings()).start(start.clone());
     let mut kept = false;
     if let Some(file) = &arguments.begin.checkpoint {
         let mut store = FileCheckpoint::new(file, id);
         kept = store.load().await?.is_some();
         watch = watch.checkpoint(store);
-    } else if let (Some(own), Some(name)) = (arguments.tokens(of_uri), &arguments.begin.watcher) {
-        let mut store = CollectionCheckpoint::new(connection, &own.database, &own.collection, name, id);
+    } else if let Some(own) = arguments.tokens(of_uri) {
+        let mut store = CollectionCheckpoint::new(connection, &own.database, &own.collection, &name, id);
         kept = store.load().await?.is_some();
         watch = watch.checkpoint(store);
     }
     if let Some(own) = arguments.dead_letters(of_uri) {
-        let name = arguments.name(of_uri);
         watch = watch.dead_letters(DeadLetters::new(connection, &own.database, &own.collection, &name));
     }
     let how = match start {
@@ -230,18 +238,17 @@ struct Printing<'s> {
 }
 
 impl Printing<'_> {
-    async fn run(&mut self, mut queue: Queue, stop: &mut Stop) -> (anyhow::Result<End>, Stats) {
-        let end = self.read(&mut queue, stop).await;
-        let stats = queue.stats();
-        let result = match end {
-            // What could not be printed is not dealt with.
-            Err(_) | Ok(End::ReaderGone) => end,
-            Ok(end) => queue.join().await.map(|()| end).map_err(anyhow::Error::from),
-        };
-        (result, stats)
+    async fn run(&mut self, handle: Handle, mut taking: Taking, stop: &mut Stop) -> (anyhow::Result<End>, Stats) {
+        let end = self.read(&handle, &mut taking, stop).await;
+        handle.stop();
+        // What was not printed comes again.
+        drop(taking);
+        let control = handle.control();
+        let joined = handle.join().await.map_err(anyhow::Error::from);
+        (end.and_then(|end| joined.map(|()| end)), control.stats())
     }
 
-    async fn read(&mut self, queue: &mut Queue, stop: &mut Stop) -> anyhow::Result<End> {
+    async fn read(&mut self, handle: &Handle, taking: &mut Taking, stop: &mut Stop) -> anyhow::Result<End> {
         let failed = "could not write to standard output";
         if self.printer.heading().context(failed)? == Reader::Gone {
             return Ok(End::ReaderGone);
@@ -249,18 +256,18 @@ impl Printing<'_> {
         let mut look = tokio::time::interval(LOOK_EVERY);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            let event = tokio::select! {
+            let taken = tokio::select! {
                 biased;
                 () = stop.asked() => return Ok(End::Asked),
                 _ = look.tick() => {
-                    self.live.show(|| queue.stats());
+                    self.live.show(|| handle.stats());
                     continue;
                 }
-                event = queue.get() => event,
+                taken = taking.next() => taken,
             };
-            let Some(event) = event else { return Ok(End::Stream) };
-            let printer = &mut self.printer;
-            if self.live.aside(|| printer.event(&event)).context(failed)? == Reader::Gone {
+            let Some(taken) = taken else { return Ok(End::Stream) };
+            let (printer, event) = (&mut self.printer, taken.event());
+            if self.live.aside(|| printer.event(event)).context(failed)? == Reader::Gone {
                 return Ok(End::ReaderGone);
             }
             let total = {
@@ -268,10 +275,12 @@ impl Printing<'_> {
                 summary.count(event.operation());
                 summary.total()
             };
+            let follows = event.is_invalidate() && self.arguments.begin.follows() && !self.arguments.show.quiet;
+            taken.done();
             if self.arguments.show.limit.is_some_and(|limit| total >= limit) {
                 return Ok(End::Asked);
             }
-            if event.is_invalidate() && self.arguments.begin.follows() && !self.arguments.show.quiet {
+            if follows {
                 eprintln!("what was watched was dropped or renamed: going on with what has its name now");
             }
         }

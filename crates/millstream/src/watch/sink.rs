@@ -2,7 +2,7 @@
 
 use millstream_watch::{Event, Failure};
 
-use super::arguments::Deliver;
+use super::arguments::Target;
 use super::envelope::Wrapper;
 use super::exec::{Children, Exec};
 use super::webhook::Webhook;
@@ -30,7 +30,7 @@ pub(crate) struct Parcel<'e> {
 
 impl Sink {
     /// The one that the flags ask for; none: events are printed.
-    pub(crate) fn new(flags: &Deliver, wrapper: Wrapper, children: Children) -> anyhow::Result<Option<Self>> {
+    pub(crate) fn new(flags: &Target, wrapper: Wrapper, children: Children) -> anyhow::Result<Option<Self>> {
         let to = match (&flags.exec, &flags.webhook) {
             (Some(command), _) => To::Exec(Exec::new(command, flags.exec_timeout, children)),
             (None, Some(url)) => To::Webhook(Box::new(Webhook::new(url, flags)?)),

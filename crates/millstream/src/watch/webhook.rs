@@ -22,7 +22,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use millstream_watch::Failure;
 
-use super::arguments::Deliver;
+use super::arguments::Target;
 use super::sink::Parcel;
 use crate::exit;
 
@@ -42,7 +42,7 @@ pub(crate) struct Webhook {
 
 impl Webhook {
     /// Nothing is connected yet.
-    pub(crate) fn new(url: &str, flags: &Deliver) -> anyhow::Result<Self> {
+    pub(crate) fn new(url: &str, flags: &Target) -> anyhow::Result<Self> {
         let mut headers = HeaderMap::new();
         headers.insert(USER_AGENT, HeaderValue::from_static(concat!("millstream/", env!("CARGO_PKG_VERSION"))));
         for text in &flags.webhook_header {

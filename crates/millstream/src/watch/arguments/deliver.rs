@@ -7,18 +7,18 @@ use millstream_watch::{Backoff, OnFailure};
 
 use crate::parse;
 
-/// The flags that say what to do with events.
+/// The flags that say where events go.
 #[derive(Debug, Clone, Args)]
-pub(crate) struct Deliver {
+pub(crate) struct Target {
     /// Run this with `sh -c` for each event, which it gets as JSON on its standard input; an exit
     /// code other than 0 is a failure
-    #[arg(long, value_name = "COMMAND", conflicts_with_all = ["webhook", "format"])]
+    #[arg(long, value_name = "COMMAND", conflicts_with = "webhook")]
     pub(crate) exec: Option<String>,
     /// How long a command may run
     #[arg(long, value_name = "TIME", default_value = "5min", value_parser = parse::duration)]
     pub(crate) exec_timeout: Duration,
     /// POST each event as JSON to this address; an answer other than 2xx is a failure
-    #[arg(long, value_name = "URL", conflicts_with = "format")]
+    #[arg(long, value_name = "URL")]
     pub(crate) webhook: Option<String>,
     /// Sign what is sent with this secret (HMAC-SHA256)
     #[arg(long, value_name = "SECRET", env = "MILLSTREAM_WEBHOOK_SECRET", hide_env_values = true)]
@@ -29,6 +29,13 @@ pub(crate) struct Deliver {
     /// How long to wait for an answer
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse::duration)]
     pub(crate) webhook_timeout: Duration,
+}
+
+/// The flags that say what to do with events.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Deliver {
+    #[command(flatten)]
+    pub(crate) target: Target,
     /// How many events are dealt with at the same time; those of one document stay in their order
     #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) concurrency: u16,
@@ -59,17 +66,17 @@ pub(crate) enum AfterFailure {
 impl Deliver {
     /// Whether events go somewhere else than to standard output.
     pub(crate) fn is_elsewhere(&self) -> bool {
-        self.exec.is_some() || self.webhook.is_some()
+        self.target.exec.is_some() || self.target.webhook.is_some()
     }
 
     /// How often an event is tried again.
     pub(crate) fn retries(&self) -> u32 {
-        self.retries.unwrap_or(if self.webhook.is_some() { 10 } else { 3 })
+        self.retries.unwrap_or(if self.target.webhook.is_some() { 10 } else { 3 })
     }
 
     /// How long to wait between tries: a receiver that is away is asked less often than a command.
     pub(crate) fn pause(&self) -> Backoff {
-        let longest = Duration::from_secs(if self.webhook.is_some() { 30 } else { 5 });
+        let longest = Duration::from_secs(if self.target.webhook.is_some() { 30 } else { 5 });
         Backoff { longest, ..Backoff::default() }
     }
 

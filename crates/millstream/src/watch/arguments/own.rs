@@ -1,5 +1,7 @@
 //! The collections that watchers keep for themselves: positions, and events that could not be dealt with.
 
+use clap::Args;
+
 /// Where they are if everything is watched.
 const DATABASE: &str = "millstream";
 
@@ -29,8 +31,30 @@ impl std::fmt::Display for OwnCollection {
     }
 }
 
+/// The flags by which commands beside `watch` find such a collection.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Where {
+    /// The server to ask; else MONGO_URL, else CHANGE_STREAM_DB, else the local default
+    #[arg(long, value_name = "URI", global = true)]
+    pub(crate) uri: Option<String>,
+    /// The database that is watched, as with `watch`
+    #[arg(long, value_name = "NAME", global = true)]
+    pub(crate) db: Option<String>,
+    /// Everything is watched, as with `watch --all`
+    #[arg(long, global = true, conflicts_with = "db")]
+    pub(crate) all: bool,
+}
+
+impl Where {
+    /// A collection of our own, by its name or the usual one.
+    pub(crate) fn collection(&self, name: &str, of_uri: Option<&str>) -> OwnCollection {
+        let watched = self.db.as_deref().or(of_uri).unwrap_or(super::DEFAULT_DATABASE).to_owned();
+        OwnCollection::new(name, &OwnCollection::database(watched, self.all))
+    }
+}
+
 /// Reads `COLL` or `DB.COLL`.
-pub(super) fn name(text: &str) -> Result<String, String> {
+pub(crate) fn name(text: &str) -> Result<String, String> {
     let whole = text.split_once('.').map_or(!text.is_empty(), |(db, coll)| !db.is_empty() && !coll.is_empty());
     if whole {
         Ok(text.to_owned())
