@@ -5,7 +5,8 @@
 //! `isolation` about what transactions see, `transactions` about how they meet and end, `load` has many writers at once,
 //! `soak` many watchers and restarts besides; `crash` and `torn` end the server in the ways that a machine can; `cli` is
 //! about the binary's own commands, `delivery` about the client library, `stores` about where it keeps positions,
-//! `exactly_once` about effects that are committed with them; `cursors` has several connections at one cursor, `limits` goes to where things end;
+//! `exactly_once` about effects that are committed with them, `groups` about processes that share a stream;
+//! `cursors` has several connections at one cursor, `limits` goes to where things end;
 //! `wire` sends what it should refuse.
 
 mod applications;
@@ -15,6 +16,7 @@ mod cursors;
 mod delivery;
 mod drivers;
 mod exactly_once;
+mod groups;
 mod history;
 mod isolation;
 mod limits;

@@ -104,6 +104,14 @@ pub enum Error {
         /// Why.
         reason: String,
     },
+    /// A group cannot be used in this way.
+    #[error("the group {group}: {reason}")]
+    Group {
+        /// Its name.
+        group: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// The checkpoint cannot be understood.
     #[error(
         "the checkpoint {} cannot be read ({reason}): delete it to start from now", .file.display()

@@ -196,7 +196,7 @@ fn explain(connection: &Connection, source: &Source, error: mongodb::error::Erro
 }
 
 /// A start time is inclusive (CS-4.6.1), so the time of the last known change is one too early.
-fn just_after(time: Timestamp) -> Timestamp {
+pub(crate) fn just_after(time: Timestamp) -> Timestamp {
     match time.increment.checked_add(1) {
         Some(increment) => Timestamp { time: time.time, increment },
         None => Timestamp { time: time.time.saturating_add(1), increment: 0 },
