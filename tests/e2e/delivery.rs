@@ -1,5 +1,8 @@
 //! The client library's delivery: to a callback, into a queue, with the position kept, through real faults.
 
+mod batches;
+mod many;
+mod snapshots;
 mod streams;
 mod telemetry;
 
@@ -40,12 +43,21 @@ fn n(event: &Event) -> i32 {
     event.raw().get_document("fullDocument").unwrap().get_i32("n").unwrap()
 }
 
-/// Writes elsewhere until a log of 1 MiB has forgotten what was before.
+/// Writes elsewhere until a log of 1 MiB has forgotten what was before, in memory too.
 async fn lose_history(connection: &Connection) {
+    let now = connection.ping().await.unwrap().expect("a cluster time");
     let padding = "x".repeat(1 << 20);
-    for _ in 0..20 {
-        collection(connection, "padding").insert_one(doc! {"padding": padding.as_str()}).await.unwrap();
+    for _ in 0..10 {
+        for _ in 0..20 {
+            collection(connection, "padding").insert_one(doc! {"padding": padding.as_str()}).await.unwrap();
+        }
+        let opened = Watch::new(connection, source("nothing")).start(StartAt::Time(now)).queue().await;
+        match opened {
+            Err(error) if error.problem_kind() == Some(ProblemKind::HistoryLost) => return,
+            other => other.unwrap().join().await.unwrap(),
+        }
     }
+    panic!("the log keeps everything");
 }
 
 /// Until it is so, or for a time that a busy machine does not need.

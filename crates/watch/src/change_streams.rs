@@ -144,12 +144,23 @@ impl Watch {
         self
     }
 
+    /// Takes events that are larger than a reply in fragments, and makes them whole again (MongoDB 7.0 and later). Without
+    /// it such an event ends the watch.
+    #[must_use]
+    pub fn split_large(mut self, split: bool) -> Self {
+        self.source_mut().options.split_large = split;
+        self
+    }
+
     /// Keeps the position under the watcher's name in `change_stream_tokens` of a database on the same servers. To be
     /// called last: a position belongs to all that was said before about what is watched.
     #[must_use]
     pub fn keep_position(self, database: &str, watcher: &str) -> Self {
         let source = SourceId::new(self.connection(), self.source());
         let store = CollectionCheckpoint::new(self.connection(), database, TOKENS, watcher, source);
-        self.checkpoint(store)
+        let mut watch = self.checkpoint(store);
+        watch.kept_in = Some((database.to_owned(), watcher.to_owned()));
+        watch.name.get_or_insert_with(|| watcher.to_owned());
+        watch
     }
 }

@@ -1,11 +1,18 @@
 //! Events that could not be dealt with, put aside in a collection.
 //!
-//! Shape: `{ _id, watcher, event: <the whole event>, error, attempts: <int32>, at: <Date> }`
+//! Shape: `{ _id, watcher, event: <the whole event>, error, attempts: <int32>, at: <Date> }`. An event that is larger than a
+//! document can be is put aside without its documents, and `cut: true` says so.
 
 use bson::{DateTime, Document, RawDocumentBuf, doc, oid::ObjectId, rawdoc};
 use mongodb::{Collection, Cursor};
 
 use crate::{Connection, Event, Result};
+
+/// What a document of 16 MiB has room for beside the other fields.
+const EVENT_BYTES_MAX: usize = (16 << 20) - (64 << 10);
+
+/// The fields that say which change it was.
+const FIELDS_KEPT: &[&str] = &["_id", "clusterTime", "documentKey", "ns", "operationType", "wallTime"];
 
 /// Dead letters of one watcher.
 #[derive(Debug, Clone)]
@@ -45,7 +52,12 @@ impl DeadLetters {
             "attempts": i32::try_from(attempts).unwrap_or(i32::MAX),
             "at": DateTime::now(),
         };
-        letter.append(bson::raw::cstr!("event"), event.raw().to_owned());
+        if event.raw().as_bytes().len() <= EVENT_BYTES_MAX {
+            letter.append(bson::raw::cstr!("event"), event.raw());
+        } else {
+            letter.append(bson::raw::cstr!("event"), cut(event));
+            letter.append(bson::raw::cstr!("cut"), true);
+        }
         self.collection.insert_one(letter).await.map(drop).map_err(|error| self.explain(error))
     }
 
@@ -105,4 +117,14 @@ impl DeadLetters {
     fn explain(&self, error: mongodb::error::Error) -> crate::Error {
         self.connection.explain(error, &format!("the dead letters in {}", self.collection.namespace()))
     }
+}
+
+fn cut(event: &Event) -> RawDocumentBuf {
+    let mut kept = RawDocumentBuf::new();
+    for (name, value) in event.raw().iter().flatten() {
+        if FIELDS_KEPT.contains(&name.as_str()) {
+            kept.append(name, value);
+        }
+    }
+    kept
 }

@@ -4,6 +4,7 @@
 //! before which everything was dealt with: whoever starts again from it misses nothing.
 
 pub(crate) mod acks;
+mod batches;
 pub(crate) mod counters;
 mod event_stream;
 mod failure;
@@ -24,15 +25,21 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 use tracing::Instrument as _;
 
+use self::batches::BatchWorker;
 use self::counters::Counters;
 use self::handle::Wish;
 use self::runner::Runner;
 use self::worker::{Done, Trying, Work, Worker, words};
 use crate::checkpoint::BoxedCheckpoint;
+use crate::intake::{Intake, Opening};
+use crate::reading::Place;
+use crate::seen::{BoxedSeen, Tracker};
 use crate::{
-    Backoff, CheckpointStore, Connection, DeadLetters, Error, Event, ProblemKind, Result, Source, StartAt, Watcher,
+    Backoff, CheckpointStore, CollectionSeen, Connection, DeadLetters, Error, Event, FullDocumentMode, MemorySeen,
+    ProblemKind, Result, SEEN, SeenDocuments, SeenState, Source, StartAt, Token,
 };
 
+pub use self::batches::{Batching, Grouping};
 pub use self::counters::{Stats, Status};
 pub use self::event_stream::EventStream;
 pub use self::failure::Failure;
@@ -58,6 +65,9 @@ pub struct Watch {
     pub(crate) settings: Settings,
     pub(crate) backoff: Backoff,
     pub(crate) window: Option<Window>,
+    pub(crate) seen: Option<BoxedSeen>,
+    /// Where positions are kept, if in a collection: database and watcher.
+    pub(crate) kept_in: Option<(String, String)>,
 }
 
 impl Watch {
@@ -75,6 +85,8 @@ impl Watch {
             settings: Settings::default(),
             backoff: Backoff::default(),
             window: None,
+            seen: None,
+            kept_in: None,
         }
     }
 
@@ -141,6 +153,14 @@ impl Watch {
         self
     }
 
+    /// Where it is remembered what was delivered, for [`OnHistoryLost::Resnapshot`]. Without it that is a collection beside
+    /// the positions that [`Watch::keep_position`] keeps, else memory.
+    #[must_use]
+    pub fn seen(mut self, store: impl SeenDocuments + 'static) -> Self {
+        self.seen = Some(BoxedSeen::new(store));
+        self
+    }
+
     /// Leaves out events that came before, by their tokens: a server may repeat some after a failure.
     #[must_use]
     pub fn deduplicate(mut self, window: Window) -> Self {
@@ -198,6 +218,34 @@ impl Watch {
         .await
     }
 
+    /// Begins, and calls `callback` with batches of events, in the background. A batch succeeds or fails as a whole, and is
+    /// tried again as a whole; what is given up goes event by event to the dead letters.
+    ///
+    /// # Errors
+    /// As [`Watch::for_each`].
+    pub async fn for_each_batch<F, Fut, E>(self, batching: Batching, callback: F) -> Result<Handle>
+    where
+        F: Fn(Vec<Event>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = std::result::Result<(), E>> + Send + 'static,
+        E: Display + Send + 'static,
+    {
+        let callback = Arc::new(callback);
+        let shared = Shared::new(&self);
+        let (done, outcomes) = mpsc::unbounded_channel();
+        let (lanes, works): (Vec<_>, Vec<_>) = self.lanes().into_iter().unzip();
+        let handle = self.begin(lanes, outcomes, &shared).await?;
+        for work in works {
+            let worker = BatchWorker {
+                callback: Arc::clone(&callback),
+                trying: shared.trying.clone(),
+                batching,
+                hurry: shared.hurry.subscribe(),
+            };
+            drop(tokio::spawn(worker.run(work, done.clone())));
+        }
+        Ok(handle)
+    }
+
     /// Begins, and puts every event into a queue, from which the program takes it when it likes. When the queue is full,
     /// reading waits.
     ///
@@ -243,10 +291,10 @@ impl Watch {
             Some(store) => store.load().await?,
             None => None,
         };
-        let start = kept.map_or_else(|| self.start.clone(), StartAt::StartAfter);
-        let watcher = self.open(start, &counters).await?;
+        let tracker = self.tracker().await?;
+        let intake = self.first_intake(kept, tracker.as_ref(), &counters).await?;
         let span = tracing::info_span!("watch", watcher = self.title());
-        let mut runner = Runner::new(self, watcher, lanes, outcomes, shared.wish.clone(), Arc::clone(&counters));
+        let mut runner = Runner::new(self, intake, lanes, outcomes, shared, tracker);
         // Before the first event there is a position already: a program that is killed now goes on from here, and not
         // from wherever the log is at its next start.
         runner.save().await?;
@@ -261,24 +309,91 @@ impl Watch {
         Ok(Handle::new(shared.wish.clone(), counters, task))
     }
 
-    /// Opens the stream; if the history is lost, as the settings say.
-    fn open(&self, start: StartAt, counters: &Arc<Counters>) -> impl Future<Output = Result<Watcher>> + Send + use<> {
-        let (connection, source, backoff) = (self.connection.clone(), self.source.clone(), self.backoff.clone());
+    /// What keeps track of the documents that were delivered, if that is needed.
+    async fn tracker(&mut self) -> Result<Option<Tracker>> {
+        if self.settings.on_history_lost != OnHistoryLost::Resnapshot {
+            return Ok(None);
+        }
+        // An update without its document would not tell what was delivered.
+        if self.source.options.full_document == FullDocumentMode::Default {
+            self.source.options.full_document = FullDocumentMode::UpdateLookup;
+        }
+        let seen = self.seen.get_or_insert_with(|| match &self.kept_in {
+            Some((database, watcher)) => BoxedSeen::new(CollectionSeen::new(&self.connection, database, SEEN, watcher)),
+            None => BoxedSeen::new(MemorySeen::default()),
+        });
+        let state = seen.state().await?;
+        Ok(Some(Tracker::new(seen.clone(), state)))
+    }
+
+    /// What is read first, from the position that was kept, or from where it is to start.
+    async fn first_intake(
+        &mut self,
+        kept: Option<Token>,
+        tracker: Option<&Tracker>,
+        counters: &Arc<Counters>,
+    ) -> Result<Intake> {
+        let opening = self.opening(counters);
+        let is_new = kept.is_none() && self.start != StartAt::Snapshot;
+        let start = kept.map_or_else(|| self.start.clone(), StartAt::StartAfter);
+        let opened = match tracker {
+            Some(tracker) if is_comparison(&start)? => opening.compare(tracker.seen().clone()).await,
+            Some(tracker) if tracker.has_to_learn(is_new) => {
+                tracker.seen().set_state(SeenState::Learning).await?;
+                opening.learn(start, tracker.seen().clone()).await
+            }
+            _ => opening.open(start).await,
+        };
+        match opened {
+            Err(error) => self.after_lost_history(error, tracker, counters).await,
+            Ok(intake) => Ok(intake),
+        }
+    }
+
+    /// After an error that may say that the history is lost: what is read then, as the settings say.
+    fn after_lost_history(
+        &self,
+        error: Error,
+        tracker: Option<&Tracker>,
+        counters: &Arc<Counters>,
+    ) -> impl Future<Output = Result<Intake>> + Send + use<> {
+        let opening = self.opening(counters);
         let policy = self.settings.on_history_lost;
+        let seen = tracker.map(|tracker| tracker.seen().clone());
         let counters = Arc::clone(counters);
         async move {
-            let opened = match Watcher::open(connection.clone(), source.clone(), start, backoff.clone()).await {
-                Err(error) if forgives(policy, &error) => {
-                    tracing::warn!(source = %source.scope, "the history is lost, going on from now: {error}");
-                    counters.history_lost(&error);
-                    Watcher::open(connection, source, StartAt::Now, backoff).await
+            if error.problem_kind() != Some(ProblemKind::HistoryLost) || policy == OnHistoryLost::Stop {
+                return Err(error);
+            }
+            counters.history_lost(&error);
+            match seen {
+                Some(seen) => {
+                    tracing::warn!(source = %opening.source.scope, "the history is lost, comparing what is there: {error}");
+                    opening.compare(seen).await
                 }
-                other => other,
-            };
-            let mut watcher = opened?;
-            watcher.set_pulse(Arc::clone(&counters.pulse));
-            Ok(watcher)
+                None => {
+                    tracing::warn!(source = %opening.source.scope, "the history is lost, going on from now: {error}");
+                    opening.open(StartAt::Now).await
+                }
+            }
         }
+    }
+
+    fn opening(&self, counters: &Counters) -> Opening {
+        Opening {
+            connection: self.connection.clone(),
+            source: self.source.clone(),
+            backoff: self.backoff.clone(),
+            pulse: Arc::clone(&counters.pulse),
+        }
+    }
+}
+
+/// Whether it was ended in the middle of a comparison, which has to be begun again.
+fn is_comparison(start: &StartAt) -> Result<bool> {
+    match start {
+        StartAt::StartAfter(token) => Ok(Place::of(token)?.is_some_and(|place| place.compare)),
+        _ => Ok(false),
     }
 }
 
@@ -286,6 +401,8 @@ impl Watch {
 pub(crate) struct Shared {
     pub(crate) wish: watch::Sender<Wish>,
     pub(crate) trying: Trying,
+    /// True: batches do not wait to be full.
+    hurry: watch::Sender<bool>,
 }
 
 impl Shared {
@@ -297,10 +414,6 @@ impl Shared {
             counters: Arc::new(Counters::new(watch.title(), watch.hooks.clone())),
             wishes,
         };
-        Self { wish, trying }
+        Self { wish, trying, hurry: watch::channel(false).0 }
     }
-}
-
-fn forgives(policy: OnHistoryLost, error: &Error) -> bool {
-    policy == OnHistoryLost::StartNow && error.problem_kind() == Some(ProblemKind::HistoryLost)
 }

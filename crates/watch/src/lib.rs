@@ -8,8 +8,8 @@
 //! event was dealt with is the caller's part, with a [`CheckpointStore`]; or that of a [`Watch`], which hands events to a
 //! callback or into a queue, tries again, puts aside what fails, and keeps the position.
 //!
-//! What it is not: it knows nothing of any particular server. Every MongoDB from 4.2 on will do, except for
-//! [`StartAt::Snapshot`].
+//! What it is not: it knows nothing of any particular server. Every MongoDB from 4.2 on will do, except that a [`Watcher`]
+//! can begin with [`StartAt::Snapshot`] only where the server knows how; a [`Watch`] can do that anywhere.
 
 mod backoff;
 mod change_streams;
@@ -23,12 +23,18 @@ mod extended_json;
 mod filter;
 mod group;
 mod history;
+mod intake;
 mod problem;
 mod pulse;
+mod reading;
+mod seen;
 mod snapshot;
 mod source;
+mod split;
 mod stream;
 mod token;
+mod typed;
+mod watchers;
 
 pub use backoff::Backoff;
 pub use change_streams::ChangeStreams;
@@ -42,9 +48,9 @@ pub use dead_letters::{DeadLetter, DeadLetters};
 #[cfg(feature = "postgres")]
 pub use delivery::PostgresTransactions;
 pub use delivery::{
-    BoxError, CollectionTransactions, Control, EventStream, Failure, Handle, Hooks, InTransaction, METRICS, Metric,
-    MetricKind, NotCommitted, OnFailure, OnHistoryLost, OnInvalidate, Queue, Settings, Stats, Status, Taken, Taking,
-    TransactionStore, Watch, Window,
+    Batching, BoxError, CollectionTransactions, Control, EventStream, Failure, Grouping, Handle, Hooks, InTransaction,
+    METRICS, Metric, MetricKind, NotCommitted, OnFailure, OnHistoryLost, OnInvalidate, Queue, Settings, Stats, Status,
+    Taken, Taking, TransactionStore, Watch, Window,
 };
 pub use error::{Error, Result};
 pub use event::Event;
@@ -53,6 +59,9 @@ pub use filter::{Condition, eq, exists, gt, gte, lt, lte, ne, one_of};
 pub use group::{Fence, GROUPS, Group, GroupStatus, GroupWatch, MemberStatus, PartitionStatus};
 pub use history::{LogEnd, LogRate, LogWindow, Standing};
 pub use problem::{Problem, ProblemKind};
+pub use seen::{CollectionSeen, Fingerprint, MemorySeen, SEEN, SeenChange, SeenDocuments, SeenKey, SeenState};
 pub use source::{BeforeMode, FullDocumentMode, OPERATIONS, Operation, Options, Scope, Source, StartAt};
 pub use stream::{Step, Watcher};
 pub use token::Token;
+pub use typed::{OperationType, TruncatedArray, TypedEvent, TypedQueue, TypedStream, TypedWatch, UpdateDescription};
+pub use watchers::{Restarts, WatcherInfo, WatcherState, Watchers};

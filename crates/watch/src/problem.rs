@@ -81,22 +81,27 @@ impl Problem {
 }
 
 /// Whether it is worth trying again: the network, a server that restarts, a new primary.
-/// The codes are those that a server labels as resumable (CS-5.10.3), plus the lost cursor.
+/// The codes are those that a server labels as resumable (CS-5.10.3), that of a lost cursor, and those that the drivers'
+/// specification lists for servers without labels. A server's word that an error is lasting goes above its code.
 pub(crate) fn is_passing(error: &Error) -> bool {
-    const PASSING: &[i32] = &[
-        6, 7, 43, 89, 91, 133, 134, 175, 189, 234, 262, 358, 402, 407, 412, 9001, 10107, 11600, 11602, 13388, 13435,
-        13436, 50915,
-    ];
     match error.kind.as_ref() {
         ErrorKind::Io(_)
         | ErrorKind::ConnectionPoolCleared { .. }
         | ErrorKind::DnsResolve { .. }
         | ErrorKind::ServerSelection { .. } => true,
-        _ => {
-            error.contains_label("ResumableChangeStreamError")
-                || code(error).is_some_and(|code| PASSING.contains(&code))
-        }
+        _ => server_says_passing(|label| error.contains_label(label), code(error)),
     }
+}
+
+fn server_says_passing(has_label: impl Fn(&str) -> bool, code: Option<i32>) -> bool {
+    const PASSING: &[i32] = &[
+        6, 7, 43, 63, 89, 91, 133, 134, 150, 175, 189, 234, 262, 358, 402, 407, 412, 9001, 10107, 11600, 11602, 13388,
+        13435, 13436, 50915,
+    ];
+    if has_label("NonResumableChangeStreamError") {
+        return false;
+    }
+    has_label("ResumableChangeStreamError") || code.is_some_and(|code| PASSING.contains(&code))
 }
 
 struct Facts {
@@ -432,5 +437,22 @@ mod tests {
         let io: Error = std::io::Error::from(std::io::ErrorKind::ConnectionReset).into();
         assert!(is_passing(&io));
         assert!(!is_passing(&Error::custom("no")));
+    }
+
+    /// CS-5.10.2, CS-5.10.3: what a server says of its errors, and what is known of those that have no label.
+    #[test]
+    fn resumable_and_fatal_answers_are_told_apart() {
+        let without_label = |code| server_says_passing(|_| false, Some(code));
+        // A new primary, a shutdown, a moved shard, a lost cursor; each from a server too old for labels.
+        for code in [6, 7, 43, 63, 89, 91, 133, 150, 189, 234, 262, 9001, 10107, 11600, 11602, 13388, 13435, 13436] {
+            assert!(without_label(code), "{code}");
+        }
+        // Lost history, a token of something else, a bad pipeline, no rights, a stream that was killed.
+        for code in [2, 9, 13, 18, 136, 237, 260, 280, 286, 10334, 40324, 40573, 40647, 50811] {
+            assert!(!without_label(code), "{code}");
+        }
+        assert!(server_says_passing(|label| label == "ResumableChangeStreamError", Some(1)));
+        assert!(!server_says_passing(|label| label == "NonResumableChangeStreamError", Some(43)));
+        assert!(!server_says_passing(|_| false, None));
     }
 }

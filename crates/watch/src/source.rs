@@ -6,7 +6,7 @@ use std::time::Duration;
 use bson::{Document, Timestamp, doc};
 use mongodb::options::{ChangeStreamOptions, FullDocumentBeforeChangeType, FullDocumentType};
 
-use crate::{Result, Token};
+use crate::{Result, Token, split};
 
 /// One kind of change that a stream can show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,7 +101,8 @@ pub enum StartAt {
     /// With the first event at this cluster time or later.
     Time(Timestamp),
     /// With the documents that are there, each as an `insert` with `snapshot: true`, and then the changes from that
-    /// very moment on. Only Millstream offers this.
+    /// very moment on. Millstream does that; with others a [`crate::Watch`] reads the documents after it has opened the
+    /// stream, so that none is missed, and changes made meanwhile are seen twice.
     Snapshot,
 }
 
@@ -121,6 +122,9 @@ pub struct Options {
     /// How long the server waits before it answers that there is nothing. It decides how soon a
     /// quiet stream hears of a new position, not how soon it hears of an event.
     pub max_await: Duration,
+    /// Events that are larger than a reply come in fragments (`$changeStreamSplitLargeEvent`, MongoDB 7.0), instead of ending
+    /// the stream. A [`crate::Watch`] makes them whole again, a [`crate::Watcher`] does not.
+    pub split_large: bool,
 }
 
 impl Default for Options {
@@ -132,6 +136,7 @@ impl Default for Options {
             expanded_events: false,
             batch_size: None,
             max_await: Duration::from_secs(1),
+            split_large: false,
         }
     }
 }
@@ -153,7 +158,20 @@ impl Source {
         Self { scope, pipeline: Vec::new(), options: Options::default() }
     }
 
-    /// The pipeline as it is sent: the filter for the kinds of changes, then the given stages.
+    /// The pipeline as it is sent: the filter for the kinds of changes, the given stages, and what makes fragments of large
+    /// events.
+    pub(crate) fn sent_pipeline(&self) -> Vec<Document> {
+        let split = self.options.split_large.then(split::stage);
+        self.full_pipeline().into_iter().chain(split).collect()
+    }
+
+    /// Whether any of these kinds of changes is wanted.
+    pub(crate) fn wants(&self, kinds: &[&str]) -> bool {
+        let wanted = &self.options.operations;
+        wanted.is_empty() || wanted.iter().any(|name| kinds.contains(&name.as_str()))
+    }
+
+    /// The pipeline to which a position belongs: the filter for the kinds of changes, then the given stages.
     pub fn full_pipeline(&self) -> Vec<Document> {
         let operations = &self.options.operations;
         let filter = (!operations.is_empty()).then(|| doc! {"$match": {"operationType": {"$in": operations}}});
@@ -226,6 +244,11 @@ mod tests {
             vec![doc! {"$match": {"operationType": {"$in": ["insert", "update"]}}}, doc! {"$project": {"ns": 1}}];
         assert_eq!(source.full_pipeline(), expected);
         assert!(Source::new(Scope::Cluster).full_pipeline().is_empty());
+        // A position stays good when large events are split from now on.
+        let before = source.full_pipeline();
+        source.options.split_large = true;
+        assert_eq!(source.full_pipeline(), before);
+        assert_eq!(source.sent_pipeline().last(), Some(&doc! {"$changeStreamSplitLargeEvent": {}}));
     }
 
     /// CS-1.4.2: some kinds have to be asked for.

@@ -187,7 +187,7 @@ async fn open_stream(
         }
         Scope::Cluster => client.watch(),
     };
-    let stream = watch.pipeline(source.full_pipeline()).with_options(options).await?;
+    let stream = watch.pipeline(source.sent_pipeline()).with_options(options).await?;
     Ok(stream.with_type())
 }
 

@@ -79,7 +79,8 @@ async fn a_watch_counts_and_tells_what_happens() {
         .unwrap();
     assert_eq!((handle.stats().name.as_str(), handle.stats().status), ("mailer", Status::Running));
     orders.insert_many((0..3).map(|k| doc! {"_id": k})).await.unwrap();
-    until("the end of the stream", || handle.stats().lag_events == Some(0)).await;
+    let at_the_end = || handle.stats().delivered == 2 && handle.stats().lag_events == Some(0);
+    until("the end of the stream", at_the_end).await;
     let stats = handle.stats();
     assert_eq!((stats.delivered, stats.failures, stats.retries, stats.given_up), (2, 2, 1, 1));
     assert_eq!((stats.queued, stats.under_way, stats.lag_ms), (0, 0, 0));

@@ -18,6 +18,12 @@ pub(crate) struct Proxy {
 impl Proxy {
     /// Passes on to `host:port`, also when nobody listens there for a while.
     pub(crate) fn to(address: String) -> Self {
+        Self::renaming(address, "", "")
+    }
+
+    /// The same, with a word that the server gets to hear as another one of the same length, and the other way round.
+    pub(crate) fn renaming(address: String, ours: &'static str, theirs: &'static str) -> Self {
+        assert_eq!(ours.len(), theirs.len(), "messages keep their lengths");
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let port = listener.local_addr().expect("its address").port();
         let ends = Arc::new(Mutex::new(Vec::new()));
@@ -37,8 +43,13 @@ impl Proxy {
                     let silent = Arc::clone(&silent);
                     move || number < silent.load(Ordering::SeqCst)
                 };
-                pass(client.try_clone().expect("a socket"), server.try_clone().expect("a socket"), silent());
-                pass(server, client, silent());
+                pass(
+                    client.try_clone().expect("a socket"),
+                    server.try_clone().expect("a socket"),
+                    silent(),
+                    (ours, theirs),
+                );
+                pass(server, client, silent(), (theirs, ours));
             }
         });
         Self { port, ends, connections, silent_below }
@@ -63,10 +74,23 @@ impl Proxy {
     }
 }
 
-fn pass(mut from: TcpStream, mut to: TcpStream, is_silent: impl Fn() -> bool + Send + 'static) {
+fn pass(
+    mut from: TcpStream,
+    mut to: TcpStream,
+    is_silent: impl Fn() -> bool + Send + 'static,
+    (old, new): (&'static str, &'static str),
+) {
     std::thread::spawn(move || {
         let mut bytes = vec![0; 64 << 10];
         while let Ok(count @ 1..) = from.read(&mut bytes) {
+            if !old.is_empty() {
+                // A message is written in one piece, and these are small.
+                let places: Vec<usize> =
+                    (0..count).filter(|at| bytes[*at..count].starts_with(old.as_bytes())).collect();
+                for at in places {
+                    bytes[at..at + new.len()].copy_from_slice(new.as_bytes());
+                }
+            }
             if !is_silent() && to.write_all(&bytes[..count]).is_err() {
                 break;
             }

@@ -31,7 +31,7 @@ impl Acks {
 
     /// An event came that happened then; gives its number.
     pub(crate) fn begin_at(&mut self, token: Token, at_ms: Option<i64>) -> u64 {
-        let number = self.first + u64::try_from(self.under_way.len()).unwrap_or(u64::MAX);
+        let number = self.next_number();
         self.under_way.push_back(Entry { token, at_ms, done: false });
         number
     }
@@ -65,6 +65,16 @@ impl Acks {
     /// When the first event under way happened.
     pub(crate) fn oldest_ms(&self) -> Option<i64> {
         self.under_way.front().and_then(|entry| entry.at_ms)
+    }
+
+    /// All events with lower numbers were dealt with.
+    pub(crate) fn first(&self) -> u64 {
+        self.first
+    }
+
+    /// The number of the next event.
+    pub(crate) fn next_number(&self) -> u64 {
+        self.first + u64::try_from(self.under_way.len()).unwrap_or(u64::MAX)
     }
 
     /// How many events are under way.

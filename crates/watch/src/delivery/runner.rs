@@ -16,14 +16,16 @@ use super::handle::Wish;
 use super::settings::OnInvalidate;
 use super::window::Lately;
 use super::worker::{Done, Work};
-use super::{Watch, forgives};
-use crate::{Error, Event, Result, StartAt, Step, Watcher};
+use super::{Shared, Watch};
+use crate::intake::Intake;
+use crate::seen::Tracker;
+use crate::{Error, Event, OnHistoryLost, ProblemKind, Result, Step};
 
 /// The one task of a delivery that knows the stream.
 pub(super) struct Runner {
     watch: Watch,
     /// None once nothing more is to be read.
-    watcher: Option<Watcher>,
+    intake: Option<Intake>,
     lanes: Vec<mpsc::Sender<Work>>,
     outcomes: mpsc::UnboundedReceiver<Done>,
     wishes: watch::Receiver<Wish>,
@@ -36,6 +38,9 @@ pub(super) struct Runner {
     /// How often the stream was known to have come back.
     reconnects: u64,
     pub(super) counters: Arc<Counters>,
+    /// True: batches do not wait to be full.
+    hurry: watch::Sender<bool>,
+    tracker: Option<Tracker>,
     hasher: RandomState,
     lately: Option<Lately>,
 }
@@ -52,18 +57,19 @@ enum Waited<T> {
 impl Runner {
     pub(super) fn new(
         watch: Watch,
-        watcher: Watcher,
+        intake: Intake,
         lanes: Vec<mpsc::Sender<Work>>,
         outcomes: mpsc::UnboundedReceiver<Done>,
-        wish: watch::Sender<Wish>,
-        counters: Arc<Counters>,
+        shared: &Shared,
+        tracker: Option<Tracker>,
     ) -> Self {
+        let wish = shared.wish.clone();
         let mut acks = Acks::default();
         let lately = watch.window.map(Lately::new);
-        let begun = watcher.token().is_some_and(|token| acks.quiet(token.clone()));
+        let begun = intake.token().is_some_and(|token| acks.quiet(token.clone()));
         Self {
             watch,
-            watcher: Some(watcher),
+            intake: Some(intake),
             lanes,
             outcomes,
             wishes: wish.subscribe(),
@@ -72,7 +78,9 @@ impl Runner {
             unsaved: u64::from(begun),
             save_at: Instant::now(),
             reconnects: 0,
-            counters,
+            counters: Arc::clone(&shared.trying.counters),
+            hurry: shared.hurry.clone(),
+            tracker,
             hasher: RandomState::new(),
             lately,
         }
@@ -84,17 +92,17 @@ impl Runner {
             if !self.has_room().await? {
                 return Ok(());
             }
-            let Some(mut watcher) = self.watcher.take() else { return Ok(()) };
+            let Some(mut intake) = self.intake.take() else { return Ok(()) };
             let waited = if stalled {
-                self.wait_for(watcher.start_again(), true).await?.map(|again| again.map(|()| Step::Idle))
+                self.wait_for(intake.start_again(), true).await?.map(|again| again.map(|()| Step::Idle))
             } else {
-                self.wait_for(watcher.next(), true).await?
+                self.wait_for(intake.next(), true).await?
             };
             let step = match waited {
                 Waited::Stop => return Ok(()),
                 Waited::Stalled => {
                     stalled = true;
-                    self.watcher = Some(watcher);
+                    self.intake = Some(intake);
                     continue;
                 }
                 Waited::Over(step) => step,
@@ -103,45 +111,80 @@ impl Runner {
             self.note_reconnects();
             match step {
                 Ok(Step::Event(event)) => {
-                    self.watcher = Some(watcher);
+                    self.note_documents(&intake, Some(&event));
+                    self.intake = Some(intake);
                     if !self.hand_out(event).await? {
                         return Ok(());
                     }
                 }
                 Ok(Step::Idle) => {
                     self.counters.idle();
-                    if let Some(token) = watcher.token()
+                    self.note_documents(&intake, None);
+                    if let Some(token) = intake.token()
                         && self.acks.quiet(token.clone())
                     {
                         self.unsaved += 1;
                     }
-                    self.watcher = Some(watcher);
+                    self.intake = Some(intake);
                 }
                 Ok(Step::Ended) => match self.watch.settings.on_invalidate {
                     OnInvalidate::Stop => return Ok(()),
-                    OnInvalidate::StartAgain => match self.wait_for(watcher.start_again(), false).await? {
-                        Waited::Over(Ok(())) => self.watcher = Some(watcher),
-                        Waited::Over(Err(error)) => self.lost(error).await?,
+                    OnInvalidate::StartAgain => match self.wait_for(intake.start_again(), false).await? {
+                        Waited::Over(Ok(())) => self.intake = Some(intake),
+                        Waited::Over(Err(error)) => {
+                            if !self.lost(error).await? {
+                                return Ok(());
+                            }
+                        }
                         Waited::Stop | Waited::Stalled => return Ok(()),
                     },
                 },
-                Err(error) => self.lost(error).await?,
+                Err(error) => {
+                    if !self.lost(error).await? {
+                        return Ok(());
+                    }
+                }
             }
         }
     }
 
-    /// The stream has ended with an error, which the settings may forgive.
-    async fn lost(&mut self, error: Error) -> Result<()> {
-        if !forgives(self.watch.settings.on_history_lost, &error) {
+    /// The stream has ended with an error, which the settings may forgive. False: it is to stop.
+    async fn lost(&mut self, error: Error) -> Result<bool> {
+        let is_lost = error.problem_kind() == Some(ProblemKind::HistoryLost);
+        if !is_lost || self.watch.settings.on_history_lost == OnHistoryLost::Stop {
             return Err(error);
         }
-        tracing::warn!(source = %self.watch.source.scope, "the history is lost, going on from now: {error}");
-        self.counters.history_lost(&error);
-        let open = self.watch.open(StartAt::Now, &self.counters);
-        if let Waited::Over(watcher) = self.wait_for(open, false).await? {
-            self.watcher = Some(watcher?);
+        // What is compared is what was dealt with.
+        if self.tracker.is_some() && !self.finish_all().await? {
+            return Ok(false);
         }
-        Ok(())
+        self.flush_tracker().await?;
+        let open = self.watch.after_lost_history(error, self.tracker.as_ref(), &self.counters);
+        match self.wait_for(open, false).await? {
+            Waited::Over(intake) => {
+                self.intake = Some(intake?);
+                Ok(true)
+            }
+            Waited::Stop | Waited::Stalled => Ok(false),
+        }
+    }
+
+    /// Notes in the tracker when all that comes is from the stream itself.
+    fn note_documents(&mut self, intake: &Intake, event: Option<&Event>) {
+        let is_document = |event: &Event| event.field("snapshot").is_some();
+        if let Some(tracker) = &mut self.tracker
+            && intake.is_streaming()
+            && !event.is_some_and(is_document)
+        {
+            tracker.documents_are_over(self.acks.next_number());
+        }
+    }
+
+    async fn flush_tracker(&mut self) -> Result<()> {
+        match &mut self.tracker {
+            Some(tracker) => tracker.flush(self.acks.first()).await,
+            None => Ok(()),
+        }
     }
 
     /// Waits for something. Meanwhile it takes in what was dealt with, and saves the position in time.
@@ -188,8 +231,11 @@ impl Runner {
             let full = self.acks.count() >= self.watch.settings.queue.max(1);
             match wish {
                 Wish::Stop => return Ok(false),
-                Wish::Run if !full => return Ok(true),
-                Wish::Run | Wish::Pause => {}
+                Wish::Run if !full => {
+                    self.hurry(false);
+                    return Ok(true);
+                }
+                Wish::Run | Wish::Pause => self.hurry(full),
             }
             tokio::select! {
                 biased;
@@ -228,6 +274,9 @@ impl Runner {
         if self.acks.count() == 1 {
             self.counters.oldest(at_ms);
         }
+        if let Some(tracker) = &mut self.tracker {
+            tracker.came(number, &event);
+        }
         let lanes = u64::try_from(self.lanes.len()).unwrap_or(1).max(1);
         let Some(lane) = self.lanes.get(usize::try_from(lane % lanes).unwrap_or(0)).cloned() else { return Ok(false) };
         if let Err(mpsc::error::TrySendError::Full(work)) = lane.try_send(Work { number, event })
@@ -244,6 +293,18 @@ impl Runner {
 
     /// Waits until nothing is under way. False: it is to stop before that.
     async fn finish_all(&mut self) -> Result<bool> {
+        self.hurry(true);
+        let finished = self.finish().await;
+        self.hurry(false);
+        finished
+    }
+
+    /// While somebody waits for them, batches do not wait to be full.
+    fn hurry(&self, hurry: bool) {
+        self.hurry.send_if_modified(|now| std::mem::replace(now, hurry) != hurry);
+    }
+
+    async fn finish(&mut self) -> Result<bool> {
         while self.acks.count() > 0 {
             if *self.wishes.borrow_and_update() == Wish::Stop {
                 return Ok(false);
@@ -264,6 +325,9 @@ impl Runner {
     async fn take_in(&mut self, done: Done) -> Result<()> {
         done.outcome?;
         self.counters.left(1);
+        if let Some(tracker) = &mut self.tracker {
+            tracker.done(done.number);
+        }
         if self.acks.done(done.number) {
             self.counters.oldest(self.acks.oldest_ms());
             self.unsaved += 1;
@@ -287,6 +351,7 @@ impl Runner {
             return Ok(());
         }
         self.unsaved = 0;
+        self.flush_tracker().await?;
         let Some(token) = self.acks.safe() else { return Ok(()) };
         if let Some(store) = &mut self.watch.checkpoint {
             store.save(token).await?;
@@ -305,7 +370,7 @@ impl Runner {
 
     /// Lets the workers finish what they have, and saves the position for good.
     pub(super) async fn end(&mut self, ended: Result<()>) -> Result<()> {
-        self.watcher = None;
+        self.intake = None;
         self.lanes.clear();
         let mut ended = ended;
         while let Some(done) = self.outcomes.recv().await {

@@ -22,6 +22,10 @@ pub enum OnHistoryLost {
     Stop,
     /// Go on with the next change: what lies between is never seen.
     StartNow,
+    /// Go through the documents that are there, deliver only what differs from what was delivered before, as `insert`, `replace`
+    /// and `delete` events with `snapshot: true`, and go on with the changes. What was delivered is remembered in a store
+    /// ([`crate::Watch::seen`]); updates are read with their documents for that.
+    Resnapshot,
 }
 
 /// After what was watched is gone.

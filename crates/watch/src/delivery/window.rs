@@ -46,19 +46,26 @@ impl Lately {
 
     /// Notes a token. False: it came before.
     pub(super) fn is_new(&mut self, token: &Token, now: Instant) -> bool {
-        while let Some((oldest, at)) = self.in_order.front()
-            && (self.in_order.len() >= self.window.events.max(1) || now.duration_since(*at) > self.window.time)
-        {
-            self.known.remove(oldest);
-            self.in_order.pop_front();
-        }
+        let time = self.window.time;
+        self.forget_while(|_, at| now.duration_since(at) > time);
         let [high, low] = self.hashers.each_ref().map(|hasher| hasher.hash_one(token.as_raw().as_bytes()));
         let hash = (u128::from(high) << 64) | u128::from(low);
         let is_new = self.known.insert(hash);
         if is_new {
             self.in_order.push_back((hash, now));
+            let events = self.window.events.max(1);
+            self.forget_while(|known, _| known > events);
         }
         is_new
+    }
+
+    fn forget_while(&mut self, is_old: impl Fn(usize, Instant) -> bool) {
+        while let Some((oldest, at)) = self.in_order.front()
+            && is_old(self.in_order.len(), *at)
+        {
+            self.known.remove(oldest);
+            self.in_order.pop_front();
+        }
     }
 }
 
