@@ -35,13 +35,35 @@ from ._native import Connection, Inbox
 from .watching import Watching, in_main_thread, is_async, log, running_loop
 
 if TYPE_CHECKING:
+    from typing import TypedDict
+
     from bson.timestamp import Timestamp
+    from typing_extensions import Unpack
 
     from ._native import Delivery
 
 Change = MutableMapping[str, Any]
 Callback = Callable[[Any], Union[None, Any, Awaitable[Any]]]
 Token = Union[Mapping[str, Any], str]
+
+if TYPE_CHECKING:
+
+    class WatchOptions(TypedDict, total=False):
+        """The options that all ways to watch have; `MongoChangeStreams.watch_collection` says what they mean."""
+
+        full_document: Optional[str]
+        full_document_before_change: Optional[str]
+        pipeline: Union[None, Mapping[str, Any], Sequence[Mapping[str, Any]]]
+        batch_size: Optional[int]
+        resume_after: Optional[Token]
+        start_after: Optional[Token]
+        start_at_operation_time: Optional[Timestamp]
+        snapshot: bool
+        show_expanded_events: bool
+        callback: Optional[Callback]
+        checkpoint: Union[None, str, "os.PathLike[str]"]
+        watcher: Optional[str]
+
 
 # How long the end of the program waits for callbacks to end and positions to be saved.
 _EXIT_MAX = 5.0
@@ -128,7 +150,7 @@ class MongoChangeStreams:
             self._database = db.name
             self._uri = uri if uri is not None else _uri.of_client(db.client)
             self._codec_options = codec_options or db.codec_options
-        self._delivery = {
+        self._delivery: Dict[str, Any] = {
             "concurrency": concurrency,
             "queue_size": queue_size,
             "retries": retries,
@@ -162,7 +184,7 @@ class MongoChangeStreams:
 
     # What to watch.
 
-    def watch_collection(self, name: str, operation_types: Optional[Sequence[str]] = None, **options: Any) -> None:
+    def watch_collection(self, name: str, operation_types: Optional[Sequence[str]] = None, **options: "Unpack[WatchOptions]") -> None:
         """Watches one collection until it ends or is stopped, calling the callback or filling the queue.
 
         :param name: the collection.
@@ -188,7 +210,7 @@ class MongoChangeStreams:
         self._block(_names([name]), operation_types, options)
 
     def watch_collection_async(
-        self, name: str, operation_types: Optional[Sequence[str]] = None, **options: Any
+        self, name: str, operation_types: Optional[Sequence[str]] = None, **options: "Unpack[WatchOptions]"
     ) -> Watching:
         """The same in the background. Returns as soon as the stream is open, so that every change from then on is seen.
 
@@ -198,30 +220,30 @@ class MongoChangeStreams:
         return self._start(_names([name]), operation_types, options)
 
     def watch_multiple_collections(
-        self, names: Iterable[str], operation_types: Optional[Sequence[str]] = None, **options: Any
+        self, names: Iterable[str], operation_types: Optional[Sequence[str]] = None, **options: "Unpack[WatchOptions]"
     ) -> None:
         """Watches several collections in one order; else like :meth:`watch_collection`."""
         self._block(_names(names), operation_types, options)
 
     def watch_multiple_collections_async(
-        self, names: Iterable[str], operation_types: Optional[Sequence[str]] = None, **options: Any
+        self, names: Iterable[str], operation_types: Optional[Sequence[str]] = None, **options: "Unpack[WatchOptions]"
     ) -> Watching:
         """Watches several collections in one order, in the background."""
         return self._start(_names(names), operation_types, options)
 
-    def watch_database(self, operation_types: Optional[Sequence[str]] = None, **options: Any) -> None:
+    def watch_database(self, operation_types: Optional[Sequence[str]] = None, **options: "Unpack[WatchOptions]") -> None:
         """Watches all collections of the database; else like :meth:`watch_collection`."""
         self._block(None, operation_types, options)
 
-    def watch_database_async(self, operation_types: Optional[Sequence[str]] = None, **options: Any) -> Watching:
+    def watch_database_async(self, operation_types: Optional[Sequence[str]] = None, **options: "Unpack[WatchOptions]") -> Watching:
         """Watches all collections of the database, in the background."""
         return self._start(None, operation_types, options)
 
-    def watch_cluster(self, operation_types: Optional[Sequence[str]] = None, **options: Any) -> None:
+    def watch_cluster(self, operation_types: Optional[Sequence[str]] = None, **options: "Unpack[WatchOptions]") -> None:
         """Watches all databases; else like :meth:`watch_collection`."""
         self._block([], operation_types, options)
 
-    def watch_cluster_async(self, operation_types: Optional[Sequence[str]] = None, **options: Any) -> Watching:
+    def watch_cluster_async(self, operation_types: Optional[Sequence[str]] = None, **options: "Unpack[WatchOptions]") -> Watching:
         """Watches all databases, in the background."""
         return self._start([], operation_types, options)
 
@@ -378,7 +400,7 @@ class MongoChangeStreams:
 
     # How it is done.
 
-    def _block(self, names: Optional[List[str]], operation_types: Optional[Sequence[str]], options: Dict[str, Any]) -> None:
+    def _block(self, names: Optional[List[str]], operation_types: Optional[Sequence[str]], options: "WatchOptions") -> None:
         callback = self._handler(options)
         if callback is not None and is_async(callback) and running_loop() is not None:
             raise RuntimeError("this blocks the loop that the callback needs: use the method that ends in _async")
@@ -397,14 +419,14 @@ class MongoChangeStreams:
             watching._native.stop()
             raise
 
-    def _start(self, names: Optional[List[str]], operation_types: Optional[Sequence[str]], options: Dict[str, Any]) -> Watching:
+    def _start(self, names: Optional[List[str]], operation_types: Optional[Sequence[str]], options: "WatchOptions") -> Watching:
         callback = self._handler(options)
         watching = self._open(names, operation_types, options, callback)
         if callback is not None:
             watching._begin(callback, self._delivery["concurrency"])
         return watching
 
-    def _handler(self, options: Dict[str, Any]) -> Optional[Callback]:
+    def _handler(self, options: "WatchOptions") -> Optional[Callback]:
         """The callback, with the copy for the queue behind it; none if the queue gets all."""
         own = options.pop("callback", None)
         if own is not None:
@@ -416,16 +438,17 @@ class MongoChangeStreams:
             return None
         if not self._use_queue:
             return callback
+        call: Callable[[Any], Any] = callback
         if is_async(callback):
 
             async def call_and_copy(change: Change) -> None:
-                await callback(change)
+                await call(change)
                 await asyncio.get_running_loop().run_in_executor(None, self._put_copy, change)
 
             return call_and_copy
 
         def call_then_copy(change: Change) -> None:
-            callback(change)
+            call(change)
             self._put_copy(change)
 
         return call_then_copy
@@ -434,7 +457,7 @@ class MongoChangeStreams:
         self,
         names: Optional[List[str]],
         operation_types: Optional[Sequence[str]],
-        options: Dict[str, Any],
+        options: "WatchOptions",
         callback: Optional[Callback],
     ) -> Watching:
         connection = self._connect()
@@ -557,9 +580,9 @@ class MongoChangeStreams:
             return True
 
 
-def _source(options: Dict[str, Any]) -> Dict[str, Any]:
+def _source(options: "WatchOptions") -> Dict[str, Any]:
     """The options of one watch, as the native half wants them."""
-    source = {
+    source: Dict[str, Any] = {
         "pipeline": _stages(options.pop("pipeline", None)),
         "full_document": options.pop("full_document", None) or "default",
         "full_document_before_change": options.pop("full_document_before_change", None) or "off",

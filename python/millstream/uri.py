@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Mapping, Optional
+from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 from urllib.parse import quote_plus, urlencode
 
 # What is taken over: pymongo's name of an option, its name in a URI, and how its value is written there.
-_OPTIONS = {
+_OPTIONS: Dict[str, Tuple[str, Callable[[Any], str]]] = {
     "appname": ("appName", str),
     "authmechanism": ("authMechanism", str),
     "authsource": ("authSource", str),

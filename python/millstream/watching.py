@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Generator, List, Optional
 
 import bson
 
+from .errors import CallbackFailed
+
 if TYPE_CHECKING:
     from ._native import Delivery, Inbox, Watch
     from .streams import MongoChangeStreams
@@ -45,6 +47,8 @@ class Watching:
         self._threads: List[threading.Thread] = []
         self._loop: Optional[asyncio.AbstractEventLoop] = None
         self._raised: Optional[BaseException] = None
+        # What ended a thread, beside what a callback may raise.
+        self._broken: Optional[BaseException] = None
 
     def __repr__(self) -> str:
         return f"<Watching {self.id}: {self.what}, {'running' if self.running else 'ended'}>"
@@ -93,6 +97,8 @@ class Watching:
                 return False
         except Exception as error:
             raise error from self._raised
+        if self._broken is not None:
+            raise CallbackFailed(f"the callback ended its thread: {self._broken!r}") from self._broken
         return True
 
     def __await__(self) -> Generator[Any, None, None]:
@@ -130,7 +136,7 @@ class Watching:
         try:
             self._work(callback, loop)
         except BaseException as error:  # The thread ends with it; so does the watch.
-            self._raised = error
+            self._broken = error
             log.error("the callback for %s ended its thread: %r", self.what, error)
 
     def _work(self, callback: Callable[[Any], Any], loop: Optional[asyncio.AbstractEventLoop] = None) -> None:
@@ -176,7 +182,7 @@ class Watching:
         else:
             delivery.done()
 
-    def _call_in(self, loop: asyncio.AbstractEventLoop, coroutine: Any) -> None:
+    def _call_in(self, loop: asyncio.AbstractEventLoop, coroutine: Any) -> Any:
         """Has another thread's loop run a coroutine, and waits for it."""
         try:
             future = asyncio.run_coroutine_threadsafe(coroutine, loop)

@@ -157,6 +157,23 @@ def test_a_watch_that_stops_at_a_failure_says_why(db):
             pass
 
 
+def test_a_callback_that_ends_its_thread_ends_the_watch(db):
+    def changed(change):
+        raise SystemExit(3)
+
+    streams = MongoChangeStreams(db, callback=changed, dead_letters="dead", watcher="w")
+    watching = streams.watch_collection_async("orders")
+    db.orders.insert_one({"_id": 1})
+    with pytest.raises(CallbackFailed, match="ended its thread: SystemExit"):
+        watching.join(40)
+    # That was no failure of the event: it comes again.
+    assert db.dead.count_documents({}) == 0
+    again = MongoChangeStreams(db, use_queue=True, watcher="w")
+    again.watch_collection_async("orders")
+    assert again.get_changes_from_queue(40)["documentKey"] == {"_id": 1}
+    again.stop()
+
+
 def test_several_at_a_time_each_document_in_its_order(db):
     seen, together, most = {}, [], []
 
