@@ -391,6 +391,36 @@ async fn what_was_taken_from_a_queue_comes_again_unless_it_was_dealt_with() {
     }
 }
 
+/// With several at a time, an event that stops the delivery does not wait until all others that were read are worked off.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failure_that_stops_the_delivery_is_told_at_once() {
+    let server = Server::memory();
+    let connection = Connection::new(&server.uri()).await.unwrap();
+    let orders = collection(&connection, "orders");
+    let (failing, others) = (Arc::new(tokio::sync::Semaphore::new(0)), Arc::new(tokio::sync::Semaphore::new(0)));
+    let (first, rest) = (Arc::clone(&failing), Arc::clone(&others));
+    let handle = Watch::new(&connection, source("orders"))
+        .settings(quick(Settings { concurrency: 2, retries: 0, ..Settings::default() }))
+        .for_each(move |event: Event| {
+            let fails = key(&event) == 0;
+            let gate = Arc::clone(if fails { &first } else { &rest });
+            async move {
+                gate.acquire().await.unwrap().forget();
+                if fails { Err("zero") } else { Ok(()) }
+            }
+        })
+        .await
+        .unwrap();
+    orders.insert_many((0..60).map(|k| doc! {"_id": k})).await.unwrap();
+    until("all read", || handle.stats().under_way == 60).await;
+    failing.add_permits(1);
+    until("the failure", || handle.stats().given_up == 1).await;
+    // The one that the other lane works on.
+    others.add_permits(1);
+    let ended = tokio::time::timeout(Duration::from_secs(20), handle.join()).await.expect("it works off the others");
+    assert_eq!(ended.unwrap_err().to_string(), "an event failed 1 times: zero");
+}
+
 /// A callback that fails because it was cut off by a stop has not had its tries: the event comes again, and is no dead letter.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_fails_while_it_is_stopped_is_not_put_aside() {

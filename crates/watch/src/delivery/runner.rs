@@ -30,7 +30,7 @@ pub(super) struct Runner {
     outcomes: mpsc::UnboundedReceiver<Done>,
     wishes: watch::Receiver<Wish>,
     /// The other end: who drops the handle lets the delivery run on.
-    _wish: watch::Sender<Wish>,
+    wish: watch::Sender<Wish>,
     acks: Acks,
     /// How far the position has moved since it was saved, in events and words of the server.
     unsaved: u64,
@@ -73,7 +73,7 @@ impl Runner {
             lanes,
             outcomes,
             wishes: wish.subscribe(),
-            _wish: wish,
+            wish,
             acks,
             unsaved: u64::from(begun),
             save_at: Instant::now(),
@@ -323,7 +323,11 @@ impl Runner {
     }
 
     async fn take_in(&mut self, done: Done) -> Result<()> {
-        done.outcome?;
+        if let Err(error) = done.outcome {
+            // What waits in the other lanes comes again: to work it off first would only tell of the error late.
+            self.wish.send_replace(Wish::Stop);
+            return Err(error);
+        }
         self.counters.left(1);
         if let Some(tracker) = &mut self.tracker {
             tracker.done(done.number);
