@@ -116,10 +116,10 @@ impl Db {
             store,
             tail,
             looped,
+            transactions: Transactions::new(options.transactions, Arc::clone(&published)),
             published,
             history,
             cursors: Arc::new(Cursors::new(Arc::clone(&clock), options.cursor_idle_ms_max)),
-            transactions: Transactions::new(options.transactions),
             folder,
             set_id: [0; 12],
             opened: ClusterTime::ZERO,
@@ -244,11 +244,6 @@ impl Db {
     /// What open transactions hold.
     pub(crate) fn locks(&self) -> &Arc<Locks> {
         &self.inner.transactions.locks
-    }
-
-    /// Where the latest durable state is.
-    pub(crate) fn published(&self) -> Arc<ArcSwap<State>> {
-        Arc::clone(&self.inner.published)
     }
 
     pub(crate) fn loop_catalog(&self) -> Arc<LoopCatalog> {

@@ -47,7 +47,8 @@ pub use preimages::PREIMAGES;
 pub use query::{Documents, Find, Reader, distinct_values};
 pub use size::Size;
 pub use transaction::{
-    Attempt, Committing, Ended, Ending, TransactionCounts, TransactionId, TransactionLimits, Tried, Turn,
+    Attempt, Committing, Ended, Ending, Held, NextTurn, TransactionCounts, TransactionId, TransactionLimits, Tried,
+    Turn,
 };
 pub use upkeep::Upkeep;
 pub use view::ResolvedView;

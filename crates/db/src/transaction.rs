@@ -10,6 +10,7 @@ mod commit;
 mod ends;
 mod limits;
 mod locks;
+mod newest;
 mod registry;
 mod turn;
 mod work;
@@ -27,7 +28,8 @@ use crate::{Action, Error, IndexesCreated, Outcome, Result, ddl};
 
 pub use limits::{TransactionCounts, TransactionLimits};
 pub(crate) use locks::Locks;
-pub use locks::{Ended, Ending};
+pub use locks::{Ended, Ending, Held, NextTurn};
+use newest::Timed;
 pub(crate) use registry::Transactions;
 pub use registry::{Committing, TransactionId};
 pub use turn::{Attempt, Tried, Turn};
@@ -164,7 +166,8 @@ impl Transaction {
 
     /// Goes over to a newer state, which changes nothing of what the transaction has seen: it has read only what it
     /// holds. Says whether that was possible.
-    fn move_to(&mut self, state: &State) -> Result<bool> {
+    fn move_to(&mut self, newest: &Timed) -> Result<bool> {
+        let state = &newest.state;
         if self.pinned || !self.work.is_same_in(&state.snapshot)? {
             return Ok(false);
         }
@@ -187,7 +190,7 @@ impl Transaction {
         }
         self.catalog = catalog;
         self.draft.rebase(Arc::clone(&state.snapshot));
-        self.work.base = Arc::clone(&state.snapshot);
+        self.work.rebase(newest);
         self.seen = None;
         Ok(true)
     }

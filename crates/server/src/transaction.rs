@@ -8,7 +8,7 @@
 use std::future::poll_fn;
 use std::time::Duration;
 
-use millstream_db::{Attempt, Progress, TransactionId, Tried, Turn, WriteCommand, WriteReply};
+use millstream_db::{Attempt, Held, NextTurn, Progress, TransactionId, Tried, Turn, WriteCommand, WriteReply};
 use millstream_value::{Code, Namespace};
 use parking_lot::Mutex;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -154,6 +154,8 @@ pub(crate) async fn write(context: &Context<'_>, command: WriteCommand) -> Resul
     }
     let searches = command.searches();
     let mut attempt = Attempt::new(command);
+    // Of the row that was waited for, until it was tried.
+    let mut place = None;
     loop {
         let mut go = || turn.lock().write(&mut attempt);
         let tried = if searches { crate::dispatch::blocking(go) } else { go() };
@@ -162,11 +164,27 @@ pub(crate) async fn write(context: &Context<'_>, command: WriteCommand) -> Resul
             Tried::NeedsNumbers => {
                 crate::dispatch::blocking(|| turn.lock().reserve()).map_err(errors::failure)?;
             }
-            Tried::Held(ending) => {
-                if timeout(HELD_MAX, ending.ended()).await.is_err() {
+            Tried::Held(held) => {
+                place = next_turn(held, place.is_some()).await;
+                if place.is_none() {
                     return Err(errors::failure(turn.lock().conflict()));
                 }
             }
+        }
+    }
+}
+
+/// Waits for a row that another transaction holds; none: for too long. `before`: it has waited already.
+async fn next_turn(held: Held, before: bool) -> Option<NextTurn> {
+    let mut turn = held.turn(before);
+    loop {
+        let Some(held_for) = turn.since() else { return Some(turn) };
+        let left = HELD_MAX.saturating_sub(held_for);
+        if left.is_zero() {
+            return None;
+        }
+        if timeout(left, &mut turn).await.is_ok() {
+            return Some(turn);
         }
     }
 }
@@ -208,8 +226,8 @@ pub(crate) fn change<T>(
         match tried.map_err(errors::failure)? {
             Tried::Done(done) => return Ok(done),
             Tried::NeedsNumbers => turn.lock().reserve().map_err(errors::failure)?,
-            Tried::Held(ending) => {
-                if !ending.wait(HELD_MAX) {
+            Tried::Held(held) => {
+                if !held.wait(HELD_MAX) {
                     return Err(errors::failure(turn.lock().conflict()));
                 }
             }

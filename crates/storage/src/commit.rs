@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, btree_map::Entry},
     ops::Bound,
+    sync::Arc,
 };
 
 use crate::{
@@ -11,6 +12,9 @@ use crate::{
     log::block::{self, Builder},
     space::PerSpace,
 };
+
+/// A group of more bytes is not shown before it is durable.
+const AHEAD_BYTES_MAX: usize = 64 << 10;
 
 /// A change to the store, run by the commit loop.
 pub trait Write: Send {
@@ -31,7 +35,7 @@ pub struct Commit<'a> {
     group: &'a mut Group,
     /// None in a draft, where a look costs less than knowing.
     heads: Option<&'a mut Heads>,
-    base: &'a Snapshot,
+    base: &'a Arc<Snapshot>,
 }
 
 /// A point in one write to which it can be rolled back.
@@ -50,7 +54,7 @@ pub struct Savepoint {
 }
 
 impl<'a> Commit<'a> {
-    pub(crate) fn new(group: &'a mut Group, heads: Option<&'a mut Heads>, base: &'a Snapshot) -> Self {
+    pub(crate) fn new(group: &'a mut Group, heads: Option<&'a mut Heads>, base: &'a Arc<Snapshot>) -> Self {
         Self { group, heads, base }
     }
 
@@ -167,6 +171,13 @@ impl<'a> Commit<'a> {
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.group.bytes
+    }
+
+    /// The state that will be durable if the group ends here; none if it is so large that a copy would hold up the loop.
+    #[must_use]
+    pub fn ahead(&self) -> Option<Snapshot> {
+        let small = self.group.bytes <= AHEAD_BYTES_MAX;
+        small.then(|| Arc::new(self.base.without_log()).under(Arc::new(self.group.rows.clone())))
     }
 
     /// Marks this point of the write.

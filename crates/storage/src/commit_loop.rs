@@ -261,7 +261,7 @@ impl CommitLoop {
     }
 }
 
-fn apply(write: &mut dyn Write, group: &mut Group, heads: &mut Heads, base: &Snapshot) -> Result<()> {
+fn apply(write: &mut dyn Write, group: &mut Group, heads: &mut Heads, base: &Arc<Snapshot>) -> Result<()> {
     let start = group.begin();
     let applied = catch_unwind(AssertUnwindSafe(|| write.apply(&mut Commit::new(group, Some(heads), base))));
     let outcome = applied.unwrap_or_else(|_| Err(Error::Bug("a write panicked".into())));

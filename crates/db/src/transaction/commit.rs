@@ -7,10 +7,11 @@ use millstream_change::entry::{self, Part, Place};
 use millstream_storage::{Commit, Space, Write};
 use millstream_value::ClusterTime;
 
+use super::newest::Timed;
 use super::{Transaction, TransactionId};
 use crate::catalog::Catalog;
 use crate::pending::Promise;
-use crate::shared::LoopCatalog;
+use crate::shared::{LoopCatalog, State};
 use crate::write::{committed_row, logged};
 use crate::{Db, Error, Result, Retry, ddl, size};
 
@@ -33,7 +34,9 @@ impl Write for Job {
         let mut catalog = pending.clone();
         match self.run(commit, &mut catalog) {
             Ok(()) => {
-                *pending = catalog;
+                *pending = catalog.clone();
+                drop(pending);
+                self.let_go(commit, catalog);
                 Ok(())
             }
             Err(Error::Storage(error)) => Err(Arc::try_unwrap(error).unwrap_or(millstream_storage::Error::Failed)),
@@ -46,6 +49,7 @@ impl Write for Job {
 
     fn finish(self: Box<Self>, outcome: millstream_storage::Result<()>) {
         let Self { db, id, transaction, time, refusal, promise, .. } = *self;
+        transaction.work.settle_ahead(time);
         let outcome = match (outcome, refusal) {
             (Ok(()), _) => Ok(time),
             (Err(_), Some(refusal)) => Err(refusal),
@@ -99,6 +103,18 @@ impl Job {
         }
         self.log(commit);
         Ok(())
+    }
+
+    /// Lets those go on who wait for what the transaction holds: the disk need not have it first.
+    fn let_go(&mut self, commit: &Commit<'_>, catalog: Catalog) {
+        let work = &mut self.transaction.work;
+        if !work.is_wanted() {
+            return;
+        }
+        if let Some(snapshot) = commit.ahead() {
+            let state = Arc::new(State { snapshot: Arc::new(snapshot), catalog });
+            work.let_go(Timed { state, time: self.time });
+        }
     }
 
     /// Writes the entry, or the chain of them, the images beside it, and what the session is to remember.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Poll, Waker};
 
+use arc_swap::ArcSwap;
 use millstream_storage::Space;
 use millstream_value::{ClusterTime, Code, Namespace};
 use parking_lot::Mutex;
@@ -12,9 +13,11 @@ use parking_lot::Mutex;
 use super::commit::Job;
 use super::limits::{ENTRY_OPERATIONS_MAX, TransactionLimits};
 use super::locks::{Ending, Locks};
+use super::newest::Newest;
 use super::turn::Turn;
 use super::{Transaction, Work};
 use crate::pending::{Pending, pair};
+use crate::shared::State;
 use crate::write::read_row;
 use crate::{Db, Error, Reader, Result};
 
@@ -35,9 +38,9 @@ pub enum Committing {
     Waits(Pending<Result<ClusterTime>>),
 }
 
-#[derive(Default)]
 pub(crate) struct Transactions {
     pub(crate) locks: Arc<Locks>,
+    pub(super) newest: Arc<Newest>,
     pub(super) sessions: Mutex<HashMap<[u8; 16], Session>>,
     pub(super) limits: TransactionLimits,
     pub(super) life_ms: AtomicU64,
@@ -78,9 +81,21 @@ pub(super) enum Stage {
 }
 
 impl Transactions {
-    pub(crate) fn new(limits: TransactionLimits) -> Self {
-        let (life_ms, entry_operations) = (AtomicU64::new(limits.life_ms), AtomicU32::new(ENTRY_OPERATIONS_MAX));
-        Self { limits, life_ms, entry_operations, ..Self::default() }
+    pub(crate) fn new(limits: TransactionLimits, published: Arc<ArcSwap<State>>) -> Self {
+        Self {
+            locks: Arc::default(),
+            newest: Arc::new(Newest::new(published)),
+            sessions: Mutex::default(),
+            life_ms: AtomicU64::new(limits.life_ms),
+            limits,
+            entry_operations: AtomicU32::new(ENTRY_OPERATIONS_MAX),
+            unchecked: AtomicBool::new(false),
+            open: AtomicUsize::new(0),
+            closed: AtomicBool::new(false),
+            started: AtomicU64::new(0),
+            committed: AtomicU64::new(0),
+            aborted: AtomicU64::new(0),
+        }
     }
 
     /// A transaction that is over, in whatever way.
@@ -141,9 +156,9 @@ impl Db {
         }
         let locks = Arc::clone(&transactions.locks);
         let work = Work::new(
-            Arc::clone(&state.snapshot),
+            state,
             locks,
-            self.published(),
+            Arc::clone(&transactions.newest),
             transactions.limits.bytes_max,
             !transactions.unchecked.load(Ordering::Acquire),
         );

@@ -1,11 +1,9 @@
 //! One statement of a transaction at a time.
 
-use std::sync::Arc;
-
 use millstream_query::Collation;
 use millstream_value::{Code, DocBuf, Namespace};
 
-use super::locks::Ending;
+use super::locks::Held;
 use super::{MOVES_MAX, Transaction, TransactionId};
 use crate::write::{WriteCommand, WriteReply};
 use crate::{Db, Error, IndexesCreated, Outcome, Reader, Result};
@@ -30,7 +28,7 @@ pub enum Tried<T> {
     Done(T),
     /// Another transaction holds what it changes, and this one has not read anything yet that would keep it from waiting
     /// for the other's end. Wait, not for long, and try again; or [`Turn::conflict`].
-    Held(Arc<Ending>),
+    Held(Held),
     /// Call [`Turn::reserve`], which waits for the disk, and try again.
     NeedsNumbers,
 }
@@ -106,7 +104,7 @@ impl Turn {
             self.uses(&statement.namespace)?;
             match self.attempt(|transaction| transaction.run(statement, now_ms))? {
                 Ok(Tried::Done(outcome)) => attempt.outcomes.push(outcome),
-                Ok(Tried::Held(ending)) => return Ok(Tried::Held(ending)),
+                Ok(Tried::Held(held)) => return Ok(Tried::Held(held)),
                 Ok(Tried::NeedsNumbers) => return Ok(Tried::NeedsNumbers),
                 Err(error) => {
                     self.failed = true;
@@ -165,10 +163,13 @@ impl Turn {
             match tried {
                 Ok(done) => return Ok(Ok(Tried::Done(done))),
                 Err(Error::NeedsNumbers) => return Ok(Ok(Tried::NeedsNumbers)),
-                Err(Error::Held(ending)) if !transaction.pinned => return Ok(Ok(Tried::Held(ending))),
+                Err(Error::Held(ending)) if !transaction.pinned => {
+                    let held = transaction.work.refused(ending).ok_or(Error::Conflict)?;
+                    return Ok(Ok(Tried::Held(held)));
+                }
                 Err(Error::Moved) => {
-                    let state = self.db.state();
-                    if !self.transaction()?.move_to(&state)? {
+                    let newest = self.db.transactions().newest.get();
+                    if !self.transaction()?.move_to(&newest)? {
                         return Err(self.conflict());
                     }
                 }

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
 use bytes::Bytes;
 use millstream_storage::{Slice, Snapshot, Space};
-use millstream_value::{Code, Namespace};
+use millstream_value::{ClusterTime, Code, Namespace};
 
-use super::locks::{Ending, Locks};
+use super::locks::{Ending, Held, Locks};
+use super::newest::{Newest, Timed};
 use crate::shared::State;
 use crate::{Error, Result, Size};
 
@@ -34,13 +34,17 @@ pub(crate) struct Work {
     /// Taken in the statement that runs.
     taken: Vec<(Space, Slice)>,
     held: HashSet<(Space, Slice)>,
+    /// Wanted, and held by another.
+    refused: Option<(Space, Slice)>,
     /// Numbers for what the transaction creates.
     numbers: VecDeque<u32>,
     locks: Arc<Locks>,
-    published: Arc<ArcSwap<State>>,
+    newest: Arc<Newest>,
     pub(super) ending: Arc<Ending>,
     /// The state that the transaction reads.
-    pub(super) base: Arc<Snapshot>,
+    base: Arc<Snapshot>,
+    /// The place of that state in the log.
+    base_time: ClusterTime,
     /// Off in tests that must see what goes wrong then.
     pub(super) checks: bool,
 }
@@ -56,13 +60,7 @@ pub(super) struct Mark {
 }
 
 impl Work {
-    pub(super) fn new(
-        base: Arc<Snapshot>,
-        locks: Arc<Locks>,
-        published: Arc<ArcSwap<State>>,
-        bytes_max: usize,
-        checks: bool,
-    ) -> Self {
+    pub(super) fn new(state: &State, locks: Arc<Locks>, newest: Arc<Newest>, bytes_max: usize, checks: bool) -> Self {
         Self {
             operations: Vec::new(),
             images: Vec::new(),
@@ -75,11 +73,13 @@ impl Work {
             bytes_max,
             taken: Vec::new(),
             held: HashSet::new(),
+            refused: None,
             numbers: VecDeque::new(),
             locks,
-            published,
+            newest,
             ending: Arc::default(),
-            base,
+            base: Arc::clone(&state.snapshot),
+            base_time: state.time(),
             checks,
         }
     }
@@ -93,16 +93,25 @@ impl Work {
         if self.held.contains(&row) {
             return Ok(());
         }
-        self.locks.take(space, &row.1, &self.ending).map_err(Error::Held)?;
+        if let Err(other) = self.locks.take(space, &row.1, &self.ending) {
+            self.refused = Some(row);
+            return Err(Error::Held(other));
+        }
         self.held.insert(row.clone());
         self.taken.push(row);
         // Only now, so that nobody changes it between the look and the taking. What is on its way through the commit
         // loop at this moment is found when the transaction is committed.
-        let now = self.published.load();
-        if !Arc::ptr_eq(&now.snapshot, &self.base) && now.snapshot.get(space, key)? != self.base.get(space, key)? {
+        let Timed { state, time } = self.newest.get();
+        let newer = time >= self.base_time && !Arc::ptr_eq(&state.snapshot, &self.base);
+        if newer && state.snapshot.get(space, key)? != self.base.get(space, key)? {
             return Err(Error::Moved);
         }
         Ok(())
+    }
+
+    /// The row that another transaction holds, as a place to wait at.
+    pub(super) fn refused(&mut self, ending: Arc<Ending>) -> Option<Held> {
+        Some(Held::new(&self.locks, self.refused.take()?, ending))
     }
 
     /// Whether all that is held is as it was in another state too. A write that was on its way through the commit loop when
@@ -114,6 +123,28 @@ impl Work {
             }
         }
         Ok(true)
+    }
+
+    /// The transaction reads another state from now on.
+    pub(super) fn rebase(&mut self, base: &Timed) {
+        self.base = Arc::clone(&base.state.snapshot);
+        self.base_time = base.time;
+    }
+
+    /// Whether other transactions wait for what this one holds.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.locks.are_wanted(self.held.iter())
+    }
+
+    /// Nothing can come between any more: others may go on from `ahead`, the state with all that was done here.
+    pub(super) fn let_go(&mut self, ahead: Timed) {
+        self.newest.lead(ahead);
+        self.locks.release(self.held.drain().collect::<Vec<_>>().iter());
+    }
+
+    /// What was let go is durable, or lost.
+    pub(super) fn settle_ahead(&self, time: ClusterTime) {
+        self.newest.settle(time);
     }
 
     /// Notes an operation.
