@@ -20,6 +20,7 @@ mod delivery;
 mod error;
 mod event;
 mod extended_json;
+mod feed;
 mod filter;
 mod group;
 mod history;

@@ -4,7 +4,6 @@ use std::fmt;
 use std::time::Duration;
 
 use bson::{Document, Timestamp, doc};
-use mongodb::options::{ChangeStreamOptions, FullDocumentBeforeChangeType, FullDocumentType};
 
 use crate::{Result, Token, split};
 
@@ -117,7 +116,7 @@ pub struct Options {
     pub operations: Vec<String>,
     /// Also show creations, indexes and changed options. On by itself if `operations` names one.
     pub expanded_events: bool,
-    /// Events in one reply, at most; the server's choice if absent.
+    /// Events in one reply, at most. Default: 1,000.
     pub batch_size: Option<u32>,
     /// How long the server waits before it answers that there is nothing. It decides how soon a
     /// quiet stream hears of a new position, not how soon it hears of an event.
@@ -184,32 +183,37 @@ impl Source {
         self.options.expanded_events || self.options.operations.iter().any(is_expanded)
     }
 
-    /// The options as the driver takes them.
-    pub(crate) fn driver_options(&self, start: &StartAt) -> Result<ChangeStreamOptions> {
-        let mut options = ChangeStreamOptions::default();
-        options.full_document = match self.options.full_document {
+    /// The `$changeStream` stage.
+    pub(crate) fn first_stage(&self, start: &StartAt) -> Result<Document> {
+        let mut options = Document::new();
+        let full_document = match self.options.full_document {
             FullDocumentMode::Default => None,
-            FullDocumentMode::UpdateLookup => Some(FullDocumentType::UpdateLookup),
-            FullDocumentMode::WhenAvailable => Some(FullDocumentType::WhenAvailable),
-            FullDocumentMode::Required => Some(FullDocumentType::Required),
+            FullDocumentMode::UpdateLookup => Some("updateLookup"),
+            FullDocumentMode::WhenAvailable => Some("whenAvailable"),
+            FullDocumentMode::Required => Some("required"),
         };
-        options.full_document_before_change = match self.options.before {
+        let before = match self.options.before {
             BeforeMode::Off => None,
-            BeforeMode::WhenAvailable => Some(FullDocumentBeforeChangeType::WhenAvailable),
-            BeforeMode::Required => Some(FullDocumentBeforeChangeType::Required),
+            BeforeMode::WhenAvailable => Some("whenAvailable"),
+            BeforeMode::Required => Some("required"),
         };
+        options.extend(full_document.map(|mode| ("fullDocument".to_owned(), mode.into())));
+        options.extend(before.map(|mode| ("fullDocumentBeforeChange".to_owned(), mode.into())));
         // Servers before 6.0 do not know the option, so it is sent only when needed.
-        options.show_expanded_events = self.wants_expanded_events().then_some(true);
-        options.batch_size = self.options.batch_size;
-        options.max_await_time = Some(self.options.max_await);
-        match start {
-            // A snapshot's beginning is a token by the time that the driver is asked.
-            StartAt::Now | StartAt::Snapshot => {}
-            StartAt::ResumeAfter(token) => options.resume_after = Some(token.to_driver()?),
-            StartAt::StartAfter(token) => options.start_after = Some(token.to_driver()?),
-            StartAt::Time(time) => options.start_at_operation_time = Some(*time),
+        if self.wants_expanded_events() {
+            options.insert("showExpandedEvents", true);
         }
-        Ok(options)
+        if self.scope == Scope::Cluster {
+            options.insert("allChangesForCluster", true);
+        }
+        match start {
+            // A snapshot's beginning is a token by the time that the stream is opened.
+            StartAt::Now | StartAt::Snapshot => {}
+            StartAt::ResumeAfter(token) => drop(options.insert("resumeAfter", token.to_document()?)),
+            StartAt::StartAfter(token) => drop(options.insert("startAfter", token.to_document()?)),
+            StartAt::Time(time) => drop(options.insert("startAtOperationTime", *time)),
+        }
+        Ok(doc! {"$changeStream": options})
     }
 }
 
@@ -255,8 +259,8 @@ mod tests {
     #[test]
     fn expanded_events_are_asked_for_only_when_needed() {
         let asked = |source: &Source| {
-            let options = source.driver_options(&StartAt::Now).unwrap();
-            options.show_expanded_events
+            let stage = source.first_stage(&StartAt::Now).unwrap();
+            stage.get_document("$changeStream").unwrap().get_bool("showExpandedEvents").ok()
         };
         assert_eq!(asked(&with_operations(&["insert", "drop"])), None);
         assert_eq!(asked(&with_operations(&["insert", "create"])), Some(true));
@@ -268,8 +272,10 @@ mod tests {
         let token = Token::parse("8268A1B2C0").unwrap();
         let time = Timestamp { time: 5, increment: 1 };
         let set = |start: StartAt| {
-            let options = with_operations(&[]).driver_options(&start).unwrap();
-            (options.resume_after.is_some(), options.start_after.is_some(), options.start_at_operation_time.is_some())
+            let stage = with_operations(&[]).first_stage(&start).unwrap();
+            let options = stage.get_document("$changeStream").unwrap();
+            let is_set = |name| options.contains_key(name);
+            (is_set("resumeAfter"), is_set("startAfter"), is_set("startAtOperationTime"))
         };
         assert_eq!(set(StartAt::Now), (false, false, false));
         assert_eq!(set(StartAt::ResumeAfter(token.clone())), (true, false, false));

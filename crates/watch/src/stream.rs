@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use bson::{Document, RawDocumentBuf, Timestamp};
-use mongodb::change_stream::ChangeStream;
+use bson::Timestamp;
 
+use crate::feed::{Broken, Fed, Feed};
 use crate::problem::is_passing;
 use crate::pulse::Pulse;
 use crate::snapshot;
@@ -25,14 +25,13 @@ pub enum Step {
 
 /// Reads one source, event by event.
 ///
-/// The driver resumes once by itself after an error. What it gives up on is tried again here, with
-/// growing pauses, from the position after the last event that was handed out: a server that
-/// restarts for a minute costs a log line, and neither an event nor a repetition.
+/// What passes is tried again, with growing pauses, from the position after the last event that was handed out: a server
+/// that restarts for a minute costs a log line, and neither an event nor a repetition.
 pub struct Watcher {
     connection: Connection,
     source: Source,
     backoff: Backoff,
-    stream: ChangeStream<RawDocumentBuf>,
+    feed: Feed,
     /// Where to open the stream if it has to be opened again.
     position: StartAt,
     trouble: Option<Trouble>,
@@ -53,37 +52,37 @@ impl Watcher {
             StartAt::Snapshot => StartAt::StartAfter(snapshot::begin(&connection, &source).await?),
             other => other,
         };
-        let stream =
-            open_stream(&connection, &source, &start).await.map_err(|error| explain(&connection, &source, error))?;
+        let (feed, begins) =
+            Feed::open(&connection, &source, &start).await.map_err(|error| explain(&connection, &source, error))?;
         let position = match (start, now) {
             // If the server tells no position, the time just before opening is one.
             (StartAt::Now, Some(time)) => StartAt::Time(just_after(time)),
             (start, _) => start,
         };
-        let mut watcher = Self { connection, source, backoff, stream, position, trouble: None, pulse: Arc::default() };
-        watcher.note_position()?;
+        let mut watcher = Self { connection, source, backoff, feed, position, trouble: None, pulse: Arc::default() };
+        watcher.note_position(begins);
         Ok(watcher)
     }
 
     /// The next thing that happens.
     ///
-    /// Do not drop the future half-way and then call again: what it had read would be lost. Drop
-    /// the whole watcher instead.
+    /// The future may be dropped half-way: nothing is lost.
     pub async fn next(&mut self) -> Result<Step> {
         loop {
-            match self.stream.next_if_any().await {
-                Ok(Some(raw)) => {
+            match self.feed.next().await {
+                Ok(Fed::Event(event)) => {
                     self.calm();
-                    let event = Event::new(raw)?;
                     self.position = StartAt::StartAfter(event.token().clone());
                     return Ok(Step::Event(event));
                 }
-                Ok(None) => {
+                Ok(Fed::Nothing(token)) => {
                     self.calm();
-                    self.note_position()?;
-                    return Ok(if self.stream.is_alive() { Step::Idle } else { Step::Ended });
+                    self.note_position(token);
+                    return Ok(Step::Idle);
                 }
-                Err(error) => self.recover(error).await?,
+                Ok(Fed::End) => return Ok(Step::Ended),
+                Err(Broken::Driver(error)) => self.recover(error).await?,
+                Err(Broken::Event(error)) => return Err(error),
             }
         }
     }
@@ -101,11 +100,13 @@ impl Watcher {
     /// collection of the same name that is created later is seen from its first event. It may also be called when the
     /// future of [`Watcher::next`] was dropped: nothing that was not handed out is lost.
     pub async fn start_again(&mut self) -> Result<()> {
-        match open_stream(&self.connection, &self.source, &self.position).await {
-            Ok(stream) => self.stream = stream,
-            Err(error) => self.recover(error).await?,
+        match Feed::open(&self.connection, &self.source, &self.position).await {
+            Ok((feed, begins)) => {
+                self.begin(feed, begins);
+                Ok(())
+            }
+            Err(error) => self.recover(error).await,
         }
-        Ok(())
     }
 
     /// Gives signs of life there.
@@ -114,11 +115,15 @@ impl Watcher {
     }
 
     /// Takes over the server's word for how far nothing more will come (CS-5.6).
-    fn note_position(&mut self) -> Result<()> {
-        if let Some(token) = self.stream.resume_token() {
-            self.position = StartAt::StartAfter(Token::from_driver(&token)?);
+    fn note_position(&mut self, token: Option<Token>) {
+        if let Some(token) = token {
+            self.position = StartAt::StartAfter(token);
         }
-        Ok(())
+    }
+
+    fn begin(&mut self, feed: Feed, at: Option<Token>) {
+        self.feed = feed;
+        self.note_position(at);
     }
 
     fn calm(&mut self) {
@@ -155,40 +160,15 @@ impl Watcher {
                 "lost the server, trying again: {refused}"
             );
             tokio::time::sleep(wait).await;
-            match open_stream(&self.connection, &self.source, &self.position).await {
-                Ok(stream) => {
-                    self.stream = stream;
+            match Feed::open(&self.connection, &self.source, &self.position).await {
+                Ok((feed, begins)) => {
+                    self.begin(feed, begins);
                     return Ok(());
                 }
                 Err(next) => error = next,
             }
         }
     }
-}
-
-async fn open_stream(
-    connection: &Connection,
-    source: &Source,
-    start: &StartAt,
-) -> mongodb::error::Result<ChangeStream<RawDocumentBuf>> {
-    use crate::Scope;
-
-    let options = source.driver_options(start).map_err(mongodb::error::Error::custom)?;
-    let client = connection.client();
-    let (database, collection);
-    let watch = match &source.scope {
-        Scope::Collection { database: db, collection: name } => {
-            collection = client.database(db).collection::<Document>(name);
-            collection.watch()
-        }
-        Scope::Database(db) => {
-            database = client.database(db);
-            database.watch()
-        }
-        Scope::Cluster => client.watch(),
-    };
-    let stream = watch.pipeline(source.sent_pipeline()).with_options(options).await?;
-    Ok(stream.with_type())
 }
 
 fn explain(connection: &Connection, source: &Source, error: mongodb::error::Error) -> crate::Error {

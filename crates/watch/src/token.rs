@@ -44,6 +44,16 @@ impl Token {
         RawDocumentBuf::try_from(token).map(Self).map_err(unreadable)
     }
 
+    /// The token in a reply that is not taken apart.
+    pub(crate) fn from_raw(token: &RawDocument) -> Self {
+        Self(token.to_owned())
+    }
+
+    /// The token as a command takes it.
+    pub(crate) fn to_document(&self) -> Result<bson::Document> {
+        bson::Document::try_from(self.as_raw()).map_err(unreadable)
+    }
+
     /// The token of a driver.
     pub fn from_driver(token: &ResumeToken) -> Result<Self> {
         let bytes = bson::serialize_to_vec(&Holder { token }).map_err(unreadable)?;

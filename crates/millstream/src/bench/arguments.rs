@@ -21,6 +21,8 @@ Cases:
   latency      from just before insert_one to the event in hand, also with w=1
   throughput   events/s to one watcher beside insert_many as fast as it goes
   replay       events/s from a token on, and the time to the first
+  delivery     events/s that the client library hands to a callback which does nothing, and memory a
+               watcher in the client's process
   fanout       writes/s without and with many watchers, and memory a watcher; modes:
                idle (each filters on a key that never comes), coll (each on a collection of its
                own), own (each write matches exactly one), all (everyone gets everything)
@@ -37,7 +39,7 @@ by side.";
 /// Measure one or more servers.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Arguments {
-    /// What to measure: all, latency, throughput, replay, crud, transactions, fanout
+    /// What to measure: all, latency, throughput, replay, delivery, crud, transactions, fanout
     #[arg(value_name = "CASE", value_parser = case, default_value = "all")]
     pub(crate) cases: Vec<String>,
     /// A server; several are measured in turn and put side by side [default: as for `watch`]
@@ -55,10 +57,10 @@ pub(crate) struct Arguments {
     /// Writes of latency
     #[arg(long, value_name = "N", default_value_t = 2000, value_parser = clap::value_parser!(u64).range(10..=10_000_000))]
     pub(crate) writes: u64,
-    /// Documents of throughput and replay
+    /// Documents of throughput, replay and delivery
     #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1000..=100_000_000))]
     pub(crate) documents: u64,
-    /// Numbers of watchers of fanout
+    /// Numbers of watchers of fanout and delivery
     #[arg(long, value_name = "N", value_delimiter = ',', default_value = "1,100,1000", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) watchers: Vec<u32>,
     /// What the watchers of fanout watch [default: idle at every number, the others once]

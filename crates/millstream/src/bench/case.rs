@@ -3,7 +3,7 @@
 use futures::future::BoxFuture;
 
 use super::arguments::Plan;
-use super::cases::{crud, fanout, latency, replay, throughput, transactions};
+use super::cases::{crud, delivery, fanout, latency, replay, throughput, transactions};
 use super::measure::Measure;
 use super::target::Target;
 
@@ -20,6 +20,7 @@ pub(crate) static CASES: &[Case] = &[
     Case { name: "latency", jobs: latency::jobs },
     Case { name: "throughput", jobs: throughput::jobs },
     Case { name: "replay", jobs: replay::jobs },
+    Case { name: "delivery", jobs: delivery::jobs },
     Case { name: "crud", jobs: crud::jobs },
     Case { name: "transactions", jobs: transactions::jobs },
     Case { name: "fanout", jobs: fanout::jobs },
@@ -76,6 +77,8 @@ mod tests {
             "latency",
             "latency w=1",
             "replay",
+            "delivery",
+            "delivery watchers 1000",
             "fanout idle 1000",
             "fanout all 100",
             "crud insert_one 8",

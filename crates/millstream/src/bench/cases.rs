@@ -1,6 +1,7 @@
 //! One file a case.
 
 pub(crate) mod crud;
+pub(crate) mod delivery;
 pub(crate) mod fanout;
 pub(crate) mod latency;
 pub(crate) mod replay;

@@ -131,6 +131,11 @@ fn number(value: &Bson) -> Option<f64> {
     }
 }
 
+/// The memory that this process holds, in KB.
+pub(crate) fn own_memory_kb() -> Option<f64> {
+    resident_kb(std::process::id())
+}
+
 fn resident_kb(pid: u32) -> Option<f64> {
     resident(&std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?)
 }
