@@ -2,7 +2,8 @@
 //!
 //! A state is kept every quarter of a second while there are writes, and before and after each change of what exists. Any
 //! time in between is made from the state before it and the log. What states hold on disk is what was overwritten
-//! within the window; so it is short until somebody reads at one time, and the whole one from then on.
+//! within the window, and scans have to step over that; so where a lot is overwritten, the window is shorter until
+//! somebody reads at one time, and the whole one from then on.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use millstream_query::update::delta::apply_delta;
-use millstream_storage::{Commit, Draft, Space};
+use millstream_storage::{Commit, Draft, LogEntry, Space};
 use millstream_value::{ClusterTime, Code, Doc, Namespace, Value};
 use parking_lot::Mutex;
 
@@ -21,9 +22,10 @@ use crate::{Db, Error, Reader, Result};
 
 /// Between two states that are kept.
 const APART_MS: u64 = 250;
-/// The window while nobody reads at one time. What is kept slows down scans of documents that are changed often, so the
-/// whole window is kept only for those who use it.
-const UNUSED_MS: u64 = 2_000;
+/// So many old documents are kept for nobody in particular: a scan steps over all of them in a few milliseconds.
+const OVERWRITTEN_MAX: u64 = 20_000;
+/// What is kept of the window in any case.
+const ALWAYS_MS: u64 = 2_000;
 /// So long after the last read at one time, at least, the whole window is kept.
 const USED_MS: u64 = 600_000;
 /// Log entries that are read at once.
@@ -36,8 +38,15 @@ pub(crate) struct History {
     window_ms: u64,
     /// When somebody last read at one time, in unix milliseconds; 0: never.
     used_ms: AtomicU64,
-    states: Mutex<VecDeque<Arc<State>>>,
+    states: Mutex<States>,
     made: Mutex<VecDeque<(ClusterTime, Arc<State>)>>,
+}
+
+#[derive(Default)]
+struct States {
+    /// Each with how many documents had been overwritten before it.
+    kept: VecDeque<(u64, Arc<State>)>,
+    overwritten: u64,
 }
 
 impl State {
@@ -56,26 +65,31 @@ impl History {
         Self { window_ms, used_ms: AtomicU64::new(0), states: Mutex::default(), made: Mutex::default() }
     }
 
-    /// A state gives way to the next one.
-    pub(crate) fn note(&self, old: &Arc<State>, new: &Arc<State>) {
+    /// A state gives way to the next one, by these changes.
+    pub(crate) fn note(&self, old: &Arc<State>, new: &Arc<State>, changes: &[LogEntry]) {
         if self.window_ms == 0 || old.time() == new.time() {
             return;
         }
-        let mut states = self.states.lock();
-        let apart = states.back().is_none_or(|last| old.wall_ms() >= last.wall_ms().saturating_add(APART_MS));
+        let states = &mut *self.states.lock();
+        let (kept, before) = (&mut states.kept, states.overwritten);
+        states.overwritten += changes.iter().map(|entry| overwritten(Doc::new(&entry.bytes))).sum::<u64>();
+        let last = kept.back().map(|(_, last)| last);
+        let apart = last.is_none_or(|last| old.wall_ms() >= last.wall_ms().saturating_add(APART_MS));
         let other = !old.catalog.is_same(&new.catalog);
-        if (apart || other) && states.back().is_none_or(|last| last.time() < old.time()) {
-            states.push_back(Arc::clone(old));
+        if (apart || other) && last.is_none_or(|last| last.time() < old.time()) {
+            kept.push_back((before, Arc::clone(old)));
         }
         if other {
-            states.push_back(Arc::clone(new));
+            kept.push_back((states.overwritten, Arc::clone(new)));
         }
         // The last one before the window is where its oldest times are made from.
         let used = new.wall_ms() <= self.used_ms.load(Ordering::Acquire).saturating_add(USED_MS.max(self.window_ms));
-        let window_ms = if used { self.window_ms } else { self.window_ms.min(UNUSED_MS) };
-        let oldest = new.wall_ms().saturating_sub(window_ms);
-        while states.get(1).is_some_and(|second| second.wall_ms() < oldest) {
-            states.pop_front();
+        let much = |before: u64| !used && states.overwritten.saturating_sub(before) > OVERWRITTEN_MAX;
+        let (oldest, always) = (new.wall_ms().saturating_sub(self.window_ms), new.wall_ms().saturating_sub(ALWAYS_MS));
+        while let (Some((before, _)), Some((_, second))) = (kept.front(), kept.get(1))
+            && (second.wall_ms() < oldest || (much(*before) && second.wall_ms() < always))
+        {
+            kept.pop_front();
         }
         // What was made of states holds them too.
         let oldest = self.oldest(new.wall_ms());
@@ -96,18 +110,18 @@ impl History {
     /// How many states are kept.
     #[cfg(test)]
     pub(crate) fn kept(&self) -> usize {
-        self.states.lock().len()
+        self.states.lock().kept.len()
     }
 
     pub(crate) fn clear(&self) {
-        self.states.lock().clear();
+        self.states.lock().kept.clear();
         self.made.lock().clear();
     }
 
     fn at_or_before(&self, time: ClusterTime) -> Option<Arc<State>> {
-        let states = self.states.lock();
-        let after = states.partition_point(|state| state.time() <= time);
-        states.get(after.checked_sub(1)?).map(Arc::clone)
+        let kept = &self.states.lock().kept;
+        let after = kept.partition_point(|(_, state)| state.time() <= time);
+        kept.get(after.checked_sub(1)?).map(|(_, state)| Arc::clone(state))
     }
 }
 
@@ -218,6 +232,19 @@ fn redo(commit: &mut Commit<'_>, catalog: &Catalog, entry: Doc<'_>) -> Result<()
             replace(commit, collection, &id_key, before.as_ref(), after)
         }
         _ => Err(changing()),
+    }
+}
+
+/// How many documents an entry of the log has overwritten or removed.
+fn overwritten(entry: Doc<'_>) -> u64 {
+    match entry.str("op") {
+        Some("u" | "d") => 1,
+        Some("c") => {
+            let operations = entry.doc("o").and_then(|o| o.element("applyOps")?.as_array());
+            let operations = operations.into_iter().flat_map(|list| list.elements());
+            operations.filter_map(|one| one.as_doc()).map(overwritten).sum()
+        }
+        _ => 0,
     }
 }
 

@@ -32,7 +32,7 @@ impl Observer for Publisher {
         let snapshot = Arc::new(now.without_log());
         let state = Arc::new(State { snapshot, catalog: self.looped.lock().clone() });
         let old = self.published.swap(Arc::clone(&state));
-        self.history.note(&old, &state);
+        self.history.note(&old, &state, group);
         self.tail.published(now, group);
     }
 

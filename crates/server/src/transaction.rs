@@ -177,9 +177,10 @@ pub(crate) async fn write(context: &Context<'_>, command: WriteCommand) -> Resul
 /// Waits for a row that another transaction holds; none: for too long. `before`: it has waited already.
 async fn next_turn(held: Held, before: bool) -> Option<NextTurn> {
     let mut turn = held.turn(before);
+    let began = Instant::now();
     loop {
         let Some(held_for) = turn.since() else { return Some(turn) };
-        let left = HELD_MAX.saturating_sub(held_for);
+        let left = HELD_MAX.saturating_sub(held_for.min(began.elapsed()));
         if left.is_zero() {
             return None;
         }

@@ -34,6 +34,9 @@ pub(crate) struct Work {
     /// Taken in the statement that runs.
     taken: Vec<(Space, Slice)>,
     held: HashSet<(Space, Slice)>,
+    /// Taken, and changed by somebody since the state that is read: it stays taken, so that nobody else gets it while the
+    /// transaction goes over to a newer state and tries again.
+    kept: Option<(Space, Slice)>,
     /// Wanted, and held by another.
     refused: Option<(Space, Slice)>,
     /// Numbers for what the transaction creates.
@@ -73,6 +76,7 @@ impl Work {
             bytes_max,
             taken: Vec::new(),
             held: HashSet::new(),
+            kept: None,
             refused: None,
             numbers: VecDeque::new(),
             locks,
@@ -93,20 +97,30 @@ impl Work {
         if self.held.contains(&row) {
             return Ok(());
         }
-        if let Err(other) = self.locks.take(space, &row.1, &self.ending) {
+        if self.kept.take_if(|kept| *kept == row).is_none()
+            && let Err(other) = self.locks.take(space, &row.1, &self.ending)
+        {
             self.refused = Some(row);
             return Err(Error::Held(other));
         }
-        self.held.insert(row.clone());
-        self.taken.push(row);
         // Only now, so that nobody changes it between the look and the taking. What is on its way through the commit
         // loop at this moment is found when the transaction is committed.
+        let moved = self.has_moved(space, key);
+        if matches!(moved, Ok(false)) {
+            self.held.insert(row.clone());
+            self.taken.push(row);
+            return Ok(());
+        }
+        let before = self.kept.replace(row);
+        self.locks.release(before.iter());
+        moved.and(Err(Error::Moved))
+    }
+
+    /// Whether somebody has changed a row since the state that the transaction reads.
+    fn has_moved(&self, space: Space, key: &[u8]) -> Result<bool> {
         let Timed { state, time } = self.newest.get();
         let newer = time >= self.base_time && !Arc::ptr_eq(&state.snapshot, &self.base);
-        if newer && state.snapshot.get(space, key)? != self.base.get(space, key)? {
-            return Err(Error::Moved);
-        }
-        Ok(())
+        Ok(newer && state.snapshot.get(space, key)? != self.base.get(space, key)?)
     }
 
     /// The row that another transaction holds, as a place to wait at.
@@ -139,7 +153,9 @@ impl Work {
     /// Nothing can come between any more: others may go on from `ahead`, the state with all that was done here.
     pub(super) fn let_go(&mut self, ahead: Timed) {
         self.newest.lead(ahead);
-        self.locks.release(self.held.drain().collect::<Vec<_>>().iter());
+        self.locks.release(self.held.iter().chain(&self.kept));
+        self.held.clear();
+        self.kept = None;
     }
 
     /// What was let go is durable, or lost.
@@ -225,6 +241,9 @@ impl Work {
 
     /// Gives back what the last statement took and did not change. Says whether there was any.
     pub(super) fn settle(&mut self, changed: impl Fn(Space, &[u8]) -> bool) -> bool {
+        // In the newer state the statement had no use for it.
+        let kept = self.kept.take();
+        self.locks.release(kept.iter());
         let mut taken = std::mem::take(&mut self.taken);
         taken.retain(|(space, key)| !changed(*space, key));
         let any = !taken.is_empty();
@@ -243,7 +262,7 @@ impl Work {
 /// The transaction is over, in whatever way: everything is given back.
 impl Drop for Work {
     fn drop(&mut self) {
-        self.locks.release(self.held.iter());
+        self.locks.release(self.held.iter().chain(&self.kept));
         self.ending.come();
     }
 }
