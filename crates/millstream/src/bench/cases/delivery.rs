@@ -80,7 +80,7 @@ async fn many(target: &Target, count: u32) -> anyhow::Result<Vec<Measure>> {
     let opened = began.elapsed();
     tokio::time::sleep(SETTLE).await;
     let after = own_memory_kb();
-    handles.iter().for_each(Handle::stop);
+    handles.iter().for_each(|handle| handle.stop());
     for handle in handles {
         handle.join().await?;
     }
