@@ -51,6 +51,8 @@ pub(crate) struct Transaction {
     seen: Option<Arc<State>>,
     /// The collections that it has read or written.
     uses: BTreeSet<Namespace>,
+    /// The transaction whose end makes durable what this one has gone over to.
+    leader: Option<Arc<Ending>>,
     /// The cursors that it has opened: they end with it.
     cursors: Vec<i64>,
 }
@@ -65,6 +67,7 @@ impl Transaction {
             images_always,
             seen: None,
             uses: BTreeSet::new(),
+            leader: None,
             cursors: Vec::new(),
         }
     }
@@ -191,6 +194,7 @@ impl Transaction {
         self.catalog = catalog;
         self.draft.rebase(Arc::clone(&state.snapshot));
         self.work.rebase(newest);
+        self.leader.clone_from(&newest.leader);
         self.seen = None;
         Ok(true)
     }

@@ -164,7 +164,12 @@ async fn in_transaction(
         Ok(turn) => turn,
         Err(failure) => return Ok(Err(failure)),
     };
-    let done = execute(&Context { turn: turn.as_ref(), ..context }, interrupted).await;
+    let mut done = execute(&Context { turn: turn.as_ref(), ..context }, interrupted).await;
+    if let Some(turn) = &turn
+        && let Some(failure) = transaction::until_durable(turn).await
+    {
+        done = Ok(Err(failure));
+    }
     if let Some(turn) = turn.as_ref().filter(|_| !matches!(done, Ok(Ok(_)))) {
         turn.lock().fail();
     }

@@ -146,6 +146,18 @@ pub(crate) async fn enter(context: &Context<'_>) -> Result<Option<Mutex<Turn>>> 
     Ok(Some(Mutex::new(turn)))
 }
 
+/// Waits until what a transaction has gone on from is durable; the error if it never will be.
+pub(crate) async fn until_durable(turn: &Mutex<Turn>) -> Option<Failure> {
+    let leader = turn.lock().leader()?;
+    leader.ended().await;
+    let mut turn = turn.lock();
+    match turn.is_durable() {
+        Ok(true) => None,
+        Ok(false) => Some(errors::failure(turn.conflict())),
+        Err(error) => Some(errors::failure(error)),
+    }
+}
+
 /// Runs a write command, in its transaction if it is part of one.
 pub(crate) async fn write(context: &Context<'_>, command: WriteCommand) -> Result<WriteReply> {
     let Some(turn) = context.turn else { return write_alone(context, command).await };

@@ -484,8 +484,12 @@ fn who_waits_goes_on_from_what_is_not_durable_yet() {
     assert_eq!(seen(&two.reader().unwrap(), doc! {"_id": 1}), [doc! {"_id": 1, "n": 2}]);
     let before = [doc! {"_id": 1, "n": 0}, doc! {"_id": 2, "n": 0}];
     assert_eq!(seen(&db.now(), doc! {}), before, "what is not durable was seen");
+    // Neither does the client of the second hear of it before.
+    let leader = two.leader().unwrap();
+    assert!(!leader.wait(Duration::from_millis(20)) && !two.is_durable().unwrap());
     go.send(()).unwrap();
     pending.wait().unwrap();
+    assert!(leader.wait(Duration::from_secs(60)) && two.is_durable().unwrap());
     drop(two);
     commit(&db, id(2, 1)).unwrap();
     assert_eq!(seen(&db.now(), doc! {}), [doc! {"_id": 1, "n": 2}, doc! {"_id": 2, "n": 1}]);

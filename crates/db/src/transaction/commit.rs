@@ -113,7 +113,8 @@ impl Job {
         }
         if let Some(snapshot) = commit.ahead() {
             let state = Arc::new(State { snapshot: Arc::new(snapshot), catalog });
-            work.let_go(Timed { state, time: self.time });
+            let leader = Some(Arc::clone(&work.ending));
+            work.let_go(Timed { state, time: self.time, leader });
         }
     }
 

@@ -2,13 +2,15 @@
 //!
 //! What many transactions want to change would otherwise rest while the disk works: the next one begins with what the
 //! last has left in the commit loop. It cannot become durable before that does, for there is one order and one journal;
-//! and if the disk fails, nothing is committed any more.
+//! and if the disk fails, nothing is committed any more. Its client hears of it only when the last one is durable: else
+//! it could see something, and another transaction that begins later could not.
 
 use std::sync::Arc;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use millstream_value::ClusterTime;
 
+use super::locks::Ending;
 use crate::shared::State;
 
 /// A state and its place in the log.
@@ -16,6 +18,8 @@ use crate::shared::State;
 pub(crate) struct Timed {
     pub(crate) state: Arc<State>,
     pub(crate) time: ClusterTime,
+    /// The transaction with which it becomes durable, if it is not yet.
+    pub(super) leader: Option<Arc<Ending>>,
 }
 
 /// Where the newest state is found.
@@ -28,7 +32,7 @@ impl Timed {
     /// A state that is durable, or older than one.
     pub(crate) fn durable(state: Arc<State>) -> Self {
         let time = state.time();
-        Self { state, time }
+        Self { state, time, leader: None }
     }
 }
 

@@ -1,9 +1,11 @@
 //! One statement of a transaction at a time.
 
+use std::sync::Arc;
+
 use millstream_query::Collation;
 use millstream_value::{Code, DocBuf, Namespace};
 
-use super::locks::Held;
+use super::locks::{Ending, Held};
 use super::{MOVES_MAX, Transaction, TransactionId};
 use crate::write::{WriteCommand, WriteReply};
 use crate::{Db, Error, IndexesCreated, Outcome, Reader, Result};
@@ -145,6 +147,22 @@ impl Turn {
         let numbers = self.db.reserve_numbers()?;
         self.transaction()?.work.give_numbers(numbers);
         Ok(())
+    }
+
+    /// The end of a transaction to wait for before the client hears of what was done: that makes durable what this one has
+    /// gone on from. Then [`Turn::is_durable`].
+    #[must_use]
+    pub fn leader(&mut self) -> Option<Arc<Ending>> {
+        self.transaction.as_deref_mut()?.leader.take()
+    }
+
+    /// Whether what the transaction has gone on from is durable.
+    ///
+    /// # Errors
+    /// None while the turn lasts.
+    pub fn is_durable(&mut self) -> Result<bool> {
+        let time = self.transaction()?.work.base_time();
+        Ok(time <= self.db.state().time())
     }
 
     /// The error of who does not wait any longer.

@@ -118,7 +118,7 @@ impl Work {
 
     /// Whether somebody has changed a row since the state that the transaction reads.
     fn has_moved(&self, space: Space, key: &[u8]) -> Result<bool> {
-        let Timed { state, time } = self.newest.get();
+        let Timed { state, time, .. } = self.newest.get();
         let newer = time >= self.base_time && !Arc::ptr_eq(&state.snapshot, &self.base);
         Ok(newer && state.snapshot.get(space, key)? != self.base.get(space, key)?)
     }
@@ -143,6 +143,10 @@ impl Work {
     pub(super) fn rebase(&mut self, base: &Timed) {
         self.base = Arc::clone(&base.state.snapshot);
         self.base_time = base.time;
+    }
+
+    pub(super) fn base_time(&self) -> ClusterTime {
+        self.base_time
     }
 
     /// Whether other transactions wait for what this one holds.
