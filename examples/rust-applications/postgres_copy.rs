@@ -41,7 +41,6 @@ pub(crate) async fn run(streams: &ChangeStreams, uri: &str) -> Result<()> {
         .operations(["insert", "update", "replace", "delete"])
         // `UpdateLookup` may be ahead of the event. Then its own event comes later, and the row ends up right.
         .full_document(FullDocumentMode::UpdateLookup)
-        // Of Millstream. Elsewhere: copy the collection, and begin at the time before that (`StartAt::Time`).
         .start(StartAt::Snapshot)
         .for_each_in_transaction(PostgresTransactions::new(uri, "postgres-copy")?, |events, transaction| {
             Box::pin(async move {

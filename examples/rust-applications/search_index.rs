@@ -4,18 +4,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use millstream_watch::{ChangeStreams, Event, FullDocumentMode};
+use millstream_watch::{Batching, ChangeStreams, Event, FullDocumentMode};
 use mongodb::bson::{Document, doc};
 use mongodb::options::ReplaceOneModel;
 use mongodb::{Client, Namespace};
 use serde::Deserialize;
 
-use crate::{Result, document};
-
-/// A batch is written when it has so many events, so many bytes, or its first event has waited for so long.
-const EVENTS: usize = 1_000;
-const BYTES: usize = 4 << 20;
-const WAIT: Duration = Duration::from_millis(200);
+use crate::{Error, Result, document, run_until_stopped};
 
 #[derive(Deserialize)]
 struct Product {
@@ -25,27 +20,25 @@ struct Product {
 }
 
 pub(crate) async fn run(streams: &ChangeStreams) -> Result<()> {
-    let mut queue = streams
+    let client = streams.connection().client().clone();
+    // So many events, or what came within so long.
+    let batching = Batching { count: 1_000, time: Duration::from_millis(200), ..Batching::default() };
+    let handle = streams
         .watch_collection("shop", "products")
         .operations(["insert", "update", "replace"])
         .full_document(FullDocumentMode::UpdateLookup)
         .keep_position("shop", "search-index")
-        .queue()
+        // A batch that is cut short by a crash comes again, and writing it again changes nothing.
+        .for_each_batch(batching, move |batch: Vec<Event>| {
+            let client = client.clone();
+            async move {
+                let written = write(&client, &batch).await?;
+                println!("{} changes, {written} written", batch.len());
+                Ok::<_, Error>(())
+            }
+        })
         .await?;
-    eprintln!("watching; Ctrl-C ends it");
-    loop {
-        let batch = tokio::select! {
-            _ = tokio::signal::ctrl_c() => return Ok(queue.join().await?),
-            batch = queue.batch(EVENTS, BYTES, WAIT) => batch,
-        };
-        if batch.is_empty() {
-            return Ok(queue.join().await?);
-        }
-        let written = write(streams.connection().client(), &batch).await?;
-        println!("{} changes, {written} written", batch.len());
-        // Only now: if this program dies before, the batch comes again, and writing it again changes nothing.
-        queue.done();
-    }
+    run_until_stopped(handle).await
 }
 
 async fn write(client: &Client, batch: &[Event]) -> Result<usize> {

@@ -3,10 +3,12 @@
 //! Shape: `{ _id, watcher, event: <the whole event>, error, attempts: <int32>, at: <Date> }`. An event that is larger than a
 //! document can be is put aside without its documents, and `cut: true` says so.
 
+use bson::raw::cstr;
 use bson::{DateTime, Document, RawDocumentBuf, doc, oid::ObjectId, rawdoc};
+use mongodb::error::{ErrorKind, WriteFailure};
 use mongodb::{Collection, Cursor};
 
-use crate::{Connection, Event, Result};
+use crate::{Connection, Error, Event, Result};
 
 /// What a document of 16 MiB has room for beside the other fields.
 const EVENT_BYTES_MAX: usize = (16 << 20) - (64 << 10);
@@ -25,7 +27,7 @@ pub struct DeadLetters {
 /// One of them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DeadLetter {
-    /// Its number.
+    /// Its number; they go up with the changes.
     pub id: ObjectId,
     /// The event as it came.
     pub event: Event,
@@ -43,22 +45,47 @@ impl DeadLetters {
         Self { connection: connection.clone(), collection, watcher: watcher.to_owned() }
     }
 
-    /// Puts an event aside.
+    /// Puts an event aside. One that was put aside before, and came again after a crash, is there once.
     pub async fn put(&self, event: &Event, error: &str, attempts: u32) -> Result<()> {
         let mut letter = rawdoc! {
-            "_id": ObjectId::new(),
             "watcher": self.watcher.as_str(),
             "error": error,
             "attempts": i32::try_from(attempts).unwrap_or(i32::MAX),
             "at": DateTime::now(),
         };
         if event.raw().as_bytes().len() <= EVENT_BYTES_MAX {
-            letter.append(bson::raw::cstr!("event"), event.raw());
+            letter.append(cstr!("event"), event.raw());
         } else {
-            letter.append(bson::raw::cstr!("event"), cut(event));
-            letter.append(bson::raw::cstr!("cut"), true);
+            letter.append(cstr!("event"), cut(event));
+            letter.append(cstr!("cut"), true);
         }
-        self.collection.insert_one(letter).await.map(drop).map_err(|error| self.explain(error))
+        let with_id = |id: ObjectId| {
+            let mut letter = letter.clone();
+            letter.append(cstr!("_id"), id);
+            letter
+        };
+        let id = self.id_of(event);
+        let token = event.token().as_raw().to_owned();
+        let same = rawdoc! {"_id": id, "event._id": token};
+        let same = Document::try_from(&*same).map_err(|error| Error::BadEvent(error.to_string()))?;
+        match self.collection.replace_one(same, with_id(id)).upsert(true).await {
+            // By a rare chance another event's letter is called so.
+            Err(error) if is_there(&error) => self.collection.insert_one(with_id(ObjectId::new())).await.map(drop),
+            other => other.map(drop),
+        }
+        .map_err(|error| self.explain(error))
+    }
+
+    /// The same for the same event, and in the order of the changes: the cluster time, and some bytes that tell apart the
+    /// events of one transaction.
+    fn id_of(&self, event: &Event) -> ObjectId {
+        let Some(time) = event.token().time() else { return ObjectId::new() };
+        let named = [self.watcher.as_bytes(), event.token().as_raw().as_bytes()].concat();
+        // FNV-1a: whichever program comes next must find the same.
+        let hash = named.iter().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193));
+        let ([a, b, c, d], [e, f, g, h]) = (time.time.to_be_bytes(), time.increment.to_be_bytes());
+        let [i, j, k, l] = hash.to_be_bytes();
+        ObjectId::from_bytes([a, b, c, d, e, f, g, h, i, j, k, l])
     }
 
     /// All of them, oldest first.
@@ -127,4 +154,8 @@ fn cut(event: &Event) -> RawDocumentBuf {
         }
     }
     kept
+}
+
+fn is_there(error: &mongodb::error::Error) -> bool {
+    matches!(error.kind.as_ref(), ErrorKind::Write(WriteFailure::WriteError(error)) if error.code == 11000)
 }
