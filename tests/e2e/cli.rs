@@ -6,6 +6,8 @@ mod demo;
 mod doctor;
 mod envelopes;
 mod exec;
+mod groups;
+mod history;
 mod log;
 mod named;
 mod serve;

@@ -3,7 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::{
-    bench, compatibility, config, dead_letters, demo, doctor, exit, log, logging, serve, terminal, tokens, watch,
+    bench, compatibility, config, dead_letters, demo, doctor, exit, groups, log, logging, serve, terminal, tokens,
+    watch,
 };
 
 /// A document database whose heart is change streams.
@@ -37,6 +38,9 @@ pub(crate) enum Command {
     /// Look at the positions of named watchers, and forget them
     #[command(after_help = tokens::EXAMPLES)]
     Tokens(tokens::Arguments),
+    /// Look at the groups of processes that share a stream
+    #[command(after_help = groups::EXAMPLES)]
+    Groups(groups::Arguments),
     /// Look at events that could not be dealt with, try them again, or drop them
     #[command(after_help = dead_letters::EXAMPLES)]
     DeadLetters(dead_letters::Arguments),
@@ -77,6 +81,10 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<exit::Code> {
         Command::Tokens(arguments) => {
             logging::for_clients();
             tokens::run(arguments).await
+        }
+        Command::Groups(arguments) => {
+            logging::for_clients();
+            groups::run(arguments).await
         }
         Command::DeadLetters(arguments) => {
             logging::for_clients();

@@ -23,13 +23,16 @@ pub(crate) fn for_engine(format: LogFormat, filter: &str) -> anyhow::Result<()> 
     Ok(())
 }
 
+/// Why a watch has ended is said by the command, in a sentence of its own.
+const FOR_CLIENTS: &str = "warn,millstream_watch::delivery::counters=off";
+
 /// Sets logging up for the commands that are clients: only what is odd, unless `MILLSTREAM_LOG`
 /// asks for more.
 pub(crate) fn for_clients() {
     let filter = std::env::var("MILLSTREAM_LOG")
         .ok()
         .and_then(|text| EnvFilter::try_new(text).ok())
-        .unwrap_or_else(|| EnvFilter::new("warn"));
+        .unwrap_or_else(|| EnvFilter::new(FOR_CLIENTS));
     start(LogFormat::Pretty, filter);
 }
 

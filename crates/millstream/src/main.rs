@@ -9,7 +9,7 @@
 //! | `serve` | the engine as a service: start lines, signals, a clean stop |
 //! | `watch` | changes in a terminal, of any MongoDB |
 //! | `log` | how far back the log of any MongoDB reaches |
-//! | `tokens`, `dead_letters` | what watchers keep in collections |
+//! | `tokens`, `groups`, `dead_letters` | what watchers keep in collections |
 //! | `doctor` | whether a server is fit to be watched |
 //! | `health` | how watchers are doing, for those who look after them |
 //! | `demo` | the thing at work in ten seconds |
@@ -28,6 +28,7 @@ mod demo;
 mod doctor;
 mod engine;
 mod exit;
+mod groups;
 mod health;
 mod log;
 mod logging;

@@ -1,5 +1,6 @@
 //! What people type: sizes, spans and points of time, tokens, pipelines, and names that are nearly right.
 
+mod batch;
 mod duration;
 mod moment;
 mod near;
@@ -7,6 +8,7 @@ mod pipeline;
 mod size;
 mod token;
 
+pub(crate) use batch::batch;
 pub(crate) use duration::{duration, show_duration};
 pub(crate) use moment::moment;
 pub(crate) use near::nearest;

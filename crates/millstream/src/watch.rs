@@ -31,4 +31,4 @@ pub(crate) use envelope::{About, Envelope, Wrapper, by_name as envelope_by_name}
 pub(crate) use exec::Children;
 pub(crate) use format::{Format, Formatter, operation_colour};
 pub(crate) use run::run;
-pub(crate) use sink::Sink;
+pub(crate) use sink::{Form, Sink};

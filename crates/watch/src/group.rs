@@ -280,8 +280,8 @@ impl GroupWatch {
     }
 
     /// What was agreed on; the first member agrees with itself. It opens the stream once before, so that nothing is agreed
-    /// on that does not work.
-    async fn founding(&self, coordination: &Coordination, id: &SourceId) -> Result<Founding> {
+    /// on that does not work. Exclusive, because a store that is shared could not go to another thread while this waits.
+    async fn founding(&mut self, coordination: &Coordination, id: &SourceId) -> Result<Founding> {
         let Watch { connection, source, backoff, .. } = &self.watch;
         if let Some(founding) = coordination.founding(id, self.group.partitions).await? {
             return Ok(founding);

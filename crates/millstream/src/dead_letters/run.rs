@@ -11,7 +11,7 @@ use super::Arguments;
 use super::arguments::{Replay, What};
 use super::letter::{self, Letter};
 use crate::signals::Signals;
-use crate::watch::{About, Children, OwnCollection, Sink, Wrapper, uri_or_default};
+use crate::watch::{About, Children, Form, OwnCollection, Sink, Wrapper, uri_or_default};
 use crate::{exit, terminal};
 
 /// Shows, replays or drops dead letters.
@@ -71,7 +71,7 @@ impl Letters {
                     mode: replay.json_mode(),
                 },
             };
-            let sink = Sink::new(&replay.target, wrapper.clone(), children.clone())?;
+            let sink = Sink::new(&replay.target, wrapper.clone(), Form::Single, children.clone())?;
             if blocked.contains(&letter.subject()) {
                 eprintln!("{} is left: an earlier one of its document failed", letter.id);
                 left += 1;

@@ -15,7 +15,7 @@ pub(crate) use show::{Show, StatsForm};
 pub(crate) use what::What;
 
 use clap::Args;
-use millstream_watch::{OnInvalidate, Settings, Source, TOKENS};
+use millstream_watch::{GROUPS, Group, OnHistoryLost, OnInvalidate, SEEN, Settings, Source, TOKENS};
 
 use super::format::Format;
 use crate::exit;
@@ -87,14 +87,27 @@ pub(crate) fn uri_or_default(flag: Option<&str>) -> String {
 impl Arguments {
     /// What to watch, once the URI is known.
     pub(crate) fn source(&self, of_uri: Option<&str>) -> Source {
-        let own: Vec<OwnCollection> = [self.tokens(of_uri), self.dead_letters(of_uri)].into_iter().flatten().collect();
+        let own: Vec<OwnCollection> =
+            [self.tokens(of_uri), self.dead_letters(of_uri), self.seen(of_uri)].into_iter().flatten().collect();
         self.what.source(of_uri, &own)
     }
 
     /// The collection where the position is kept.
     pub(crate) fn tokens(&self, of_uri: Option<&str>) -> Option<OwnCollection> {
-        let kept = self.begin.watcher.is_some() && self.begin.checkpoint.is_none();
+        let kept = self.begin.watcher.is_some() && self.begin.checkpoint.is_none() && self.begin.group.is_none();
         kept.then(|| self.own(self.begin.tokens.as_deref().unwrap_or(TOKENS), of_uri))
+    }
+
+    /// The collection where it is remembered what was delivered.
+    pub(crate) fn seen(&self, of_uri: Option<&str>) -> Option<OwnCollection> {
+        let wanted = self.begin.on_history_lost() == OnHistoryLost::Resnapshot;
+        wanted.then(|| self.own(SEEN, of_uri))
+    }
+
+    /// The group to join.
+    pub(crate) fn group(&self, of_uri: Option<&str>) -> Option<Group> {
+        let name = self.begin.group.as_ref()?;
+        Some(Group::new(name, &self.own(GROUPS, of_uri).database))
     }
 
     /// The collection for events that could not be dealt with.
@@ -104,7 +117,8 @@ impl Arguments {
 
     /// The watcher's name, or what it watches.
     pub(crate) fn name(&self, of_uri: Option<&str>) -> String {
-        self.begin.watcher.clone().unwrap_or_else(|| self.what.words(of_uri))
+        let given = self.begin.watcher.as_ref().or(self.begin.group.as_ref());
+        given.cloned().unwrap_or_else(|| self.what.words(of_uri))
     }
 
     /// How events are delivered.
@@ -134,12 +148,23 @@ impl Arguments {
         if self.show.format == Some(Format::Table) && self.show.envelope.name != "mongo" {
             return Err(exit::misuse("--format table has columns of its own: leave --envelope out"));
         }
+        if self.show.batch.is_some() && self.show.format.is_some_and(|format| format != Format::Json) {
+            return Err(exit::misuse("batches are JSON arrays: leave --format out, or say json"));
+        }
+        if self.begin.on_history_lost() == OnHistoryLost::Resnapshot && self.begin.watcher.is_none() {
+            return Err(exit::misuse(
+                "--on-history-lost re-snapshot remembers under the watcher's name what was shown: give it one with --watcher",
+            ));
+        }
+        if self.begin.group.is_some() && self.show.batch.is_some() {
+            return Err(exit::misuse("the members of a group take events one by one: leave --batch out"));
+        }
         if self.deliver.is_elsewhere() && self.show.format.is_some() {
             return Err(exit::misuse("--format is about what is printed, which nothing is with --exec or --webhook"));
         }
         if !self.deliver.is_elsewhere() {
             let unused = [
-                (self.deliver.concurrency > 1, "--concurrency"),
+                (self.deliver.concurrency > 1 && self.begin.group.is_none(), "--concurrency"),
                 (self.deliver.retries.is_some(), "--retries"),
                 (self.deliver.dead_letter.is_some(), "--dead-letter"),
                 (self.deliver.on_failure.is_some(), "--on-failure"),

@@ -19,6 +19,8 @@ pub(crate) struct Envelope {
     pub(crate) name: &'static str,
     /// What a server is told of a single event.
     pub(crate) content_type: &'static str,
+    /// And of an array of them.
+    pub(crate) batch_content_type: &'static str,
     /// The event as a line of JSON; none if the form has no words for it.
     wrap: fn(&Event, &About) -> Option<String>,
 }
@@ -55,6 +57,12 @@ impl Wrapper {
     /// The event as a line of JSON; none if the envelope has no words for it.
     pub(crate) fn one(&self, event: &Event) -> Option<String> {
         (self.envelope.wrap)(event, &self.about)
+    }
+
+    /// Several events as an array on one line; none if nothing would be in it.
+    pub(crate) fn several(&self, events: &[Event]) -> Option<String> {
+        let lines: Vec<String> = events.iter().filter_map(|event| self.one(event)).collect();
+        (!lines.is_empty()).then(|| format!("[{}]", lines.join(",")))
     }
 }
 
@@ -100,6 +108,19 @@ mod tests {
         assert!(ENVELOPES.is_sorted_by_key(|envelope| envelope.name));
         assert!(by_name("debesium").unwrap_err().contains("did you mean `debezium`?"));
         assert!(by_name("xml").unwrap_err().contains("there are cloudevents, debezium"));
+    }
+
+    #[test]
+    fn several_are_an_array() {
+        let about = About { servers: String::new(), watcher: String::new(), mode: JsonMode::Relaxed };
+        let wrapper = |name| Wrapper { envelope: by_name(name).unwrap(), about: about.clone() };
+        let insert = event(rawdoc! {"operationType": "insert", "documentKey": {"_id": 1}, "fullDocument": {"_id": 1}});
+        let drop = event(rawdoc! {"operationType": "drop"});
+        let text = wrapper("debezium").several(&[insert, drop.clone()]).unwrap();
+        let array: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(array.as_array().unwrap().len(), 1);
+        assert_eq!(wrapper("debezium").several(std::slice::from_ref(&drop)), None);
+        assert_eq!(wrapper("mongo").several(&[drop]).map(|text| text.starts_with("[{")), Some(true));
     }
 
     #[test]

@@ -46,6 +46,12 @@ impl<W: Write> Printer<W> {
         text.map_or(Ok(Reader::There), |text| self.write(&text))
     }
 
+    /// Writes several events as one line.
+    pub(crate) fn several(&mut self, events: &[Event]) -> io::Result<Reader> {
+        let line = self.wrapper.several(events).map(|line| line + "\n");
+        line.map_or(Ok(Reader::There), |line| self.write(&line))
+    }
+
     /// A closed pipe is the reader's way to say that it has seen enough, and no error.
     fn write(&mut self, text: &str) -> io::Result<Reader> {
         match self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush()) {

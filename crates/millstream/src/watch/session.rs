@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use millstream_watch::{
-    CheckpointStore, CollectionCheckpoint, Connection, Control, DeadLetters, Event, Failure, FileCheckpoint, Handle,
-    SourceId, StartAt, Stats, Taking, Watch,
+    Batching, CheckpointStore, CollectionCheckpoint, CollectionSeen, Connection, Control, DeadLetters, Event, Failure,
+    FileCheckpoint, Group, Handle, SourceId, StartAt, Stats, Taking, Watch,
 };
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
@@ -16,7 +16,7 @@ use super::exec::Children;
 use super::live::Live;
 use super::printer::{Printer, Reader};
 use super::run::Stop;
-use super::sink::Sink;
+use super::sink::{Form, Sink};
 use super::summary::Summary;
 use super::{Arguments, Formatter, uri_or_default};
 use crate::terminal;
@@ -67,32 +67,31 @@ impl Session {
                 mode: arguments.show.json_mode(),
             },
         };
-        let sink = Sink::new(&arguments.deliver.target, wrapper.clone(), children)?;
+        let form = if arguments.show.batch.is_some() { Form::Array } else { Form::Single };
+        let sink = Sink::new(&arguments.deliver.target, wrapper.clone(), form, children)?;
         let (watch, how) = prepare(&arguments, &connection).await?;
         let said = format!("watching {} at {}{how}", arguments.what.words(of_uri), connection.servers().join(","));
+        let formatter = Formatter {
+            format: arguments.show.format(terminal::is_interactive()),
+            mode: arguments.show.json_mode(),
+            colour: terminal::colour_on_stdout(),
+            width: terminal::width(),
+        };
+        let printer = Printer::new(std::io::stdout(), formatter, wrapper.clone());
         let summary: Arc<Mutex<Summary>> = Arc::default();
-        let (handle, to) = match sink {
-            Some(sink) => {
-                let limit = arguments.show.limit.map(|limit| {
-                    Semaphore::new(usize::try_from(limit).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS))
-                });
-                let hand_on = Arc::new(HandOn { sink, limit, summary: Arc::clone(&summary) });
-                let shared = Arc::clone(&hand_on);
-                let callback = move |event: Event| {
-                    let hand_on = Arc::clone(&shared);
-                    async move { hand_on.one(event).await }
-                };
-                (watch.for_each(callback).await?, To::HandOn(hand_on))
-            }
-            None => {
-                let formatter = Formatter {
-                    format: arguments.show.format(terminal::is_interactive()),
-                    mode: arguments.show.json_mode(),
-                    colour: terminal::colour_on_stdout(),
-                    width: terminal::width(),
-                };
+        let hand_on = |sink| {
+            let permits = |limit| usize::try_from(limit).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
+            let limit = arguments.show.limit.map(|limit| Semaphore::new(permits(limit)));
+            Arc::new(HandOn { sink, limit, summary: Arc::clone(&summary) })
+        };
+        let (handle, to) = match (sink, arguments.group(of_uri), arguments.show.batch) {
+            (None, None, None) => {
                 let (handle, taking) = watch.queue().await?.split();
-                (handle, To::Print(Box::new((taking, Printer::new(std::io::stdout(), formatter, wrapper)))))
+                (handle, To::Print(Box::new((taking, printer))))
+            }
+            (sink, group, batch) => {
+                let hand_on = hand_on(sink.unwrap_or_else(|| Sink::print(printer, wrapper, form)));
+                (begin(watch, group, batch, &hand_on).await?, To::HandOn(hand_on))
             }
         };
         if !arguments.show.quiet {
@@ -136,6 +135,30 @@ impl Session {
     }
 }
 
+/// Begins to hand events on.
+async fn begin(
+    watch: Watch,
+    group: Option<Group>,
+    batch: Option<Batching>,
+    hand_on: &Arc<HandOn>,
+) -> Result<Handle, millstream_watch::Error> {
+    let shared = Arc::clone(hand_on);
+    let single = move |event: Event| {
+        let hand_on = Arc::clone(&shared);
+        async move { hand_on.deliver(std::slice::from_ref(&event)).await }
+    };
+    let shared = Arc::clone(hand_on);
+    let several = move |events: Vec<Event>| {
+        let hand_on = Arc::clone(&shared);
+        async move { hand_on.deliver(&events).await }
+    };
+    match (group, batch) {
+        (Some(group), _) => watch.group(group).for_each(single).await,
+        (None, Some(batching)) => watch.for_each_batch(batching, several).await,
+        (None, None) => watch.for_each(single).await,
+    }
+}
+
 /// What is to be watched, how, and where that begins, in words.
 async fn prepare(arguments: &Arguments, connection: &Connection) -> anyhow::Result<(Watch, String)> {
     let of_uri = connection.default_database();
@@ -154,11 +177,15 @@ async fn prepare(arguments: &Arguments, connection: &Connection) -> anyhow::Resu
         kept = store.load().await?.is_some();
         watch = watch.checkpoint(store);
     }
+    if let Some(own) = arguments.seen(of_uri) {
+        watch = watch.seen(CollectionSeen::new(connection, &own.database, &own.collection, &name));
+    }
     if let Some(own) = arguments.dead_letters(of_uri) {
         watch = watch.dead_letters(DeadLetters::new(connection, &own.database, &own.collection, &name));
     }
     let how = match start {
         _ if kept => ", from where it ended".to_owned(),
+        _ if arguments.begin.group.is_some() => ", together with its group".to_owned(),
         StartAt::Now => String::new(),
         StartAt::Snapshot => ", from the documents that are there on".to_owned(),
         StartAt::Time(time) => format!(", from {}:{} on", time.time, time.increment),
@@ -176,17 +203,20 @@ struct HandOn {
 }
 
 impl HandOn {
-    async fn one(&self, event: Event) -> Result<(), Failure> {
+    async fn deliver(&self, events: &[Event]) -> Result<(), Failure> {
         let permit = match &self.limit {
             None => None,
-            // Closed: there were enough, and the delivery is ending. This one counts for the next.
+            // Closed: there were enough, and the delivery is ending. These come again at the next start.
             Some(limit) => Some(limit.acquire().await.map_err(|_| Failure::passing("there were enough events"))?),
         };
-        self.sink.deliver(std::slice::from_ref(&event)).await?;
-        if let Some(permit) = permit {
+        self.sink.deliver(events).await?;
+        if let (Some(permit), Some(limit)) = (permit, &self.limit) {
             permit.forget();
+            // A batch is not cut: it may be more than there were to be.
+            limit.forget_permits(events.len().saturating_sub(1));
         }
-        self.summary.lock().count(event.operation());
+        let mut summary = self.summary.lock();
+        events.iter().for_each(|event| summary.count(event.operation()));
         Ok(())
     }
 
@@ -213,6 +243,9 @@ async fn wait_for(
         }
         if hand_on.summary.lock().total() >= limit {
             break End::Asked;
+        }
+        if hand_on.sink.is_gone() {
+            break End::ReaderGone;
         }
         if handle.has_ended() {
             break End::Stream;

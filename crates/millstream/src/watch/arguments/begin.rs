@@ -34,8 +34,12 @@ pub(crate) struct Begin {
     /// watched database; of the database millstream with --all]
     #[arg(long, value_name = "[DB.]COLL", value_parser = super::own::name)]
     pub(crate) tokens: Option<String>,
-    /// When the server has forgotten the changes that come next: stop with exit code 5, or go on
-    /// with the next change
+    /// Share the work with other processes that give the same name: each event is dealt with by one
+    /// of them, and the group keeps the positions
+    #[arg(long, value_name = "NAME", conflicts_with = "checkpoint")]
+    pub(crate) group: Option<String>,
+    /// When the server has forgotten the changes that come next: stop with exit code 5, go on with
+    /// the next change, or go through the documents that are there and show what has changed
     #[arg(long, value_name = "WHAT", default_value = "stop")]
     pub(crate) on_history_lost: AfterHistoryLost,
     /// When what is watched is dropped or renamed: stop, or go on with a collection of that name
@@ -53,6 +57,8 @@ pub(crate) enum AfterHistoryLost {
     Stop,
     /// Go on with the next change; what lies between is never seen
     StartNow,
+    /// Show what differs from what was shown before, then go on; needs --watcher
+    ReSnapshot,
 }
 
 /// What to do when what is watched is gone.
@@ -86,6 +92,7 @@ impl Begin {
         match self.on_history_lost {
             AfterHistoryLost::Stop => OnHistoryLost::Stop,
             AfterHistoryLost::StartNow => OnHistoryLost::StartNow,
+            AfterHistoryLost::ReSnapshot => OnHistoryLost::Resnapshot,
         }
     }
 }

@@ -1,8 +1,9 @@
 //! How to show events, and when to end.
 
 use clap::{Args, ValueEnum};
-use millstream_watch::JsonMode;
+use millstream_watch::{Batching, JsonMode};
 
+use crate::parse;
 use crate::watch::envelope::{self, Envelope};
 use crate::watch::format::Format;
 
@@ -22,6 +23,10 @@ pub(crate) struct Show {
     /// Extended JSON with plain numbers (the default)
     #[arg(long)]
     pub(crate) relaxed: bool,
+    /// Several events at a time, as a JSON array: N, and perhaps how many bytes and how long to wait
+    /// for more, such as 500,4MiB,1s
+    #[arg(long, value_name = "N[,BYTES][,TIME]", value_parser = parse::batch)]
+    pub(crate) batch: Option<Batching>,
     /// End after so many events
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) limit: Option<u64>,
@@ -50,6 +55,6 @@ impl Show {
 
     /// The asked or the fitting form.
     pub(crate) fn format(&self, interactive: bool) -> Format {
-        self.format.unwrap_or(if interactive { Format::Pretty } else { Format::Json })
+        self.format.unwrap_or(if interactive && self.batch.is_none() { Format::Pretty } else { Format::Json })
     }
 }

@@ -12,6 +12,7 @@ use super::{Envelope, simple};
 pub(super) const CLOUDEVENTS: Envelope = Envelope {
     name: "cloudevents",
     content_type: "application/cloudevents+json",
+    batch_content_type: "application/cloudevents-batch+json",
     wrap: |event, about| {
         let namespace = event.namespace();
         let key = simple::key(event, about.mode);

@@ -15,6 +15,7 @@ use super::{About, Envelope, simple};
 pub(super) const DEBEZIUM: Envelope = Envelope {
     name: "debezium",
     content_type: "application/json",
+    batch_content_type: "application/json",
     wrap: |event, about| {
         let is_snapshot = event.field("snapshot") == Some(RawBsonRef::Boolean(true));
         let op = match event.operation() {

@@ -12,6 +12,7 @@ use super::object::Object;
 pub(super) const SIMPLE: Envelope = Envelope {
     name: "simple",
     content_type: "application/json",
+    batch_content_type: "application/json",
     wrap: |event, about| {
         let document = event.field("fullDocument").map(|document| value_to_json(document, about.mode));
         let object = Object::new()
