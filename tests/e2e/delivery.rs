@@ -14,8 +14,8 @@ use std::time::Duration;
 use bson::{Document, doc};
 use millstream_watch::{
     Backoff, ChangeStreams, CollectionCheckpoint, Connection, DeadLetters, Event, Failure, FileCheckpoint,
-    FullDocumentMode, MemoryCheckpoint, OnFailure, OnInvalidate, ProblemKind, Scope, Settings, Source, SourceId,
-    StartAt, TOKENS, Watch, eq, one_of,
+    FullDocumentMode, MemoryCheckpoint, OnFailure, OnHistoryLost, OnInvalidate, ProblemKind, Scope, Settings, Source,
+    SourceId, StartAt, TOKENS, Watch, eq, one_of,
 };
 use mongodb::Collection;
 
@@ -495,6 +495,47 @@ async fn a_watch_that_cannot_begin_says_why() {
     assert_eq!(error.problem_kind(), Some(ProblemKind::BadPipeline), "{error}");
     let ended = Watch::new(&connection, source("orders")).start(StartAt::Now).queue().await.unwrap();
     ended.join().await.unwrap();
+}
+
+/// Positions, dead letters and what was seen lie in the database that is watched.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_does_not_see_its_own_traces() {
+    let server = Server::memory();
+    let streams = ChangeStreams::connect(&server.uri()).await.unwrap();
+    let orders = collection(streams.connection(), "orders");
+    let settings = Settings {
+        retries: 0,
+        on_failure: OnFailure::GoOn,
+        on_history_lost: OnHistoryLost::Resnapshot,
+        save_events: 1,
+        ..Settings::default()
+    };
+    let seen: Arc<Mutex<Vec<i32>>> = Arc::default();
+    let in_callback = Arc::clone(&seen);
+    let handle = streams
+        .watch_database("shop")
+        .keep_position("shop", "everything")
+        .dead_letters(DeadLetters::new(streams.connection(), "shop", "dead_letters", "everything"))
+        .settings(quick(settings))
+        .for_each(move |event: Event| {
+            let key = event.document_key().and_then(|key| key.get_i32("_id").ok());
+            in_callback.lock().unwrap().push(key.unwrap_or(-1));
+            async move { if key == Some(1) { Err("one") } else { Ok(()) } }
+        })
+        .await
+        .unwrap();
+    for round in 0..4 {
+        orders.insert_one(doc! {"_id": round}).await.unwrap();
+        let saves = handle.stats().saves;
+        until("more positions", || handle.stats().saves > saves + 1).await;
+    }
+    until("all four", || handle.stats().delivered + handle.stats().given_up >= 4).await;
+    assert_eq!(*seen.lock().unwrap(), [0, 1, 2, 3]);
+    handle.stop();
+    handle.join().await.unwrap();
+    for (name, documents) in [(TOKENS, 1), ("dead_letters", 1), ("change_stream_seen", 5)] {
+        assert_eq!(collection(streams.connection(), name).count_documents(doc! {}).await.unwrap(), documents, "{name}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -45,6 +45,12 @@ impl DeadLetters {
         Self { connection: connection.clone(), collection, watcher: watcher.to_owned() }
     }
 
+    /// Their collection: its database and name.
+    pub(crate) fn place(&self) -> (String, String) {
+        let namespace = self.collection.namespace();
+        (namespace.db, namespace.coll)
+    }
+
     /// Puts an event aside. One that was put aside before, and came again after a crash, is there once.
     pub async fn put(&self, event: &Event, error: &str, attempts: u32) -> Result<()> {
         let mut letter = rawdoc! {

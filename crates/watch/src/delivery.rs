@@ -32,11 +32,11 @@ use self::runner::Runner;
 use self::worker::{Done, Trying, Work, Worker, words};
 use crate::checkpoint::BoxedCheckpoint;
 use crate::intake::{Intake, Opening};
-use crate::reading::Place;
+use crate::reading::{self, Place};
 use crate::seen::{BoxedSeen, Tracker};
 use crate::{
     Backoff, CheckpointStore, CollectionSeen, Connection, DeadLetters, Error, Event, FullDocumentMode, MemorySeen,
-    ProblemKind, Result, SEEN, SeenDocuments, SeenState, Source, StartAt, Token,
+    ProblemKind, Result, SEEN, Scope, SeenDocuments, SeenState, Source, StartAt, TOKENS, Token,
 };
 
 pub use self::batches::{Batching, Grouping};
@@ -292,6 +292,7 @@ impl Watch {
             None => None,
         };
         let tracker = self.tracker().await?;
+        self.leave_out_traces();
         let intake = self.first_intake(kept, tracker.as_ref(), &counters).await?;
         let span = tracing::info_span!("watch", watcher = self.title());
         let mut runner = Runner::new(self, intake, lanes, outcomes, shared, tracker);
@@ -324,6 +325,18 @@ impl Watch {
         });
         let state = seen.state().await?;
         Ok(Some(Tracker::new(seen.clone(), state)))
+    }
+
+    /// A watch of a database or of everything does not look at what it writes itself: that would never end.
+    fn leave_out_traces(&mut self) {
+        if matches!(self.source.scope, Scope::Collection { .. }) || reading::named(&self.source).is_some() {
+            return;
+        }
+        let mut own: Vec<(String, String)> = self.dead_letters.iter().map(DeadLetters::place).collect();
+        if let Some((database, _)) = &self.kept_in {
+            own.extend([TOKENS, SEEN].map(|name| (database.clone(), name.to_owned())));
+        }
+        self.source.options.leave_out.extend(own);
     }
 
     /// What is read first, from the position that was kept, or from where it is to start.

@@ -257,6 +257,8 @@ impl Reading {
             let names = client.database(&database).list_collection_names().filter(doc! {"type": "collection"}).await?;
             let names = names.into_iter().filter(|name| !name.starts_with("system."));
             let names = names.filter(|name| named.as_ref().is_none_or(|named| named.contains(name)));
+            let left_out = |name: &String| self.source.options.leave_out.contains(&(database.clone(), name.clone()));
+            let names = names.filter(|name| !left_out(name));
             all.extend(names.map(|collection| Namespace { database: database.clone(), collection }));
         }
         all.sort_unstable();
@@ -265,7 +267,7 @@ impl Reading {
 }
 
 /// The collections that the first stage names, if it names some: the others need not be read.
-fn named(source: &Source) -> Option<Vec<String>> {
+pub(crate) fn named(source: &Source) -> Option<Vec<String>> {
     let first = source.pipeline.first()?.get_document("$match").ok()?;
     let names = first.get_document("ns.coll").ok()?.get_array("$in").ok()?;
     names.iter().map(|name| name.as_str().map(str::to_owned)).collect()

@@ -124,6 +124,9 @@ pub struct Options {
     /// Events that are larger than a reply come in fragments (`$changeStreamSplitLargeEvent`, MongoDB 7.0), instead of ending
     /// the stream. A [`crate::Watch`] makes them whole again, a [`crate::Watcher`] does not.
     pub split_large: bool,
+    /// Collections that are not looked at, as databases and names. A [`crate::Watch`] of more than one collection puts those
+    /// here that it writes to itself, or it would go on seeing its own traces.
+    pub leave_out: Vec<(String, String)>,
 }
 
 impl Default for Options {
@@ -136,6 +139,7 @@ impl Default for Options {
             batch_size: None,
             max_await: Duration::from_secs(1),
             split_large: false,
+            leave_out: Vec::new(),
         }
     }
 }
@@ -157,11 +161,13 @@ impl Source {
         Self { scope, pipeline: Vec::new(), options: Options::default() }
     }
 
-    /// The pipeline as it is sent: the filter for the kinds of changes, the given stages, and what makes fragments of large
-    /// events.
+    /// The pipeline as it is sent: what is left out, the filter for the kinds of changes, the given stages, and what makes
+    /// fragments of large events.
     pub(crate) fn sent_pipeline(&self) -> Vec<Document> {
         let split = self.options.split_large.then(split::stage);
-        self.full_pipeline().into_iter().chain(split).collect()
+        let own: Vec<_> = self.options.leave_out.iter().map(|(db, name)| doc! {"ns.db": db, "ns.coll": name}).collect();
+        let own = (!own.is_empty()).then(|| doc! {"$match": {"$nor": own}});
+        own.into_iter().chain(self.full_pipeline()).chain(split).collect()
     }
 
     /// Whether any of these kinds of changes is wanted.

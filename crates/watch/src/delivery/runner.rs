@@ -190,7 +190,9 @@ impl Runner {
     /// Waits for something. Meanwhile it takes in what was dealt with, and saves the position in time.
     async fn wait_for<T>(&mut self, what: impl Future<Output = T>, impatient: bool) -> Result<Waited<T>> {
         let began = std::time::Instant::now();
-        let patience = self.watch.settings.stalled_after.filter(|_| impatient);
+        // A server that may take its time to say that there is nothing has not stalled.
+        let at_least = self.watch.source.options.max_await.saturating_mul(2);
+        let patience = self.watch.settings.stalled_after.filter(|_| impatient).map(|time| time.max(at_least));
         let mut what = pin!(what);
         loop {
             if *self.wishes.borrow_and_update() == Wish::Stop {

@@ -60,7 +60,7 @@ pub struct Settings {
     /// And after so long, on quiet streams too. Default: 1 s.
     pub save_every: Duration,
     /// Without any word from the server for so long, not even that there is nothing, the stream has stalled: it is opened
-    /// again from its position. It has to be longer than the server waits before it says that there is nothing
+    /// again from its position. At least twice as long as the server waits before it says that there is nothing
     /// (`max_await`, 1 s). Default: 60 s.
     pub stalled_after: Option<Duration>,
 }
