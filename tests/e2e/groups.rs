@@ -211,6 +211,9 @@ async fn a_group_belongs_to_what_it_was_founded_for() {
     assert!(refused(filtered.for_each(ok).await).contains("another pipeline"));
     let kept = streams.watch_collection("shop", "orders").keep_position("shop", "x").group(group("b"));
     assert!(refused(kept.for_each(ok).await).contains("keeps the positions itself"));
+    let compared = Settings { on_history_lost: OnHistoryLost::Resnapshot, ..Settings::default() };
+    let compared = streams.watch_collection("shop", "orders").settings(compared).group(group("b"));
+    assert!(refused(compared.for_each(ok).await).contains("not compare documents"));
     let unnamed = streams.watch_collection("shop", "orders").group(Group::new("a/b", "teams"));
     assert!(refused(unnamed.for_each(ok).await).contains("slash"));
     let broken = streams.watch_collection("shop", "orders").stage(doc! {"$out": "x"}).group(Group::new("c", "teams"));

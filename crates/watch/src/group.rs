@@ -35,8 +35,9 @@ use self::partition::Orders;
 use self::session::Session;
 use crate::delivery::Shared;
 use crate::delivery::worker::{Trying, Worker};
+use crate::intake::Opening;
 use crate::stream::just_after;
-use crate::{Event, Handle, Result, Scope, SourceId, StartAt, Watch, Watcher};
+use crate::{Event, Handle, OnHistoryLost, Result, Scope, SourceId, StartAt, Watch, Watcher};
 
 pub use self::status::{GroupStatus, MemberStatus, PartitionStatus};
 
@@ -245,6 +246,9 @@ impl GroupWatch {
         if self.watch.checkpoint.is_some() {
             return Err(coordination.error("it keeps the positions itself, so no other place for them can be named"));
         }
+        if self.watch.settings.on_history_lost == OnHistoryLost::Resnapshot {
+            return Err(coordination.error("after lost history it can stop or start now, but not compare documents"));
+        }
         let source_id = SourceId::new(&self.watch.connection, &self.watch.source);
         let founding = self.founding(&coordination, &source_id).await?;
         coordination.make_partitions(founding.partitions).await?;
@@ -254,11 +258,15 @@ impl GroupWatch {
         let session = Session::join(&coordination, &name, self.group.lease, founding.partitions).await?;
         let span = tracing::info_span!("group", group = self.group.name, watcher = self.watch.title());
         let counters = Arc::clone(&shared.trying.counters);
-        let member = Member {
+        let opening = Opening {
             connection: self.watch.connection,
             source: self.watch.source,
-            settings,
             backoff: self.watch.backoff,
+            pulse: Arc::clone(&counters.pulse),
+        };
+        let member = Member {
+            opening,
+            settings,
             group: self.group,
             coordination,
             source_id,

@@ -19,9 +19,9 @@ use super::slot::{Fate, Slot, before};
 use super::{Fence, Group};
 use crate::delivery::counters::Counters;
 use crate::delivery::handle::Wish;
+use crate::intake::Opening;
 use crate::{
-    Backoff, Connection, Error, Event, OnHistoryLost, OnInvalidate, ProblemKind, Result, Settings, Source, SourceId,
-    StartAt, Step, Token, Watcher,
+    Error, Event, OnHistoryLost, OnInvalidate, ProblemKind, Result, Settings, SourceId, StartAt, Step, Token, Watcher,
 };
 
 /// Positions that move only because the stream does are saved so many times less often: they cost a write each, and are
@@ -32,10 +32,8 @@ const QUIET_SAVES: u32 = 10;
 pub(super) type Crew = Box<dyn Fn(Orders) -> JoinHandle<()> + Send + Sync>;
 
 pub(super) struct Member {
-    pub(super) connection: Connection,
-    pub(super) source: Source,
+    pub(super) opening: Opening,
     pub(super) settings: Arc<Settings>,
-    pub(super) backoff: Backoff,
     pub(super) group: Group,
     pub(super) coordination: Coordination,
     pub(super) source_id: SourceId,
@@ -107,8 +105,7 @@ impl Member {
         save.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let ended = loop {
             let from = self.state.from.clone();
-            let pulse = &self.counters.pulse;
-            let mut reader = Reader::new(&self.connection, &self.source, &self.backoff, pulse, from);
+            let mut reader = Reader::new(&self.opening, from);
             match self.read(&mut reader, &mut save).await {
                 Ok(Turn::Open) => {}
                 Ok(Turn::Stop) => break Ok(()),
@@ -367,6 +364,7 @@ impl Member {
 
     /// What was watched is gone.
     async fn ended(&mut self, token: Option<Token>) -> Result<Turn> {
+        let token = token.or_else(|| self.state.place.clone());
         match self.settings.on_invalidate {
             OnInvalidate::Stop => {
                 while self.state.under_way > 0 && *self.wishes.borrow() != Wish::Stop {
@@ -394,7 +392,7 @@ impl Member {
     /// The partitions whose changes the servers have forgotten go on with the next change.
     async fn skip_what_is_lost(&mut self, error: &Error) -> Result<()> {
         self.counters.history_lost(error);
-        let Self { connection, source, backoff, .. } = &*self;
+        let Opening { connection, source, backoff, .. } = &self.opening;
         let watcher = Watcher::open(connection.clone(), source.clone(), StartAt::Now, backoff.clone()).await?;
         let Some(now) = watcher.token().cloned() else {
             return Err(self.coordination.error("the servers tell no position to go on from"));
@@ -430,8 +428,8 @@ impl Member {
         let mut attempt = 0;
         while *self.wishes.borrow() != Wish::Stop {
             match self.join().await {
-                Err(error) if passes(&error) && began.elapsed() < self.backoff.give_up_after => {
-                    sleep(self.backoff.delay(attempt, rand::random())).await;
+                Err(error) if passes(&error) && began.elapsed() < self.opening.backoff.give_up_after => {
+                    sleep(self.opening.backoff.delay(attempt, rand::random())).await;
                     attempt += 1;
                 }
                 joined => {

@@ -1,21 +1,16 @@
 //! The one stream that a member reads for all of its partitions.
 
-use std::sync::Arc;
-
 use tokio::time::{Instant, sleep};
 
+use crate::intake::{Intake, Opening};
 use crate::problem::is_passing;
-use crate::pulse::Pulse;
-use crate::{Backoff, Connection, Error, Result, Source, StartAt, Step, Token, Watcher};
+use crate::{Error, Result, StartAt, Step, Token};
 
 /// A stream that is opened when it is first read, and comes back when the servers were away.
 pub(super) struct Reader {
-    connection: Connection,
-    source: Source,
-    backoff: Backoff,
+    opening: Opening,
     from: StartAt,
-    pulse: Arc<Pulse>,
-    watcher: Option<Watcher>,
+    intake: Option<Intake>,
 }
 
 /// What it has to say.
@@ -26,55 +21,41 @@ pub(super) struct Read {
 }
 
 impl Reader {
-    pub(super) fn new(
-        connection: &Connection,
-        source: &Source,
-        backoff: &Backoff,
-        pulse: &Arc<Pulse>,
-        from: StartAt,
-    ) -> Self {
-        Self {
-            connection: connection.clone(),
-            source: source.clone(),
-            backoff: backoff.clone(),
-            from,
-            pulse: Arc::clone(pulse),
-            watcher: None,
-        }
+    pub(super) fn new(opening: &Opening, from: StartAt) -> Self {
+        Self { opening: opening.clone(), from, intake: None }
     }
 
-    /// As with [`Watcher::next`], do not drop the future half-way and then call again.
+    /// Do not drop the future half-way and then call again.
     pub(super) async fn next(&mut self) -> Result<Read> {
-        let mut watcher = match self.watcher.take() {
-            Some(watcher) => watcher,
+        let mut intake = match self.intake.take() {
+            Some(intake) => intake,
             None => self.open().await?,
         };
-        let step = watcher.next().await?;
+        let step = intake.next().await?;
         let token = match &step {
             Step::Event(event) => Some(event.token().clone()),
-            Step::Idle | Step::Ended => watcher.token().cloned(),
+            Step::Idle | Step::Ended => intake.token().cloned(),
         };
-        self.watcher = Some(watcher);
+        self.intake = Some(intake);
         Ok(Read { step, token })
     }
 
-    async fn open(&mut self) -> Result<Watcher> {
+    async fn open(&mut self) -> Result<Intake> {
+        let Opening { source, backoff, pulse, .. } = &self.opening;
         let began = Instant::now();
         let mut attempt = 0;
         loop {
-            let (connection, source) = (self.connection.clone(), self.source.clone());
-            match Watcher::open(connection, source, self.from.clone(), self.backoff.clone()).await {
-                Err(error) if passes(&error) && began.elapsed() < self.backoff.give_up_after => {
-                    self.pulse.lost();
-                    tracing::warn!(source = %self.source.scope, "the stream could not be opened, trying again: {error}");
-                    sleep(self.backoff.delay(attempt, rand::random())).await;
+            match self.opening.open(self.from.clone()).await {
+                Err(error) if passes(&error) && began.elapsed() < backoff.give_up_after => {
+                    pulse.lost();
+                    tracing::warn!(source = %source.scope, "the stream could not be opened, trying again: {error}");
+                    sleep(backoff.delay(attempt, rand::random())).await;
                     attempt += 1;
                 }
                 Err(error) => return Err(error),
-                Ok(mut watcher) => {
-                    watcher.set_pulse(Arc::clone(&self.pulse));
-                    self.pulse.heard();
-                    return Ok(watcher);
+                Ok(intake) => {
+                    pulse.heard();
+                    return Ok(intake);
                 }
             }
         }
