@@ -77,7 +77,7 @@ impl Server {
         match set {
             Ok(set) => {
                 let hosts = self.hello.get_array("hosts").map_or(0, Vec::len);
-                Finding::ok("topology", format!("replica set {set} with {hosts} members"))
+                Finding::ok("topology", format!("replica set {set} of {hosts}"))
             }
             Err(_) if self.is_router() => Finding::ok("topology", "sharded cluster"),
             Err(_) => Finding::fail(
@@ -210,7 +210,7 @@ mod tests {
         let topology = |hello| server("8.0.0", hello, 0).topology();
         assert_eq!(topology(doc! {}).level, Level::Fail);
         assert_eq!(topology(doc! {"msg": "isdbgrid"}).text, "sharded cluster");
-        assert_eq!(topology(doc! {"setName": "rs0", "hosts": ["a"]}).text, "replica set rs0 with 1 members");
+        assert_eq!(topology(doc! {"setName": "rs0", "hosts": ["a"]}).text, "replica set rs0 of 1");
     }
 
     #[test]
