@@ -1,7 +1,7 @@
 //! The native half of the Python package `millstream`: the streams of `millstream-watch`, for threads of Python.
 //!
 //! Everything that crosses is bytes of BSON, which Python decodes with the driver's own `bson`, so that values have the
-//! types that pymongo gives them. Threads of Rust never call into Python: events wait in an [`inbox::Inbox`] until a thread
+//! types that pymongo gives them. Threads of Rust never call into Python: events wait in an `Inbox` until a thread
 //! of Python comes for them. So nothing here can hold up the interpreter, nor its end.
 
 mod connection;
