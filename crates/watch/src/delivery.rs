@@ -328,7 +328,7 @@ impl Watch {
     }
 
     /// A watch of a database or of everything does not look at what it writes itself: that would never end.
-    fn leave_out_traces(&mut self) {
+    pub(crate) fn leave_out_traces(&mut self) {
         if matches!(self.source.scope, Scope::Collection { .. }) || reading::named(&self.source).is_some() {
             return;
         }

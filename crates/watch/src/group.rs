@@ -26,7 +26,6 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bson::doc;
 use tracing::Instrument as _;
 
 use self::coordination::{Coordination, Founding};
@@ -314,9 +313,9 @@ impl GroupWatch {
             Scope::Cluster => true,
         };
         if covers {
-            let others = doc! {"$match": {"$nor": [{"ns.db": database, "ns.coll": collection}]}};
-            self.watch.source.pipeline.insert(0, others);
+            self.watch.source.options.leave_out.push((database.clone(), collection.clone()));
         }
+        self.watch.leave_out_traces();
     }
 }
 
