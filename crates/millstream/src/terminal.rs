@@ -2,6 +2,17 @@
 
 use std::io::{IsTerminal as _, Write as _};
 
+use clap::ValueEnum;
+
+/// The form of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For reading
+    Table,
+    /// One JSON object a line
+    Json,
+}
+
 /// Writes to standard output. A reader that has gone away is no reason to fail: the work goes on.
 pub(crate) fn say(text: &str) {
     let mut out = std::io::stdout();

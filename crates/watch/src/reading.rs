@@ -10,7 +10,7 @@
 
 use std::collections::VecDeque;
 
-use bson::{Bson, DateTime, Document, RawDocument, RawDocumentBuf, Timestamp, doc};
+use bson::{Bson, DateTime, RawDocument, RawDocumentBuf, Timestamp, doc};
 use mongodb::Cursor;
 
 use crate::backoff::Tries;
@@ -49,7 +49,7 @@ pub(crate) enum Part {
 impl Place {
     /// The place that a token holds, if it is one of these.
     pub(crate) fn of(token: &Token) -> Result<Option<Self>> {
-        let mut fields = Document::try_from(token.as_raw()).map_err(bad)?;
+        let mut fields = token.to_document()?;
         let Some(Bson::Document(place)) = fields.remove(PLACE) else { return Ok(None) };
         let text = |name: &str| place.get_str(name).map(str::to_owned).map_err(bad);
         Ok(Some(Self {
@@ -201,7 +201,7 @@ impl Reading {
         if self.compare {
             place.insert("compare", doc! {"$literal": true});
         }
-        let from = Document::try_from(self.from.as_raw()).map_err(mongodb::error::Error::custom)?;
+        let from = self.from.to_document().map_err(mongodb::error::Error::custom)?;
         stages.extend([
             doc! {"$sort": {"_id": 1}},
             doc! {"$replaceWith": {
@@ -230,7 +230,7 @@ impl Reading {
 
     /// A token for what has no document any more.
     pub(crate) fn token_of(&self, namespace: &Namespace, id: Bson) -> Result<Token> {
-        let mut fields = Document::try_from(self.from.as_raw()).map_err(bad)?;
+        let mut fields = self.from.to_document()?;
         let Namespace { database, collection } = namespace;
         let place = doc! {"database": database, "collection": collection, "after": id, "compare": true};
         fields.insert(PLACE, place);

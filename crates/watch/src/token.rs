@@ -44,14 +44,15 @@ impl Token {
         RawDocumentBuf::try_from(token).map(Self).map_err(unreadable)
     }
 
-    /// The token in a reply that is not taken apart.
-    pub(crate) fn from_raw(token: &RawDocument) -> Self {
+    /// The token as it is on the wire, or as it was kept.
+    #[must_use]
+    pub fn from_raw(token: &RawDocument) -> Self {
         Self(token.to_owned())
     }
 
     /// The token as a command takes it.
     pub(crate) fn to_document(&self) -> Result<bson::Document> {
-        bson::Document::try_from(self.as_raw()).map_err(unreadable)
+        bson::Document::try_from(self.as_raw()).map_err(|error| Error::BadToken { reason: error.to_string() })
     }
 
     /// The token of a driver.

@@ -1,6 +1,8 @@
 //! The flags of `doctor`.
 
-use clap::{Args, ValueEnum};
+use clap::Args;
+
+pub(crate) use crate::terminal::Format;
 
 /// The end of `doctor --help`.
 pub(crate) const EXAMPLES: &str = "\
@@ -33,13 +35,4 @@ pub(crate) struct Arguments {
     /// The form of the answer
     #[arg(long, value_name = "FORMAT", default_value = "table")]
     pub(crate) format: Format,
-}
-
-/// The form of the answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
-    /// For reading
-    Table,
-    /// One JSON object a line
-    Json,
 }

@@ -1,8 +1,9 @@
 //! The flags of `groups`.
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use millstream_watch::GROUPS;
 
+pub(crate) use crate::terminal::Format;
 use crate::watch::{Where, own_name};
 
 /// The end of `groups --help`.
@@ -44,13 +45,4 @@ pub(crate) enum What {
         /// Its name
         group: String,
     },
-}
-
-/// The form of the answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
-    /// For reading
-    Table,
-    /// One JSON object a line
-    Json,
 }

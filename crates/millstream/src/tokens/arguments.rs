@@ -1,8 +1,9 @@
 //! The flags of `tokens`.
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use millstream_watch::TOKENS;
 
+pub(crate) use crate::terminal::Format;
 use crate::watch::{Where, own_name};
 
 /// The end of `tokens --help`.
@@ -55,13 +56,4 @@ pub(crate) enum What {
         #[arg(long)]
         yes: bool,
     },
-}
-
-/// The form of a list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
-    /// For reading
-    Table,
-    /// One JSON object a line
-    Json,
 }

@@ -26,7 +26,7 @@ impl Position {
     pub(crate) fn of(row: &Document) -> Self {
         let token = row.get_document("resumeToken").ok().and_then(|token| {
             let raw = bson::RawDocumentBuf::try_from(token).ok()?;
-            Token::of_event(&bson::rawdoc! {"_id": raw}).ok()
+            Some(Token::from_raw(&raw))
         });
         Self {
             watcher: match row.get("_id") {

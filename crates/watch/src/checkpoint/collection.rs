@@ -3,7 +3,7 @@
 //! Shape: `{ _id: <watcher>, resumeToken: <token>, updatedAt: <Date>, servers, scope, pipeline }`
 
 use bson::raw::cstr;
-use bson::{DateTime, RawArrayBuf, RawBsonRef, RawDocument, RawDocumentBuf, doc, rawdoc};
+use bson::{DateTime, RawArrayBuf, RawDocument, RawDocumentBuf, doc, rawdoc};
 use mongodb::Collection;
 
 use super::{CheckpointStore, SourceId};
@@ -50,11 +50,8 @@ impl CollectionCheckpoint {
     }
 
     /// The position in a document. None: a watcher has said that it is there, and knew no position yet.
-    pub(crate) fn token_of(saved: &RawDocument) -> Result<Option<Token>> {
-        match saved.get("resumeToken") {
-            Ok(Some(RawBsonRef::Document(token))) => Token::of_event(&rawdoc! {"_id": token.to_owned()}).map(Some),
-            _ => Ok(None),
-        }
+    pub(crate) fn token_of(saved: &RawDocument) -> Option<Token> {
+        saved.get_document("resumeToken").ok().map(Token::from_raw)
     }
 
     fn name(&self) -> String {
@@ -71,7 +68,7 @@ impl CheckpointStore for CollectionCheckpoint {
         let found = self.collection.find_one(doc! {"_id": self.watcher.as_str()}).await;
         let Some(saved) = found.map_err(|error| self.explain(error))? else { return Ok(None) };
         self.source.check(&Self::source_of(&saved), &self.name())?;
-        Self::token_of(&saved)
+        Ok(Self::token_of(&saved))
     }
 
     async fn save(&mut self, token: &Token) -> Result<()> {

@@ -132,7 +132,7 @@ impl Coordination {
     /// Founds the group, unless another member was faster.
     pub(super) async fn found(&self, source: &SourceId, partitions: Option<u32>, start: &StartAt) -> Result<()> {
         let start = match start {
-            StartAt::ResumeAfter(token) | StartAt::StartAfter(token) => doc! {"token": document(token)?},
+            StartAt::ResumeAfter(token) | StartAt::StartAfter(token) => doc! {"token": token.to_document()?},
             StartAt::Time(time) => doc! {"time": *time},
             StartAt::Now | StartAt::Snapshot => return Err(self.error("the servers tell no position to start from")),
         };
@@ -181,7 +181,7 @@ impl Coordination {
     pub(super) async fn renew(&self, member: &str, progress: &Progress) -> Result<bool> {
         let mut set = doc! {"caughtUp": progress.caught_up, "busy": progress.busy.as_slice()};
         if let Some(read) = &progress.read {
-            set.insert("read", document(read)?);
+            set.insert("read", read.to_document()?);
         }
         let change = doc! {"$inc": {"beat": 1_i64}, "$set": set, "$currentDate": {"seenAt": true}};
         let renewed = self.rows.update_one(doc! {"_id": self.id("member", member)}, change).await;
@@ -278,7 +278,7 @@ impl Coordination {
         for place in places {
             let mut set = Document::new();
             if let Some(position) = &place.position {
-                set.insert("position", document(position)?);
+                set.insert("position", position.to_document()?);
             }
             if place.release {
                 set.insert("owner", Bson::Null);
@@ -403,10 +403,6 @@ pub(super) fn host() -> String {
     let told = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
     let told = told.or_else(|| std::env::var("HOSTNAME").ok()).or_else(|| std::env::var("COMPUTERNAME").ok());
     told.map_or_else(|| "unknown".to_owned(), |name| name.trim().to_owned())
-}
-
-fn document(token: &Token) -> Result<Document> {
-    Document::try_from(token.as_raw()).map_err(|error| Error::BadToken { reason: error.to_string() })
 }
 
 fn is_duplicate(error: &mongodb::error::Error) -> bool {

@@ -74,12 +74,8 @@ impl What {
             Scope::Database(database) => self.collection.is_empty() && *database == own.database,
             Scope::Collection { .. } => false,
         });
-        let reached: Vec<Document> =
-            reached.map(|own| doc! {"ns.db": &own.database, "ns.coll": &own.collection}).collect();
+        let leave_out = reached.map(|own| (own.database.clone(), own.collection.clone())).collect();
         let mut pipeline = Vec::new();
-        if !reached.is_empty() {
-            pipeline.push(doc! {"$match": {"$nor": reached}});
-        }
         if self.collection.len() > 1 {
             pipeline.push(doc! {"$match": {"ns.coll": {"$in": &self.collection}}});
         }
@@ -98,6 +94,7 @@ impl What {
             },
             operations: self.operations.clone(),
             expanded_events: self.expanded,
+            leave_out,
             ..Options::default()
         };
         Source { scope, pipeline, options }

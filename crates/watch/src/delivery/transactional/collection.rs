@@ -116,7 +116,7 @@ impl CollectionTransactions {
             // The try before may have been committed after all.
             let row = self.collection.find_one(self.own()).session(&mut *session).await;
             let row = row.map_err(|error| self.sort(error))?;
-            let token = row.as_ref().and_then(|row| CollectionCheckpoint::token_of(row).ok().flatten());
+            let token = row.as_ref().and_then(|row| CollectionCheckpoint::token_of(row));
             let found = row.as_ref().map(|row| (version_of(row), token.as_ref()));
             let standing = Standing::of(version, found, position);
             if standing != Standing::Ours {
@@ -129,8 +129,7 @@ impl CollectionTransactions {
         })?;
         let mut ours = self.own();
         ours.insert("version", version);
-        let token = Document::try_from(position.as_raw())
-            .map_err(|error| Failed::No(NotCommitted::Store(Error::BadToken { reason: error.to_string() })))?;
+        let token = position.to_document().map_err(|error| Failed::No(NotCommitted::Store(error)))?;
         let moved = doc! {
             "$set": {"resumeToken": token, "updatedAt": DateTime::now()},
             "$inc": {"version": 1_i64},
@@ -209,7 +208,7 @@ impl TransactionStore for CollectionTransactions {
         let taken = self.collection.find_one_and_update(self.own(), take).upsert(true);
         let taken = taken.return_document(ReturnDocument::After).write_concern(WriteConcern::majority()).await;
         let row = taken.map_err(|error| self.explain(error))?.unwrap_or_default();
-        let token = CollectionCheckpoint::token_of(&row)?;
+        let token = CollectionCheckpoint::token_of(&row);
         self.owned = Some(Owned { session, version: version_of(&row) });
         Ok(token)
     }
