@@ -8,16 +8,22 @@
 //! The law: the sum of all differences that a circuit has put out equals what it would put out for the sum of its inputs at
 //! once. So a batch query is the same circuit, run once in memory.
 
+mod circuit;
 mod datum;
 mod error;
 pub mod key;
 mod node;
+mod operator;
 mod row;
+mod store;
 
+pub use circuit::{Circuit, Output};
 pub use datum::{Datum, Interval};
 pub use error::{Error, Result, RowError, SqlState};
 pub use node::{
     AggregateCall, AggregateFunction, Bound, Exclude, Frame, FrameUnit, JoinKind, LateOrder, Lateness, Node, NodeId,
     Offset, OrderKey, ScalarRef, SetOperation, SourceId, WindowCall, WindowFunction,
 };
+pub use operator::Failure;
 pub use row::{Change, Delta, Row, Scalar, TableFunction};
+pub use store::Store;

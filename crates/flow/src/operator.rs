@@ -1,0 +1,64 @@
+//! What all operators have in common: differences in, differences out, and state of their own in between.
+
+use crate::store::State;
+use crate::{Change, Datum, Delta, Result, Row, RowError};
+
+/// One operator of a running circuit.
+pub(crate) trait Operator: Send {
+    /// Takes one step: the differences of its inputs since the last one, and the clock.
+    ///
+    /// # Errors
+    /// What ends the run. What is wrong with a row goes to [`Step::fail`].
+    fn step(&mut self, step: &mut Step<'_>) -> Result<()>;
+
+    /// The earliest instant (milliseconds) at which it would put out something although nothing comes in: the clock for
+    /// relational operators, the watermark for those over changes. Asked after each step.
+    ///
+    /// # Errors
+    /// What ends the run.
+    fn due(&self, _state: &State<'_>) -> Result<Option<i64>> {
+        Ok(None)
+    }
+}
+
+/// Everything an operator sees of one step.
+pub(crate) struct Step<'a> {
+    /// One difference an input, in the order of the node's fields.
+    pub(crate) inputs: Vec<&'a [Change]>,
+    /// The view's clock, or the watermark of a circuit over changes: milliseconds. Never goes back.
+    pub(crate) clock_ms: i64,
+    /// Its own state.
+    pub(crate) state: State<'a>,
+    /// What it puts out.
+    pub(crate) out: &'a mut Delta,
+    /// The rows it left out.
+    pub(crate) failed: &'a mut Vec<Failure>,
+}
+
+/// A row that was left out because of an error (weight above zero), or is no longer (below).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The key of the row, of the input in which it failed.
+    pub key: std::sync::Arc<[Datum]>,
+    /// What is wrong with it.
+    pub error: RowError,
+    /// As of a [`Change`].
+    pub weight: i64,
+}
+
+impl Step<'_> {
+    /// The difference of an input.
+    pub(crate) fn input(&self, at: usize) -> &[Change] {
+        self.inputs.get(at).copied().unwrap_or_default()
+    }
+
+    /// Puts out a row.
+    pub(crate) fn emit(&mut self, row: Row, weight: i64) {
+        self.out.push(Change { row, weight });
+    }
+
+    /// Leaves a row out.
+    pub(crate) fn fail(&mut self, row: &Row, error: RowError, weight: i64) {
+        self.failed.push(Failure { key: row.key.clone(), error, weight });
+    }
+}
