@@ -6,6 +6,7 @@
 
 mod error;
 pub mod expr;
+pub mod plan;
 mod types;
 
 pub use error::{Notice, SqlError};
