@@ -9,6 +9,6 @@ pub mod expr;
 pub mod plan;
 mod types;
 
-pub use error::{Notice, SqlError};
+pub use error::{Notice, Result, SqlError};
 pub use expr::Expr;
 pub use types::Type;

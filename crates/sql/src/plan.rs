@@ -151,6 +151,8 @@ pub struct Column {
     pub name: String,
     /// Its type, if known.
     pub kind: Option<Type>,
+    /// Whether it stands for all fields of its document, as `*` over a collection does.
+    pub spread: bool,
 }
 
 /// One key of `ORDER BY`: a column by its place.
