@@ -11,6 +11,8 @@ use millstream_value::{Doc, Value};
 use crate::Datum;
 
 const NAN: u8 = 0x3B; // between the numbers and the texts
+const TEXT: u8 = 0x3C;
+const EXACTLY: u8 = 0x80; // between the 01 and the FF of decimals
 const DOCUMENT: u8 = 0x46;
 const ARRAY: u8 = 0x50;
 const INTERVAL: u8 = 0xB0;
@@ -43,12 +45,12 @@ pub fn append(value: &Datum, out: &mut Vec<u8>) {
     match value {
         Datum::Missing | Datum::Null => out.push(NULL),
         Datum::Int(v) => bson::append(&Value::Int32(*v), out),
-        Datum::Long(v) => bson::append(&Value::Int64(*v), out),
+        Datum::Long(v) => append_number(&Value::Int64(*v), out),
         Datum::Double(v) if v.is_nan() => out.push(NAN),
-        Datum::Double(v) => bson::append(&Value::Double(*v), out),
+        Datum::Double(v) => append_number(&Value::Double(*v), out),
         Datum::Decimal(v) if v.is_nan() => out.push(NAN),
-        Datum::Decimal(v) => bson::append(&Value::Decimal(*v), out),
-        Datum::Text(v) => bson::append(&Value::String(v.as_ref().into()), out),
+        Datum::Decimal(v) => append_number(&Value::Decimal(*v), out),
+        Datum::Text(v) => append_text(v, out),
         Datum::Document(bytes) => {
             out.push(DOCUMENT);
             for element in Doc::new(bytes).elements() {
@@ -84,6 +86,28 @@ pub fn append(value: &Datum, out: &mut Vec<u8>) {
         }
         Datum::Opaque(value) => bson::append(value, out),
     }
+}
+
+/// Keys of nine bytes are those of doubles and of what is as large; the key of a decimal that no double holds begins with
+/// the key of a double beside it. The byte in between keeps their order whatever follows.
+fn append_number(value: &Value<'_>, out: &mut Vec<u8>) {
+    let start = out.len();
+    bson::append(value, out);
+    if out.len() - start == 9 {
+        out.push(EXACTLY);
+    }
+}
+
+/// A zero byte in a text is followed by `FF`, the one at its end by another zero.
+fn append_text(text: &str, out: &mut Vec<u8>) {
+    out.push(TEXT);
+    for (at, part) in text.as_bytes().split(|&byte| byte == 0).enumerate() {
+        if at > 0 {
+            out.extend_from_slice(&[0, 0xFF]);
+        }
+        out.extend_from_slice(part);
+    }
+    out.extend_from_slice(&[0, 0]);
 }
 
 /// Appends the key of `value` so that it sorts the other way around.
@@ -139,11 +163,19 @@ mod tests {
         vec![
             Datum::Opaque(Arc::new(Value::MinKey)),
             Datum::Double(f64::NEG_INFINITY),
+            Datum::Decimal(Decimal::parse("-1.5000000000000000000000001").unwrap()),
+            Datum::Double(-1.5),
             Datum::Int(-1),
+            Datum::Decimal(Decimal::parse("-0.1000000000000000055511151231257828").unwrap()),
+            Datum::Double(-0.1),
+            Datum::Decimal(Decimal::parse("-0.1").unwrap()),
             Datum::Double(0.0),
             Datum::Decimal(Decimal::parse("0.1").unwrap()),
             Datum::Double(0.1),
             Datum::Long(5),
+            Datum::Long(i64::MAX),
+            Datum::Double(9_223_372_036_854_775_808.0),
+            Datum::Decimal(Decimal::parse("9223372036854775808.5").unwrap()),
             Datum::Double(f64::INFINITY),
             Datum::Double(f64::NAN),
             Datum::text(""),

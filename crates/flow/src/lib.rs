@@ -8,16 +8,18 @@
 //! The law: the sum of all differences that a circuit has put out equals what it would put out for the sum of its inputs at
 //! once. So a batch query is the same circuit, run once in memory.
 
-#[allow(dead_code, reason = "until circuits run")]
+#![allow(dead_code, reason = "the operators to come use it")]
+
 mod circuit;
+mod codec;
 mod datum;
 mod error;
 pub mod key;
+mod net;
 mod node;
-#[allow(dead_code, reason = "until circuits run")]
 mod operator;
+mod operators;
 mod row;
-#[allow(dead_code, reason = "until circuits run")]
 mod store;
 
 pub use circuit::{Circuit, Output};
