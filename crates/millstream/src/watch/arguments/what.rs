@@ -184,7 +184,7 @@ mod tests {
         let own = [OwnCollection { database: "shop".into(), collection: "change_stream_tokens".into() }];
         let left_out = |text: &[&str]| read(text).unwrap().source(None, &own).options.leave_out;
         let tokens = ("shop".to_owned(), "change_stream_tokens".to_owned());
-        assert_eq!(left_out(&["--db", "shop"]), [tokens.clone()]);
+        assert_eq!(left_out(&["--db", "shop"]), std::slice::from_ref(&tokens));
         assert_eq!(left_out(&["--all"]), [tokens]);
         assert_eq!(left_out(&["--db", "other"]), []);
         assert_eq!(left_out(&["--db", "shop", "-c", "orders"]), []);
