@@ -2,7 +2,7 @@
 
 use crate::operator::{Operator, Step};
 use crate::operators::{self, Built};
-use crate::{Delta, Error, Failure, Node, NodeId, Result, SourceId, Store, net};
+use crate::{Delta, Error, Failure, Node, NodeId, Notes, Result, SourceId, Store, net};
 
 /// A running circuit.
 pub struct Circuit {
@@ -119,6 +119,11 @@ impl Circuit {
     /// The store cannot write.
     pub fn commit(&mut self, position: &[u8]) -> Result<()> {
         self.store.meta().put(POSITION, position)
+    }
+
+    /// What its owner keeps beside it; the next commit makes it durable, too.
+    pub fn notes(&mut self) -> Notes<'_> {
+        Notes(self.store.notes())
     }
 
     /// The position of the last commit.

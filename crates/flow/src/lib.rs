@@ -17,6 +17,7 @@ mod error;
 pub mod key;
 mod net;
 mod node;
+mod notes;
 mod operator;
 mod operators;
 mod row;
@@ -29,6 +30,7 @@ pub use node::{
     AggregateCall, AggregateFunction, Bound, Exclude, Frame, FrameUnit, JoinKind, LateOrder, Lateness, Node, NodeId,
     Offset, OrderKey, ScalarRef, SetOperation, SourceId, WindowCall, WindowFunction,
 };
+pub use notes::Notes;
 pub use operator::Failure;
 pub use row::{Change, Delta, Row, Scalar, TableFunction};
 pub use store::Store;

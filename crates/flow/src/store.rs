@@ -22,8 +22,13 @@ impl Store {
 
     /// The state of one node.
     pub(crate) fn state(&mut self, node: usize) -> Result<State<'_>> {
-        let node = u16::try_from(node).ok().filter(|node| *node < META).ok_or(Error::Bug("too many operators"))?;
+        let node = u16::try_from(node).ok().filter(|node| *node < NOTES).ok_or(Error::Bug("too many operators"))?;
         Ok(State { store: self, node: node.to_be_bytes() })
+    }
+
+    /// What the circuit's owner keeps.
+    pub(crate) fn notes(&mut self) -> State<'_> {
+        State { store: self, node: NOTES.to_be_bytes() }
     }
 
     /// What belongs to the circuit as a whole.
@@ -34,6 +39,9 @@ impl Store {
 
 /// The number that no node has, of what belongs to the circuit as a whole.
 const META: u16 = u16::MAX;
+
+/// The number that no node has, of what the circuit's owner keeps.
+const NOTES: u16 = META - 1;
 
 /// How many bytes of a key tell the node.
 const NODE_BYTES: usize = 2;

@@ -17,10 +17,15 @@ use crate::{Connection, Error, Event, Result, Scope, Source, StartAt, Token};
 /// watcher that only needs the next few.
 const BATCH_SIZE: u32 = 1_000;
 
+/// A reply of so many bytes is taken for a full one. A server ends one before the event for which 16 MiB are too few, so this
+/// one may be any; those that are larger come in fragments, or not at all.
+const FULL_BYTES: usize = 8 << 20;
+
 /// Replies that wait beside the one that is being taken apart.
 const AHEAD: usize = 1;
 
 /// One reply.
+#[derive(Default)]
 struct Batch {
     events: VecDeque<Event>,
     /// What comes after the events cannot be read.
@@ -29,6 +34,8 @@ struct Batch {
     token: Option<Token>,
     /// The server has closed the stream.
     last: bool,
+    /// There may have been more for which it had no room.
+    full: bool,
 }
 
 /// What a feed has next.
@@ -62,19 +69,25 @@ impl Feed {
         source: &Source,
         start: &StartAt,
     ) -> mongodb::error::Result<(Self, Option<Token>)> {
-        let mut cursor = open_cursor(connection, source, start).await?;
+        let batch_size = source.options.batch_size.unwrap_or(BATCH_SIZE);
+        let mut cursor = open_cursor(connection, source, start, batch_size).await?;
         // The reply to the opening is there already.
-        let first = cursor.next().await.transpose()?.as_ref().map(Batch::of);
-        let now = first.unwrap_or(Batch { events: VecDeque::new(), broken: None, token: None, last: true });
+        let first = cursor.next().await.transpose()?.as_ref().map(|reply| Batch::of(reply, batch_size));
+        let now = first.unwrap_or(Batch { last: true, ..Batch::default() });
         let at = if now.events.is_empty() { now.token.clone() } else { None };
         let (replies, next) = mpsc::channel(AHEAD);
         let last = now.last;
         let task = tokio::spawn(async move {
             if !last {
-                read(cursor, replies).await;
+                read(cursor, replies, batch_size).await;
             }
         });
         Ok((Self { now, next, task }, at))
+    }
+
+    /// Whether the last event was the last that the server had.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.now.events.is_empty() && !self.now.full
     }
 
     /// The next thing. Nothing is lost if the future is dropped half-way.
@@ -108,9 +121,9 @@ impl Drop for Feed {
     }
 }
 
-async fn read(mut cursor: RawBatchCursor, replies: mpsc::Sender<mongodb::error::Result<Batch>>) {
+async fn read(mut cursor: RawBatchCursor, replies: mpsc::Sender<mongodb::error::Result<Batch>>, batch_size: u32) {
     while let Some(reply) = cursor.next().await {
-        let batch = reply.as_ref().map(Batch::of).map_err(Clone::clone);
+        let batch = reply.as_ref().map(|reply| Batch::of(reply, batch_size)).map_err(Clone::clone);
         let last = batch.as_ref().map_or(true, |batch| batch.last || batch.broken.is_some());
         if replies.send(batch).await.is_err() || last {
             return;
@@ -119,11 +132,13 @@ async fn read(mut cursor: RawBatchCursor, replies: mpsc::Sender<mongodb::error::
 }
 
 impl Batch {
-    fn of(reply: &RawBatch) -> Self {
-        let mut batch = Self { events: VecDeque::new(), broken: None, token: None, last: false };
+    fn of(reply: &RawBatch, batch_size: u32) -> Self {
+        let mut batch = Self::default();
         if let Err(error) = batch.fill(reply) {
             batch.broken = Some(error);
         }
+        let events_max = usize::try_from(batch_size).unwrap_or(usize::MAX);
+        batch.full = batch.events.len() >= events_max || reply.as_raw_document().as_bytes().len() >= FULL_BYTES;
         batch
     }
 
@@ -145,11 +160,11 @@ async fn open_cursor(
     connection: &Connection,
     source: &Source,
     start: &StartAt,
+    batch_size: u32,
 ) -> mongodb::error::Result<RawBatchCursor> {
     let stage = source.first_stage(start).map_err(mongodb::error::Error::custom)?;
     let pipeline: Vec<Document> = std::iter::once(stage).chain(source.sent_pipeline()).collect();
     let client = connection.client();
-    let batch_size = source.options.batch_size.unwrap_or(BATCH_SIZE);
     let max_await = source.options.max_await;
     match &source.scope {
         Scope::Collection { database, collection } => {

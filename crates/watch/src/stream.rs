@@ -96,6 +96,12 @@ impl Watcher {
         }
     }
 
+    /// Whether the last event was the last that the server had when it answered: one that belongs to a transaction is the
+    /// last of it then. False where there may be more; the next [`Step`] tells.
+    pub fn is_drained(&self) -> bool {
+        self.feed.is_drained()
+    }
+
     /// After [`Step::Ended`]: goes on with a new stream right behind the old one, so that a
     /// collection of the same name that is created later is seen from its first event. It may also be called when the
     /// future of [`Watcher::next`] was dropped: nothing that was not handed out is lost.
