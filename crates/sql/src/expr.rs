@@ -1,5 +1,13 @@
 //! Expressions over one row, with names resolved.
 
+mod from_ast;
+mod function;
+mod number;
+mod static_type;
+
+pub use from_ast::{Names, from_ast};
+pub use function::{Function, Takes, function, nearest_function};
+
 use millstream_flow::{Datum, RowError};
 
 use crate::Type;
@@ -187,29 +195,3 @@ pub struct Context {
 
 /// Calls a routine of the host.
 pub type RoutineCall = dyn Fn(&str, &[Datum]) -> Result<Datum, RowError> + Send + Sync;
-
-/// One function of SQL-6, a row of its family's table.
-pub struct Function {
-    /// Its name in upper case.
-    pub name: &'static str,
-    /// The least and the greatest number of arguments.
-    pub arguments: (usize, usize),
-    /// Whether equal arguments give equal results (SQL-6.1).
-    pub volatile: bool,
-    /// What it answers, where that is always the same type.
-    pub result: Option<Type>,
-    /// Its value.
-    pub eval: fn(&[Datum], &Context) -> Result<Datum, RowError>,
-}
-
-impl std::fmt::Debug for Function {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.name)
-    }
-}
-
-impl PartialEq for Function {
-    fn eq(&self, other: &Self) -> bool {
-        self.name == other.name
-    }
-}

@@ -11,4 +11,4 @@ mod types;
 
 pub use error::{Notice, Result, SqlError};
 pub use expr::Expr;
-pub use types::Type;
+pub use types::{Class, Type};
