@@ -25,6 +25,13 @@ impl SqlError {
         Self { state: SqlState(state), message: message.into(), hint: None, position: None }
     }
 
+    /// At a place of a statement's tree, whose columns are characters of the text (see [`crate::statement`]).
+    #[must_use]
+    pub fn at(mut self, location: sqlparser::tokenizer::Location) -> Self {
+        self.position = usize::try_from(location.column).ok().filter(|column| *column > 0);
+        self
+    }
+
     /// With the way out.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {

@@ -7,6 +7,7 @@
 mod error;
 pub mod expr;
 pub mod plan;
+pub mod statement;
 mod types;
 
 pub use error::{Notice, Result, SqlError};
