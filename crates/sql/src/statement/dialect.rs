@@ -52,6 +52,13 @@ impl Dialect for Sql {
             Token::Word(word) if is_reserved(word.keyword) => {
                 return Some(parser.expected_ref("an expression", parser.peek_token_ref()));
             }
+            Token::AtSign | Token::Colon => {
+                return Some(parser.expected_ref("an expression", parser.peek_token_ref()));
+            }
+            // Parameters have numbers (SQL-1.4).
+            Token::Placeholder(name) if !name.trim_start_matches('$').bytes().all(|byte| byte.is_ascii_digit()) => {
+                return Some(parser.expected_ref("a parameter such as $1", parser.peek_token_ref()));
+            }
             Token::Minus => UnaryOperator::Minus,
             Token::Plus => UnaryOperator::Plus,
             _ => return None,
@@ -135,6 +142,11 @@ impl Dialect for Sql {
     }
 
     fn supports_notnull_operator(&self) -> bool {
+        true
+    }
+
+    // The operators `?`, `?|` and `?&` of documents hide behind this.
+    fn supports_geometric_types(&self) -> bool {
         true
     }
 

@@ -185,9 +185,7 @@ fn reveal_into(tokens: &[Token], out: &mut String) {
                 let mut arguments = split(body).into_iter();
                 for between in ["", " BETWEEN SYMMETRIC ", " AND "] {
                     out.push_str(between);
-                    out.push('(');
                     reveal_into(trim(arguments.next().unwrap_or_default()), out);
-                    out.push(')');
                 }
                 rest = after.get(1..).unwrap_or_default();
             }

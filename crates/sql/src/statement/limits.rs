@@ -23,11 +23,13 @@ pub(super) fn text(text: &str) -> Result<()> {
 
 pub(super) fn names(tokens: &[TokenWithSpan]) -> Result<()> {
     for token in tokens {
-        if let Token::Word(word) = &token.token {
-            if word.value.len() > NAME_BYTES_MAX {
-                let message = format!("a name of {} bytes; at most {NAME_BYTES_MAX} are allowed", word.value.len());
-                return Err(SqlError::new("42622", message).at(token.span.start));
-            }
+        let len = match &token.token {
+            Token::Word(word) => word.value.len(),
+            _ => 0,
+        };
+        if len > NAME_BYTES_MAX {
+            let message = format!("a name of {len} bytes; at most {NAME_BYTES_MAX} are allowed");
+            return Err(SqlError::new("42622", message).at(token.span.start));
         }
     }
     Ok(())
@@ -122,9 +124,8 @@ fn close(open: &mut Vec<Level>) {
     if open.len() < 2 {
         return;
     }
-    if let Some(closed) = open.pop() {
-        if let Some(level) = open.last_mut() {
-            level.now = level.now.max(closed.depth() + 1);
-        }
+    let closed = open.pop().unwrap_or_default();
+    if let Some(level) = open.last_mut() {
+        level.now = level.now.max(closed.depth() + 1);
     }
 }

@@ -128,11 +128,13 @@ pub(super) fn statement(reader: &mut Reader) -> Result<Statement> {
 fn query(reader: &mut Reader) -> Result<Statement> {
     let at = reader.here();
     let query = reader.query()?;
-    if let ast::SetExpr::Select(select) = &*query.body {
-        if select.into.is_some() {
-            let error = SqlError::new("0A000", "SELECT INTO is for bodies of triggers and procedures");
-            return Err(error.hint("write INSERT INTO … SELECT …").at(at));
-        }
+    let into = match &*query.body {
+        ast::SetExpr::Select(select) => select.into.is_some(),
+        _ => false,
+    };
+    if into {
+        let error = SqlError::new("0A000", "SELECT INTO is for bodies of triggers and procedures");
+        return Err(error.hint("write INSERT INTO … SELECT …").at(at));
     }
     Ok(Statement::Query(query))
 }

@@ -73,7 +73,12 @@ impl Reader {
 
     /// Takes these words.
     pub(super) fn expect(&mut self, words: &str) -> Result<()> {
-        if self.take(words) { Ok(()) } else { Err(self.unexpected(words)) }
+        for word in words.split(' ') {
+            if !self.take(word) {
+                return Err(self.unexpected(word));
+            }
+        }
+        Ok(())
     }
 
     /// Takes this sign if it comes next.

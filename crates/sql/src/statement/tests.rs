@@ -62,7 +62,10 @@ fn session(name: &str) {
     if std::env::var_os("STATEMENTS_WRITE").is_some() {
         std::fs::write(&path, &actual).unwrap();
     }
-    assert_eq!(actual, expected, "{name}.txt");
+    for (line, (actual, expected)) in actual.lines().zip(expected.lines()).enumerate() {
+        assert_eq!(actual, expected, "{name}.txt:{}", line + 1);
+    }
+    assert_eq!(actual.lines().count(), expected.lines().count(), "{name}.txt");
 }
 
 fn answer(input: &str) -> String {

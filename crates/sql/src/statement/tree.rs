@@ -1,5 +1,10 @@
 //! What statements are made of.
 
+#![expect(
+    clippy::large_enum_variant,
+    reason = "trees are few and live for a moment; boxes would be in the way of reading"
+)]
+
 mod body;
 mod define;
 mod lifecycle;

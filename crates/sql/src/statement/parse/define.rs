@@ -172,7 +172,7 @@ fn index(reader: &mut Reader, unique: bool) -> Result<Statement> {
     reader.expect("ON")?;
     let table = reader.name("a table")?;
     if reader.at("USING") {
-        return Err(unsupported(reader, "USING: there is one kind of index"));
+        return Err(unsupported(reader, "USING").hint("there is one kind of index"));
     }
     let fields = reader.parenthesised(|reader| {
         let path = reader.path()?;

@@ -13,8 +13,7 @@ pub(super) fn create(reader: &mut Reader, or_replace: bool) -> Result<Statement>
     let name = reader.name("the trigger's name")?;
     for word in ["BEFORE", "INSTEAD OF"] {
         if reader.at(word) {
-            let error = unsupported(reader, &format!("{word}: triggers run after the commit"));
-            return Err(error.hint("write AFTER, or ON … FOR …"));
+            return Err(unsupported(reader, word).hint("triggers run after the commit: write AFTER"));
         }
     }
     let (table, events) = if reader.take("AFTER") {
