@@ -1,3 +1,5 @@
+//! What a text may not exceed (SQL-22.1).
+
 use super::super::{script, statement};
 use super::show;
 

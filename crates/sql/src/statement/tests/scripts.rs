@@ -1,3 +1,5 @@
+//! Several statements in one text (SQL-1.5), and where mistakes are (SQL-21.1).
+
 use super::super::{Script, Statement, complete, script};
 use super::show;
 
