@@ -10,6 +10,7 @@
 
 #![allow(dead_code, reason = "the operators to come use it")]
 
+mod aggregate;
 mod circuit;
 mod codec;
 mod datum;
@@ -22,6 +23,7 @@ mod operator;
 mod operators;
 mod row;
 mod store;
+mod to_value;
 
 pub use circuit::{Circuit, Output};
 pub use datum::{Datum, Interval};
