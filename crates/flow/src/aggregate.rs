@@ -22,7 +22,6 @@ use std::cmp::Ordering;
 use crate::{AggregateFunction as Function, Datum, RowError, key};
 
 pub(crate) use accumulator::Accumulator;
-#[allow(unused_imports, reason = "the operators to come use it")]
 pub(crate) use fold::Fold;
 #[cfg(test)]
 pub(crate) use fold::fold;

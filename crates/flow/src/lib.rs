@@ -23,6 +23,8 @@ mod operator;
 mod operators;
 mod row;
 mod store;
+#[cfg(test)]
+mod testing;
 mod to_value;
 
 pub use circuit::{Circuit, Output};

@@ -7,6 +7,7 @@ mod filter;
 mod flat_map;
 mod join;
 mod lookup;
+mod order;
 mod project;
 mod rekey;
 mod running_window;
