@@ -1,6 +1,7 @@
 //! The operators, one file each.
 
 mod aggregate;
+mod alike;
 mod band;
 mod bucket;
 mod filter;
@@ -39,7 +40,10 @@ pub(crate) fn build(node: Node) -> Built {
         Node::Bucket { input, .. } => operator(bucket::Bucket::new(node), vec![input]),
         Node::Filter { input, predicate } => operator(filter::Filter { predicate }, vec![input]),
         Node::FlatMap { input, function, outer } => operator(flat_map::FlatMap { function, outer }, vec![input]),
-        Node::Join { left, right, .. } => operator(join::Join::new(node), vec![left, right]),
+        Node::Join { left, right, kind, left_keys, right_keys, residual, left_width, right_width } => {
+            let sides = [(left_keys, left_width), (right_keys, right_width)];
+            operator(join::Join::new(kind, sides, residual), vec![left, right])
+        }
         Node::Lookup { left, right, .. } => operator(lookup::Lookup::new(node), vec![left, right]),
         Node::Project { input, columns } => operator(project::Project { columns }, vec![input]),
         Node::Rekey { input, key } => operator(rekey::Rekey { key }, vec![input]),

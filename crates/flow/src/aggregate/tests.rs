@@ -114,7 +114,7 @@ fn variances_do_not_lose_digits() {
 fn booleans_and_counts() {
     let (yes, no) = (Datum::Bool(true), Datum::Bool(false));
     assert_eq!(of(Function::BoolAnd, &[yes.clone(), no.clone()]), no);
-    assert_eq!(of(Function::BoolOr, &[yes.clone(), no.clone(), Datum::Null]), yes);
+    assert_eq!(of(Function::BoolOr, &[yes.clone(), no, Datum::Null]), yes);
     assert_eq!(of(Function::BoolAnd, &[Datum::Null]), Datum::Null);
     assert_eq!(of(Function::Count, &[yes, Datum::Null, Datum::Missing]), Datum::Long(1));
     assert_eq!(fold(Function::Count, [[].as_slice(), &[]]).unwrap(), Datum::Long(2));

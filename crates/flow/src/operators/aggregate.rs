@@ -3,7 +3,6 @@
 //! State: for each group a row with the count of its rows, the grouping values, and what small aggregates need; aggregates
 //! that look at values in an order have an entry a value (or a row) behind it. A step reads and writes each group once.
 
-mod alike;
 mod call;
 mod group;
 

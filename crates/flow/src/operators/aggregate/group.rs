@@ -1,10 +1,10 @@
 //! The state of one group.
 
 use super::Contribution;
-use super::alike::Alike;
 use super::call::{Call, Kept, Taken};
 use crate::aggregate::{Accumulator, Fold};
 use crate::codec::{Reader, write_datum, write_i64};
+use crate::operators::alike::Alike;
 use crate::store::State;
 use crate::{AggregateFunction as Function, Datum, Result, RowError, key};
 

@@ -37,6 +37,16 @@ impl Alike {
         self.counts.iter().find(|(_, count)| *count > 0).map(|(values, _)| values.as_ref())
     }
 
+    /// All of them in their order, with their counts.
+    pub(super) fn counts(&self) -> impl Iterator<Item = (&Arc<[Datum]>, i64)> {
+        self.counts.iter().map(|(values, count)| (values, (*count).max(0)))
+    }
+
+    /// How many there are.
+    pub(super) fn total(&self) -> i64 {
+        self.counts().map(|(_, count)| count).sum()
+    }
+
     /// Whether there is none.
     pub(super) fn is_empty(&self) -> bool {
         self.counts.is_empty()
