@@ -1,3 +1,5 @@
+//! `GROUP BY`, as rows come and go.
+
 use crate::AggregateFunction as Function;
 use crate::testing::{
     View, ascending, call, column, column_or_fail, dec, descending, int, long, minus, plus, row, text,

@@ -1,3 +1,5 @@
+//! Joins, as rows of both sides come and go.
+
 use crate::testing::{View, at_most, column, column_or_fail, dec, int, minus, plus, text};
 use crate::{Change, Datum, JoinKind, Node, ScalarRef};
 
