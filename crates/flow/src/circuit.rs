@@ -2,7 +2,7 @@
 
 use crate::operator::{Operator, Step};
 use crate::operators::{self, Built};
-use crate::{Delta, Error, Failure, Node, NodeId, Notes, Result, SourceId, Store, net};
+use crate::{Delta, Error, Failure, Node, NodeId, NodeStats, Notes, Result, SourceId, Store, net};
 
 /// A running circuit.
 pub struct Circuit {
@@ -46,6 +46,7 @@ impl Circuit {
         if output >= nodes.len() {
             return Err(Error::Bug("the answer is no node"));
         }
+        store.check()?;
         let mut running = Vec::with_capacity(nodes.len());
         for (id, node) in nodes.into_iter().enumerate() {
             let kind = match operators::build(node) {
@@ -87,6 +88,7 @@ impl Circuit {
         }
         self.first = false;
         self.store.meta().put(CLOCK, self.clock_ms.to_be_bytes())?;
+        self.store.check_limit()?;
         net::failures(&mut failures);
         let mut rows = deltas.get_mut(self.output).map(std::mem::take).unwrap_or_default();
         net::rows(&mut rows);
@@ -118,7 +120,7 @@ impl Circuit {
     /// # Errors
     /// The store cannot write.
     pub fn commit(&mut self, position: &[u8]) -> Result<()> {
-        self.store.meta().put(POSITION, position)
+        self.store.commit(position)
     }
 
     /// What its owner keeps beside it; the next commit makes it durable, too.
@@ -131,12 +133,23 @@ impl Circuit {
     /// # Errors
     /// The store cannot read.
     pub fn position(&self) -> Result<Option<Vec<u8>>> {
-        Ok(None)
+        Ok(self.store.position().map(<[u8]>::to_vec))
+    }
+
+    /// How much state each node keeps.
+    #[must_use]
+    pub fn stats(&self) -> Vec<NodeStats> {
+        self.store.stats(self.nodes.len())
+    }
+
+    /// The greatest clock (or watermark) that it was given.
+    #[must_use]
+    pub fn clock_ms(&self) -> i64 {
+        self.clock_ms
     }
 }
 
 const CLOCK: &[u8] = b"clock";
-const POSITION: &[u8] = b"position";
 
 /// The netted differences of all sources, by their number.
 fn sources(inputs: Vec<(SourceId, Delta)>) -> Vec<Delta> {

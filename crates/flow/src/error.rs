@@ -38,6 +38,9 @@ pub enum Error {
     /// Bytes of the store that are none of ours.
     #[error("the state is damaged: {0}")]
     Damaged(&'static str),
+    /// The state was written by a circuit with another fingerprint.
+    #[error("the state belongs to another circuit")]
+    OtherCircuit,
     /// More state than is allowed (53400).
     #[error("the state would need more than {limit_bytes} bytes")]
     StateLimit {

@@ -1,17 +1,50 @@
 //! Where operators keep their state: ordered bytes, committed together with the position in the sources.
+//!
+//! On disk, what has changed since the last commit is held in memory and lies over what is in the files; a commit is one
+//! atomic batch. So a crash goes back to the last commit, position included, and opening reads next to nothing. In memory
+//! there is nothing below.
+
+mod cache;
+mod disk;
+mod entries;
+mod state;
+mod usage;
 
 use std::collections::BTreeMap;
-use std::ops::Bound;
 
 use fjall::Slice;
 
+pub use self::disk::{StoreOptions, Stores};
+pub(crate) use self::entries::Entries;
+pub(crate) use self::state::{State, after};
+pub use self::usage::NodeStats;
+
+use self::cache::Cache;
+use self::disk::Disk;
+use self::state::{META, NODE_BYTES, NOTES};
+use self::usage::Usage;
 use crate::{Error, Result};
 
 /// The state of one circuit.
 #[derive(Default)]
 pub struct Store {
-    rows: BTreeMap<Slice, Slice>,
+    /// What has changed since the last commit (`None`: a key was removed); in memory, all there is.
+    rows: BTreeMap<Slice, Option<Slice>>,
+    below: Option<Below>,
+    usage: Usage,
+    position: Option<Vec<u8>>,
 }
+
+/// What the last commit has left.
+struct Below {
+    disk: Disk,
+    cache: Cache,
+    options: StoreOptions,
+}
+
+const FINGERPRINT: &[u8] = b"fingerprint";
+const POSITION: &[u8] = b"position";
+const USAGE: &[u8] = b"usage";
 
 impl Store {
     /// State that lives as long as this value.
@@ -20,133 +53,107 @@ impl Store {
         Self::default()
     }
 
+    fn on_disk(disk: Disk, options: StoreOptions) -> Result<Self> {
+        let cache = Cache::new(options.cache_bytes);
+        let mut store = Self { below: Some(Below { disk, cache, options }), ..Self::default() };
+        store.position = store.meta().get(POSITION)?.map(|bytes| bytes.to_vec());
+        let usage = store.meta().get(USAGE)?;
+        if let Some(bytes) = usage {
+            store.usage = Usage::read(&bytes)?;
+        }
+        Ok(store)
+    }
+
+    /// Whether the circuit may use it: it is new, or was written by a circuit with the same fingerprint.
+    pub(crate) fn check(&mut self) -> Result<()> {
+        let Some(below) = &self.below else { return Ok(()) };
+        let fingerprint = below.options.fingerprint.clone();
+        match self.meta().get(FINGERPRINT)? {
+            Some(found) if *found != *fingerprint => Err(Error::OtherCircuit),
+            Some(_) => Ok(()),
+            None => self.meta().put(FINGERPRINT, fingerprint),
+        }
+    }
+
     /// The state of one node.
     pub(crate) fn state(&mut self, node: usize) -> Result<State<'_>> {
         let node = u16::try_from(node).ok().filter(|node| *node < NOTES).ok_or(Error::Bug("too many operators"))?;
-        Ok(State { store: self, node: node.to_be_bytes() })
+        Ok(State::new(self, node))
     }
 
     /// What the circuit's owner keeps.
     pub(crate) fn notes(&mut self) -> State<'_> {
-        State { store: self, node: NOTES.to_be_bytes() }
+        State::new(self, NOTES)
     }
 
     /// What belongs to the circuit as a whole.
     pub(crate) fn meta(&mut self) -> State<'_> {
-        State { store: self, node: META.to_be_bytes() }
-    }
-}
-
-/// The number that no node has, of what belongs to the circuit as a whole.
-const META: u16 = u16::MAX;
-
-/// The number that no node has, of what the circuit's owner keeps.
-const NOTES: u16 = META - 1;
-
-/// How many bytes of a key tell the node.
-const NODE_BYTES: usize = 2;
-
-/// The state of one node: keys and values of its own choosing, ordered by the bytes of the keys.
-pub(crate) struct State<'a> {
-    store: &'a mut Store,
-    node: [u8; NODE_BYTES],
-}
-
-/// A key of a node's state.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct StateKey(Slice);
-
-impl std::ops::Deref for StateKey {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        self.0.get(NODE_BYTES..).unwrap_or_default()
-    }
-}
-
-/// Keys and their values, in order, from both ends.
-pub(crate) struct Entries<'a>(Option<std::collections::btree_map::Range<'a, Slice, Slice>>);
-
-fn entry((key, value): (&Slice, &Slice)) -> Result<(StateKey, Slice)> {
-    Ok((StateKey(key.clone()), value.clone()))
-}
-
-impl Iterator for Entries<'_> {
-    type Item = Result<(StateKey, Slice)>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.0.as_mut()?.next().map(entry)
-    }
-}
-
-impl DoubleEndedIterator for Entries<'_> {
-    fn next_back(&mut self) -> Option<Self::Item> {
-        self.0.as_mut()?.next_back().map(entry)
-    }
-}
-
-impl State<'_> {
-    fn key(&self, key: &[u8]) -> Vec<u8> {
-        [self.node.as_slice(), key].concat()
+        State::new(self, META)
     }
 
-    /// The value of a key.
-    pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Slice>> {
-        Ok(self.store.rows.get(self.key(key).as_slice()).cloned())
+    /// The position of the last commit.
+    pub(crate) fn position(&self) -> Option<&[u8]> {
+        self.position.as_deref()
     }
 
-    /// Sets the value of a key.
-    pub(crate) fn put(&mut self, key: &[u8], value: impl Into<Slice>) -> Result<()> {
-        let key = self.key(key);
-        self.store.rows.insert(key.into(), value.into());
+    /// How much each node keeps.
+    pub(crate) fn stats(&self, nodes: usize) -> Vec<NodeStats> {
+        (0..nodes).map(|node| u16::try_from(node).map_or_else(|_| NodeStats::default(), |n| self.usage.of(n))).collect()
+    }
+
+    /// An error if there is more than may be.
+    pub(crate) fn check_limit(&self) -> Result<()> {
+        let limit_bytes = self.below.as_ref().map_or(u64::MAX, |below| below.options.limit_bytes);
+        if self.usage.bytes() > limit_bytes { Err(Error::StateLimit { limit_bytes }) } else { Ok(()) }
+    }
+
+    /// Makes everything so far durable together with `position`.
+    pub(crate) fn commit(&mut self, position: &[u8]) -> Result<()> {
+        self.position = Some(position.to_vec());
+        let usage = self.usage.bytes_of_it();
+        self.meta().put(POSITION, position)?;
+        self.meta().put(USAGE, usage)?;
+        let Some(Below { disk, cache, .. }) = &mut self.below else { return Ok(()) };
+        let rows = std::mem::take(&mut self.rows);
+        disk.write(&rows)?;
+        for (key, value) in rows {
+            cache.put(key, value);
+        }
         Ok(())
     }
 
-    /// Removes a key.
-    pub(crate) fn remove(&mut self, key: &[u8]) -> Result<()> {
-        let key = self.key(key);
-        self.store.rows.remove(key.as_slice());
+    fn get(&self, key: &[u8]) -> Result<Option<Slice>> {
+        match (self.rows.get(key), &self.below) {
+            (Some(value), _) => Ok(value.clone()),
+            (None, None) => Ok(None),
+            (None, Some(below)) => below.cache.get_or(key, || below.disk.get(key)),
+        }
+    }
+
+    fn set(&mut self, key: Vec<u8>, value: Option<Slice>) -> Result<()> {
+        let key_bytes = key.len() - NODE_BYTES;
+        let node = node_of(&key);
+        let new = value.as_ref().map(|value| value.len());
+        let old = match (&self.below, &value) {
+            (None, None) => self.rows.remove(key.as_slice()).flatten().map(|old| old.len()),
+            (None, Some(_)) => self.rows.insert(key.into(), value).flatten().map(|old| old.len()),
+            (Some(below), _) => match self.rows.get_mut(key.as_slice()) {
+                Some(place) => std::mem::replace(place, value).map(|old| old.len()),
+                None => {
+                    let old = below.cache.get_or(&key, || below.disk.get(&key))?;
+                    self.rows.insert(key.into(), value);
+                    old.map(|old| old.len())
+                }
+            },
+        };
+        self.usage.change(node, old.map(|old| old + key_bytes), new.map(|new| new + key_bytes));
         Ok(())
     }
-
-    /// The keys of a range and their values, in order; `.rev()` for the other way.
-    pub(crate) fn range(&self, from: Bound<&[u8]>, to: Bound<&[u8]>) -> Entries<'_> {
-        let from = match from {
-            Bound::Included(key) => Bound::Included(self.key(key)),
-            Bound::Excluded(key) => Bound::Excluded(self.key(key)),
-            Bound::Unbounded => Bound::Included(self.node.to_vec()),
-        };
-        let to = match to {
-            Bound::Included(key) => Bound::Included(self.key(key)),
-            Bound::Excluded(key) => Bound::Excluded(self.key(key)),
-            Bound::Unbounded => Bound::Excluded(u16::from_be_bytes(self.node).saturating_add(1).to_be_bytes().to_vec()),
-        };
-        let bounds = (from.as_ref().map(Vec::as_slice), to.as_ref().map(Vec::as_slice));
-        Entries((!is_empty(bounds.0, bounds.1)).then(|| self.store.rows.range::<[u8], _>(bounds)))
-    }
-
-    /// All keys that begin so, and their values, in order.
-    pub(crate) fn prefix(&self, prefix: &[u8]) -> Entries<'_> {
-        let end = after(prefix);
-        self.range(Bound::Included(prefix), end.as_deref().map_or(Bound::Unbounded, Bound::Excluded))
-    }
 }
 
-/// The least key that does not begin with `prefix` and is greater; `None`: there is none.
-pub(crate) fn after(prefix: &[u8]) -> Option<Vec<u8>> {
-    let last = prefix.iter().rposition(|&byte| byte != u8::MAX)?;
-    let mut end = prefix.get(..=last)?.to_vec();
-    if let Some(byte) = end.last_mut() {
-        *byte += 1;
-    }
-    Some(end)
+fn node_of(key: &[u8]) -> u16 {
+    key.first_chunk().map_or(META, |bytes| u16::from_be_bytes(*bytes))
 }
 
-/// Ordered maps panic on reversed bounds; for us they are simply empty.
-fn is_empty(from: Bound<&[u8]>, to: Bound<&[u8]>) -> bool {
-    match (from, to) {
-        (Bound::Unbounded, _) | (_, Bound::Unbounded) => false,
-        (Bound::Included(from), Bound::Included(to)) => from > to,
-        (Bound::Included(from) | Bound::Excluded(from), Bound::Included(to) | Bound::Excluded(to)) => from >= to,
-    }
-}
+#[cfg(test)]
+mod tests;
