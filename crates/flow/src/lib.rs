@@ -16,6 +16,8 @@ mod codec;
 mod datum;
 mod error;
 pub mod key;
+#[cfg(test)]
+mod law;
 mod net;
 mod node;
 mod notes;

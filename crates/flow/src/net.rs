@@ -42,14 +42,16 @@ pub(crate) fn failures(failures: &mut Vec<Failure>) {
         return;
     }
     failures.sort_by(|a, b| key::compare_all(&a.key, &b.key).then_with(|| a.error.cmp(&b.error)));
-    failures.dedup_by(|next, first| {
-        let same = first.error == next.error && key::compare_all(&first.key, &next.key).is_eq();
-        if same {
-            first.weight += next.weight;
+    let mut netted: Vec<Failure> = Vec::with_capacity(failures.len());
+    for next in failures.drain(..) {
+        let alike = |first: &&mut Failure| first.error == next.error && key::compare_all(&first.key, &next.key).is_eq();
+        match netted.iter_mut().rev().take_while(alike).find(|first| first.key == next.key) {
+            Some(first) => first.weight += next.weight,
+            None => netted.push(next),
         }
-        same
-    });
-    failures.retain(|failure| failure.weight != 0);
+    }
+    netted.retain(|failure| failure.weight != 0);
+    *failures = netted;
 }
 
 #[cfg(test)]

@@ -110,6 +110,17 @@ impl View {
 }
 
 impl Sum {
+    /// What one has and the other has not.
+    pub(crate) fn difference(&self, other: &Self) -> String {
+        let only = |a: &Self, b: &Self| -> String {
+            let rows =
+                a.rows.iter().filter(|(key, row)| b.rows.get(*key) != Some(row)).map(|(_, row)| format!("{row:?}"));
+            let failed = a.failures.iter().filter(|(key, count)| b.failures.get(*key) != Some(count));
+            rows.chain(failed.map(|failure| format!("{failure:?}"))).collect::<Vec<_>>().join("\n  ")
+        };
+        format!("\n  {}\ninstead of\n  {}", only(self, other), only(other, self))
+    }
+
     pub(crate) fn apply(&mut self, output: &Output) {
         for Change { row, weight } in &output.rows {
             let place = crate::key::of_all(row.key.iter().chain(row.values.iter()));

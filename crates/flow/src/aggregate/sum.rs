@@ -1,6 +1,6 @@
 //! `SUM` and `AVG`: exact under retraction, rounded once when they are read (SQL-7.3).
 
-use super::exact::{Exact, Number};
+use super::exact::{Exact, Number, Scaled};
 use super::interval::IntervalSum;
 use super::round::{dyadic_to_double, to_double, to_numeric};
 use super::wide::Wide;
@@ -117,9 +117,10 @@ impl Sum {
         if is_average {
             return average::average(&self.exact.decimal, count).map(Datum::Decimal).ok_or_else(too_large);
         }
+        // Fractions that have gone may have left zeros behind the point.
         if self.decimals == 0
-            && let Wide::Small(sum) = &self.exact.decimal.value
-            && let Ok(sum) = i64::try_from(*sum)
+            && let Scaled { value: Wide::Small(sum), exponent: 0 } = self.exact.decimal.trimmed()
+            && let Ok(sum) = i64::try_from(sum)
         {
             return Ok(Datum::Long(sum));
         }

@@ -36,6 +36,9 @@ fn sums_are_exact_and_of_the_type_of_what_is_there() {
     sum.remove(&[Datum::Long(1)]);
     assert_eq!(sum.value().unwrap(), Datum::Long(i64::MAX));
     assert_eq!(of(Function::Sum, &[Datum::Int(1), dec("0.5")]), dec("1.5"));
+    sum.add(&[dec("0.5")]);
+    sum.remove(&[dec("0.5")]);
+    assert_eq!(sum.value().unwrap(), Datum::Long(i64::MAX));
     assert_eq!(of(Function::Sum, &[Datum::Int(1), dec("0.5"), Datum::Double(0.25)]), Datum::Double(1.75));
     assert_eq!(of(Function::Sum, &[]), Datum::Null);
     assert_eq!(of(Function::Sum, &[Datum::Null, Datum::Missing]), Datum::Null);
