@@ -16,7 +16,7 @@ use fjall::Slice;
 
 pub use self::disk::{StoreOptions, Stores};
 pub(crate) use self::entries::Entries;
-pub(crate) use self::state::{State, after};
+pub(crate) use self::state::{State, StateKey, after};
 pub use self::usage::NodeStats;
 
 use self::cache::Cache;
