@@ -1,11 +1,12 @@
 //! Pairs of rows with equal keys, and what becomes of rows without a match (SQL-9.8).
 //!
-//! State: the rows of both sides by their join key, then row key; rows of a side that is watched for matches have the count
-//! of theirs. A step takes, key by key, the left changes against the right rows as they were, and then the right changes
+//! State: the rows of both sides by their join key (`join/bucket.rs`); rows of a side that is watched for matches have the
+//! count of theirs. A step takes, key by key, the left changes against the right rows as they were, and then the right changes
 //! against the left rows as they are now; what both bring about and undo again is netted by the circuit.
 //!
 //! A pair whose residual condition fails is no match, and a failure under the key of the pair (SQL-19.6).
 
+mod bucket;
 mod entry;
 mod keys;
 mod single;
@@ -13,10 +14,12 @@ mod single;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use self::bucket::Bucket;
 use self::entry::{Entry, Matches};
 use self::keys::JoinKey;
+use crate::codec::Reader;
 use crate::operator::{Failure, Operator, Step};
-use crate::{Change, Datum, JoinKind, Result, Row, ScalarRef};
+use crate::{Change, Datum, Delta, JoinKind, Result, Row, ScalarRef};
 
 pub(super) struct Join {
     kind: JoinKind,
@@ -125,58 +128,82 @@ impl Join {
     /// Takes the changes of one side against the rows of the other one.
     fn pass(&self, which: Which, key: &[u8], drivers: &[Driver<'_>], step: &mut Step<'_>) -> Result<()> {
         let other = if which == Which::Left { Which::Right } else { Which::Left };
-        let counts_other = self.side(other).is_counted;
         let mut found = vec![Matches::default(); drivers.len()];
+        let mut met = Bucket::load(other, key, &step.state)?;
         let mut updates = Vec::new();
-        for stored in step.state.prefix(&entry::prefix(other, key)) {
-            let (place, bytes) = stored?;
-            let mut entry = Entry::read(&bytes)?;
-            let before = entry.matches;
-            for (driver, found) in drivers.iter().zip(&mut found) {
-                let Change { row, weight } = driver.change;
-                let (left, right) = if which == Which::Left { (row, &entry.row) } else { (&entry.row, row) };
-                match self.pairing(left, right, driver.is_coarse || entry.is_coarse, *weight, step.failed) {
-                    Pairing::Match(pair) => {
-                        if self.shows_pairs() {
-                            step.out.push(Change { row: pair, weight: *weight });
-                        }
-                        found.sure += 1;
-                        entry.matches.sure += weight;
-                    }
-                    Pairing::Unknown => {
-                        found.unknown += 1;
-                        entry.matches.unknown += weight;
-                    }
-                    Pairing::Nothing => {}
+        match &mut met {
+            Bucket::Few(entries) => {
+                let mut has_changed = false;
+                for entry in entries {
+                    has_changed |= self.meet(which, drivers, &mut found, entry, step.out, step.failed);
+                }
+                if has_changed {
+                    met.save(other, key, &mut step.state)?;
                 }
             }
-            if counts_other && entry.matches != before {
-                let (old, new) = (self.alone(other, &entry.row, before), self.alone(other, &entry.row, entry.matches));
-                if old != new {
-                    step.out.extend(old.map(|row| Change { row, weight: -1 }));
-                    step.out.extend(new.map(|row| Change { row, weight: 1 }));
+            Bucket::Many(_) => {
+                for stored in step.state.prefix(&bucket::rows(other, key)) {
+                    let (place, bytes) = stored?;
+                    let mut entry = Entry::read(&mut Reader::new(&bytes))?;
+                    if self.meet(which, drivers, &mut found, &mut entry, step.out, step.failed) {
+                        updates.push((place, entry.bytes()));
+                    }
                 }
-                updates.push((place, entry.bytes()));
             }
         }
         for (place, bytes) in updates {
             step.state.put(&place, bytes)?;
         }
-        for (driver, found) in drivers.iter().zip(found) {
-            let Change { row, weight } = driver.change;
-            if let Some(shown) = self.alone(which, row, found) {
+        for (Driver { change: Change { row, weight }, .. }, found) in drivers.iter().zip(&found) {
+            if let Some(shown) = self.alone(which, row, *found) {
                 step.emit(shown, *weight);
             }
-            let place = entry::place(which, key, row);
-            if *weight > 0 {
-                let matches = if self.side(which).is_counted { found } else { Matches::default() };
-                let entry = Entry { is_coarse: driver.is_coarse, matches, row: row.clone() };
-                step.state.put(&place, entry.bytes())?;
-            } else {
-                step.state.remove(&place)?;
+        }
+        if !self.side(which).is_counted {
+            found.fill(Matches::default());
+        }
+        Bucket::load(which, key, &step.state)?.change(which, key, drivers, &found, &mut step.state)
+    }
+
+    /// Takes the changes of one side against one row of the other one. Whether the row has other matches now.
+    fn meet(
+        &self,
+        which: Which,
+        drivers: &[Driver<'_>],
+        found: &mut [Matches],
+        entry: &mut Entry,
+        out: &mut Delta,
+        failed: &mut Vec<Failure>,
+    ) -> bool {
+        let other = if which == Which::Left { Which::Right } else { Which::Left };
+        let before = entry.matches;
+        for (Driver { change: Change { row, weight }, is_coarse }, found) in drivers.iter().zip(found) {
+            let (left, right) = if which == Which::Left { (row, &entry.row) } else { (&entry.row, row) };
+            match self.pairing(left, right, *is_coarse || entry.is_coarse, *weight, failed) {
+                Pairing::Match(pair) => {
+                    if self.shows_pairs() {
+                        out.push(Change { row: pair, weight: *weight });
+                    }
+                    found.sure += 1;
+                    entry.matches.sure += weight;
+                }
+                Pairing::Unknown => {
+                    found.unknown += 1;
+                    entry.matches.unknown += weight;
+                }
+                Pairing::Nothing => {}
             }
         }
-        Ok(())
+        if !self.side(other).is_counted || entry.matches == before {
+            entry.matches = before;
+            return false;
+        }
+        let (old, new) = (self.alone(other, &entry.row, before), self.alone(other, &entry.row, entry.matches));
+        if old != new {
+            out.extend(old.map(|row| Change { row, weight: -1 }));
+            out.extend(new.map(|row| Change { row, weight: 1 }));
+        }
+        true
     }
 
     /// What two rows with the same bytes of a join key are to each other.

@@ -1,7 +1,8 @@
 //! `Single`: every left row with the columns of its one match. Which row that is cannot be told from a count, so all right
 //! rows of a key are looked at; there should be one.
 
-use super::entry::{self, Entry, Matches};
+use super::bucket::Bucket;
+use super::entry::{Entry, Matches};
 use super::{Driver, Join, Pairing, Which, with};
 use crate::operator::{Failure, Step};
 use crate::{Change, Result, Row, RowError};
@@ -15,44 +16,25 @@ impl Join {
         right: &[Driver<'_>],
         step: &mut Step<'_>,
     ) -> Result<()> {
-        let mut rows = Vec::new();
-        for stored in step.state.prefix(&entry::prefix(Which::Right, key)) {
-            rows.push(Entry::read(&stored?.1)?);
-        }
+        let mut rows = Bucket::load(Which::Right, key, &step.state)?.entries(Which::Right, key, &step.state)?;
         for driver in left {
-            let Change { row, weight } = driver.change;
-            self.show(row, driver.is_coarse, *weight, &rows, step);
-            let place = entry::place(Which::Left, key, row);
-            if *weight > 0 {
-                let matches = Matches::default();
-                let entry = Entry { is_coarse: driver.is_coarse, matches, row: row.clone() };
-                step.state.put(&place, entry.bytes())?;
-            } else {
-                step.state.remove(&place)?;
-            }
+            self.show(&driver.change.row, driver.is_coarse, driver.change.weight, &rows, step);
+        }
+        let alone = vec![Matches::default(); left.len().max(right.len())];
+        if !left.is_empty() {
+            let mut bucket = Bucket::load(Which::Left, key, &step.state)?;
+            bucket.change(Which::Left, key, left, &alone, &mut step.state)?;
         }
         if right.is_empty() {
             return Ok(());
         }
-        let mut lefts = Vec::new();
-        for stored in step.state.prefix(&entry::prefix(Which::Left, key)) {
-            lefts.push(Entry::read(&stored?.1)?);
-        }
+        let lefts = Bucket::load(Which::Left, key, &step.state)?.entries(Which::Left, key, &step.state)?;
         for entry in &lefts {
             self.show(&entry.row, entry.is_coarse, -1, &rows, step);
         }
-        for driver in right {
-            let Change { row, weight } = driver.change;
-            let place = entry::place(Which::Right, key, row);
-            if *weight > 0 {
-                let entry = Entry { is_coarse: driver.is_coarse, matches: Matches::default(), row: row.clone() };
-                step.state.put(&place, entry.bytes())?;
-                rows.push(entry);
-            } else {
-                step.state.remove(&place)?;
-                rows.retain(|entry| entry.row != *row);
-            }
-        }
+        let mut bucket = Bucket::load(Which::Right, key, &step.state)?;
+        bucket.change(Which::Right, key, right, &alone, &mut step.state)?;
+        rows = Bucket::load(Which::Right, key, &step.state)?.entries(Which::Right, key, &step.state)?;
         for entry in &lefts {
             self.show(&entry.row, entry.is_coarse, 1, &rows, step);
         }

@@ -187,3 +187,25 @@ fn failures_leave_out_rows_and_pairs() {
     assert_eq!(pairs(&view), [(int(2), int(7))]);
     assert_eq!(view.failures(), Vec::<&str>::new());
 }
+
+/// Many rows with one key are kept apart from each other, and come together again when they have gone.
+#[test]
+fn one_key_may_have_many_rows() {
+    for kind in [JoinKind::Full, JoinKind::Single, JoinKind::Anti] {
+        let mut view = on_first(kind);
+        let row = |id: i32| [int(1), text(&format!("a row that takes some bytes: {id}"))];
+        let many = |from: i32, to: i32| (from..to).map(|id| plus(id, &row(id))).collect::<Vec<_>>();
+        let gone = |from: i32, to: i32| (from..to).map(|id| minus(id, &row(id))).collect::<Vec<_>>();
+        view.step([many(0, 100), vec![]]);
+        assert_eq!(view.values().len(), 100);
+        view.step([many(100, 150), many(0, 1)]);
+        assert_eq!(view.values().len(), if kind == JoinKind::Anti { 0 } else { 150 }, "{kind:?}");
+        view.step([gone(0, 50), gone(0, 1)]);
+        assert_eq!(view.values().len(), 100);
+        view.step([gone(50, 150), many(0, 100)]);
+        assert_eq!(view.values().len(), if kind == JoinKind::Full { 100 } else { 0 }, "{kind:?}");
+        view.step([vec![], gone(0, 100)]);
+        assert_eq!(view.values(), Vec::<Vec<Datum>>::new());
+        assert_eq!(view.circuit.stats()[2].rows, 0, "{kind:?}");
+    }
+}
