@@ -10,6 +10,7 @@ mod entries;
 mod state;
 mod usage;
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use fjall::Slice;
@@ -33,6 +34,8 @@ pub struct Store {
     below: Option<Below>,
     usage: Usage,
     position: Option<Vec<u8>>,
+    /// Where keys are put together.
+    scratch: Cell<Vec<u8>>,
 }
 
 /// What the last commit has left.
@@ -130,23 +133,25 @@ impl Store {
         }
     }
 
-    fn set(&mut self, key: Vec<u8>, value: Option<Slice>) -> Result<()> {
-        let key_bytes = key.len() - NODE_BYTES;
-        let node = node_of(&key);
-        let new = value.as_ref().map(|value| value.len());
-        let old = match (&self.below, &value) {
-            (None, None) => self.rows.remove(key.as_slice()).flatten().map(|old| old.len()),
-            (None, Some(_)) => self.rows.insert(key.into(), value).flatten().map(|old| old.len()),
-            (Some(below), _) => match self.rows.get_mut(key.as_slice()) {
-                Some(place) => std::mem::replace(place, value).map(|old| old.len()),
-                None => {
-                    let old = below.cache.get_or(&key, || below.disk.get(&key))?;
+    fn set(&mut self, key: &[u8], value: Option<Slice>) -> Result<()> {
+        let bytes = |value: &Slice| key.len() - NODE_BYTES + value.len();
+        let new = value.as_ref().map(bytes);
+        let old = match (&self.below, self.rows.get_mut(key)) {
+            (None, Some(_)) if value.is_none() => self.rows.remove(key).flatten(),
+            (_, Some(place)) => std::mem::replace(place, value),
+            (None, None) => {
+                if value.is_some() {
                     self.rows.insert(key.into(), value);
-                    old.map(|old| old.len())
                 }
-            },
+                None
+            }
+            (Some(below), None) => {
+                let old = below.cache.get_or(key, || below.disk.get(key))?;
+                self.rows.insert(key.into(), value);
+                old
+            }
         };
-        self.usage.change(node, old.map(|old| old + key_bytes), new.map(|new| new + key_bytes));
+        self.usage.change(node_of(key), old.as_ref().map(bytes), new);
         Ok(())
     }
 }

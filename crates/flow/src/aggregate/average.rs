@@ -18,6 +18,11 @@ pub(super) fn average(sum: &Scaled<10>, count: i64) -> Option<Decimal> {
     if sum.value.is_zero() {
         return Some(Decimal::zero());
     }
+    if let Wide::Small(value) = sum.value
+        && let Some(average) = small(value, sum.exponent, count)
+    {
+        return Some(average);
+    }
     let value = sum.value.to_big();
     let divisor = BigInt::from(count);
     let (a, b) = (first_digit(value.magnitude(), sum.exponent), first_digit(divisor.magnitude(), 0));
@@ -36,6 +41,28 @@ pub(super) fn average(sum: &Scaled<10>, count: i64) -> Option<Decimal> {
         return to_numeric(&Scaled { value: Wide::Big(quotient(scale)), exponent: i32::try_from(-scale).ok()? });
     }
     to_numeric(&Scaled { value: Wide::Big(whole), exponent: i32::try_from(-scale).ok()? })
+}
+
+/// The same where 128 bits are enough.
+fn small(value: i128, exponent: i32, count: i64) -> Option<Decimal> {
+    let first = |value: u128, exponent: i32| {
+        let length = i64::from(value.checked_ilog10()?) + 1;
+        let top = length + i64::from(exponent) - 1;
+        let place = top.div_euclid(4);
+        let spare = u32::try_from(length - (top - 4 * place + 1)).ok()?;
+        let value = u32::try_from(value / 10_u128.checked_pow(spare)?).ok()?;
+        Some(FirstDigit { place, value })
+    };
+    let (magnitude, divisor) = (value.unsigned_abs(), u128::try_from(count).ok()?);
+    let (a, b) = (first(magnitude, exponent)?, first(divisor, 0)?);
+    let q = a.place - b.place - i64::from(a.value <= b.value);
+    let scale = (DIGITS_MIN - 4 * q).max(i64::from(-exponent)).max(0);
+    let shift = u32::try_from(scale + i64::from(exponent)).ok()?;
+    let dividend = magnitude.checked_mul(10_u128.checked_pow(shift)?)?;
+    let quotient = dividend / divisor + u128::from(dividend % divisor >= divisor.div_ceil(2));
+    let quotient = i128::try_from(quotient).ok().filter(|quotient| *quotient < 10_i128.pow(34))?;
+    let quotient = if value < 0 { -quotient } else { quotient };
+    to_numeric(&Scaled { value: Wide::Small(quotient), exponent: i32::try_from(-scale).ok()? })
 }
 
 /// The first digit of a number in base 10000: its place and its value.
@@ -73,6 +100,8 @@ mod tests {
         assert_eq!(text(-550, 0, 3), "-183.3333333333333333");
         assert_eq!(text(100_000, 0, 7), "14285.714285714286");
         assert_eq!(text(0, 0, 7), "0");
+        assert_eq!(text(123_456_789_012_345_678_901_234_567_890, 0, 7), "17636684144620811271604938270");
+        assert_eq!(text(5, 3, 4), "1250");
         assert_eq!(text(1, -20, 3), "3.3333333333333333333E-21");
     }
 }

@@ -107,6 +107,28 @@ fn power_of_two(whole: u64, exponent: i32) -> f64 {
     value
 }
 
+/// The double nearest to a sum of doubles over a count.
+#[expect(clippy::cast_precision_loss, reason = "this is the rounding")]
+pub(super) fn dyadic_over(sum: &Scaled<2>, count: i64) -> f64 {
+    if let Wide::Small(value) = sum.value
+        && (-800..=800).contains(&sum.exponent)
+        && (1..1 << 53).contains(&count)
+    {
+        // The quotient of 127 bits and at most 53 has 74 or more: what is cut off only says that it is no exact one.
+        let shift = value.unsigned_abs().leading_zeros().saturating_sub(1);
+        let (dividend, divisor) = (value.unsigned_abs() << shift, u128::from(count.unsigned_abs()));
+        let quotient = (dividend / divisor) | u128::from(dividend % divisor != 0);
+        let magnitude = quotient as f64 * 2_f64.powi(sum.exponent - shift.cast_signed());
+        return if value < 0 { -magnitude } else { magnitude };
+    }
+    let (value, count) = (sum.value.to_big(), BigInt::from(count));
+    if sum.exponent < 0 {
+        to_double(&value, &(count << sum.exponent.unsigned_abs()))
+    } else {
+        to_double(&(value << sum.exponent.unsigned_abs()), &count)
+    }
+}
+
 /// The double nearest to a sum of doubles.
 #[expect(clippy::cast_precision_loss, reason = "this is the rounding")]
 pub(super) fn dyadic_to_double(sum: &Scaled<2>) -> f64 {
@@ -189,6 +211,17 @@ mod tests {
         let almost = (BigInt::from(1) << 1024) - (BigInt::from(1) << 970) - 1;
         assert_eq!(to_double(&almost, &BigInt::from(1)), f64::MAX);
         assert_eq!(to_double(&(almost + 1), &BigInt::from(1)), f64::INFINITY);
+    }
+
+    #[test]
+    fn averages_of_doubles_round_once() {
+        for (value, exponent, count) in [(1, 0, 3), (-7, -3, 10), ((1 << 90) + 1, -60, 7), (0, 5, 3), (5, -1074, 2)] {
+            let sum = Scaled { value: Wide::Small(value), exponent };
+            let (n, d) = (BigInt::from(value), BigInt::from(count));
+            let shift = exponent.unsigned_abs();
+            let want = if exponent < 0 { to_double(&n, &(d << shift)) } else { to_double(&(n << shift), &d) };
+            assert_eq!(dyadic_over(&sum, count), want, "{value} {exponent} {count}");
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::exact::{Exact, Number, Scaled};
 use super::interval::IntervalSum;
-use super::round::{dyadic_to_double, to_double, to_numeric};
+use super::round::{dyadic_over, dyadic_to_double, to_double, to_numeric};
 use super::wide::Wide;
 use super::{average, name};
 use crate::codec::{Reader, write_i64};
@@ -128,8 +128,9 @@ impl Sum {
     }
 
     fn double(&self, count: i64) -> f64 {
-        if count == 1 && self.exact.decimal.value.is_zero() {
-            return dyadic_to_double(&self.exact.dyadic);
+        if self.exact.decimal.value.is_zero() {
+            let sum = &self.exact.dyadic;
+            return if count == 1 { dyadic_to_double(sum) } else { dyadic_over(sum, count) };
         }
         let (numerator, denominator) = self.exact.ratio();
         to_double(&numerator, &(denominator * count))

@@ -3,17 +3,18 @@
 //! State: for each group a row with the count of its rows, the grouping values, and what small aggregates need; aggregates
 //! that look at values in an order have an entry a value (or a row) behind it. A step reads and writes each group once.
 
+mod batch;
 mod call;
 mod group;
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
 
-use self::call::{Call, Taken};
+use self::batch::{Batch, Contribution};
+use self::call::Call;
 use self::group::Group;
-use super::eval_all;
 use crate::operator::{Failure, Operator, Step};
 use crate::store::State;
-use crate::{AggregateCall, Change, Datum, Result, Row, RowError, ScalarRef, key};
+use crate::{AggregateCall, Datum, Result, Row, RowError, ScalarRef, key};
 
 pub(super) struct Aggregate {
     group: Vec<ScalarRef>,
@@ -29,14 +30,6 @@ struct Set {
     bits: Option<Datum>,
     /// Whether its one group is there without rows, too.
     is_always: bool,
-}
-
-/// What one row brings to its groups.
-struct Contribution<'a> {
-    row: &'a Row,
-    weight: i64,
-    group: Vec<Datum>,
-    taken: Vec<Option<Taken>>,
 }
 
 impl Aggregate {
@@ -55,15 +48,8 @@ impl Aggregate {
         Self { group, sets, calls: calls.into_iter().map(Call::new).collect() }
     }
 
-    fn contribution<'a>(&self, change: &'a Change) -> Result<Contribution<'a>, RowError> {
-        let row = &change.row;
-        let group = eval_all(&self.group, row)?;
-        let taken = self.calls.iter().map(|call| call.take(row)).collect::<Result<_, _>>()?;
-        Ok(Contribution { row, weight: change.weight, group, taken })
-    }
-
     /// Brings one group up to date.
-    fn update(&self, set: &Set, id: &[u8], contributions: &[&Contribution<'_>], step: &mut Step<'_>) -> Result<()> {
+    fn update(&self, set: &Set, id: &[u8], batch: &Batch, rows: &[&Contribution], step: &mut Step<'_>) -> Result<()> {
         let stored = Group::load(id, &self.calls, &step.state)?;
         let is_new = stored.is_none();
         let old = match &stored {
@@ -71,12 +57,12 @@ impl Aggregate {
             None => None,
         };
         let mut group = stored.unwrap_or_else(|| Group::new(&self.calls));
-        for contribution in contributions {
-            group.shown.change(set.values(&contribution.group), contribution.weight);
-            group.count += contribution.weight;
-            for (at, (call, taken)) in self.calls.iter().zip(&contribution.taken).enumerate() {
+        for row in rows {
+            group.shown.change(&set.values(batch.group(row)), row.weight);
+            group.count += row.weight;
+            for (at, (call, taken)) in self.calls.iter().zip(batch.taken(row)).enumerate() {
                 if let Some(taken) = taken {
-                    group.apply(at, call, taken, contribution, id, &mut step.state)?;
+                    group.apply(at, call, &batch.given(row, taken), id, &mut step.state)?;
                 }
             }
         }
@@ -101,8 +87,10 @@ impl Aggregate {
         if group.count <= 0 && !set.is_always {
             return Ok(None);
         }
-        let none = set.values(&vec![Datum::Null; self.group.len()]);
-        let mut key = group.shown.first().map_or(none, <[Datum]>::to_vec);
+        let mut key = match group.shown.first() {
+            Some(values) => values.to_vec(),
+            None => vec![Datum::Null; self.group.len()],
+        };
         key.extend(set.bits.clone());
         let mut values = key.clone();
         for (at, call) in self.calls.iter().enumerate() {
@@ -139,42 +127,56 @@ impl Set {
     }
 
     /// The grouping values of this set.
-    fn values(&self, group: &[Datum]) -> Vec<Datum> {
+    fn values<'a>(&self, group: &'a [Datum]) -> Cow<'a, [Datum]> {
+        if self.kept.iter().all(|kept| *kept) {
+            return Cow::Borrowed(group);
+        }
         group.iter().zip(&self.kept).map(|(value, kept)| if *kept { value.clone() } else { Datum::Null }).collect()
     }
 
-    /// What tells a group from all others of the operator.
-    fn id(&self, group: &[Datum]) -> Vec<u8> {
-        let mut id = Vec::with_capacity(24);
+    /// Appends what tells a group from all others of the operator.
+    fn append_id(&self, group: &[Datum], out: &mut Vec<u8>) {
         for (value, kept) in group.iter().zip(&self.kept) {
-            key::append(if *kept { value } else { &Datum::Null }, &mut id);
+            key::append(if *kept { value } else { &Datum::Null }, out);
         }
         if let Some(bits) = &self.bits {
-            key::append(bits, &mut id);
+            key::append(bits, out);
         }
-        id
     }
 }
 
 impl Operator for Aggregate {
     fn step(&mut self, step: &mut Step<'_>) -> Result<()> {
+        let mut batch = Batch::default();
         let mut contributions = Vec::with_capacity(step.input(0).len());
         for change in step.input(0) {
-            let contribution = self.contribution(change);
+            let contribution = batch.add(change, &self.group, &self.calls);
             contributions.extend(step.or_fail(contribution, &change.row, change.weight));
         }
-        let mut groups: BTreeMap<Vec<u8>, (&Set, Vec<&Contribution<'_>>)> = BTreeMap::new();
+        // What belongs to which group: its id among the bytes of all ids, and the row, if there is one.
+        let mut ids = Vec::with_capacity(contributions.len() * 12);
+        let mut places = Vec::with_capacity(contributions.len() * self.sets.len());
         for set in &self.sets {
             for contribution in &contributions {
-                let (_, rows) = groups.entry(set.id(&contribution.group)).or_insert_with(|| (set, Vec::new()));
-                rows.push(contribution);
+                let start = ids.len();
+                set.append_id(batch.group(contribution), &mut ids);
+                places.push((start..ids.len(), set, Some(contribution)));
             }
             if set.is_always && step.first {
-                groups.entry(set.id(&vec![Datum::Null; self.group.len()])).or_insert_with(|| (set, Vec::new()));
+                let start = ids.len();
+                set.append_id(&vec![Datum::Null; self.group.len()], &mut ids);
+                places.push((start..ids.len(), set, None));
             }
         }
-        for (id, (set, contributions)) in &groups {
-            self.update(set, id, contributions, step)?;
+        let id_of = |place: &std::ops::Range<usize>| ids.get(place.clone()).unwrap_or_default();
+        places.sort_by(|(a, ..), (b, ..)| id_of(a).cmp(id_of(b)));
+        let mut rows = Vec::new();
+        for group in places.chunk_by(|(a, ..), (b, ..)| id_of(a) == id_of(b)) {
+            rows.clear();
+            rows.extend(group.iter().filter_map(|(_, _, contribution)| *contribution));
+            if let Some((place, set, _)) = group.first() {
+                self.update(set, id_of(place), &batch, &rows, step)?;
+            }
         }
         Ok(())
     }

@@ -19,15 +19,14 @@ impl Alike {
     }
 
     /// Counts one of them so many times more.
-    pub(super) fn change(&mut self, values: impl AsRef<[Datum]> + Into<Arc<[Datum]>>, weight: i64) {
-        let found = self.counts.iter().position(|(known, _)| **known == *values.as_ref());
+    pub(super) fn change(&mut self, values: &[Datum], weight: i64) {
+        let found = self.counts.iter().position(|(known, _)| **known == *values);
         match found.and_then(|at| Some((at, self.counts.get_mut(at)?))) {
             Some((at, (_, count))) if *count == -weight => drop(self.counts.remove(at)),
             Some((_, (_, count))) => *count += weight,
             None => {
-                let values = values.into();
-                let place = self.counts.partition_point(|(known, _)| compare_all_alike(known, &values).is_lt());
-                self.counts.insert(place, (values, weight));
+                let place = self.counts.partition_point(|(known, _)| compare_all_alike(known, values).is_lt());
+                self.counts.insert(place, (values.into(), weight));
             }
         }
     }

@@ -123,7 +123,7 @@ impl Operator for SetOperator {
             let old = self.runs(&both);
             for (is_left, Change { row, weight }) in changes {
                 let side = if is_left { &mut both.left } else { &mut both.right };
-                side.change(row.values.clone(), *weight);
+                side.change(&row.values, *weight);
             }
             let new = self.runs(&both);
             if both.left.is_empty() && both.right.is_empty() {

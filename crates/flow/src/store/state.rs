@@ -45,17 +45,36 @@ impl<'a> State<'a> {
 
     /// The value of a key.
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Slice>> {
-        self.store.get(&self.key(key))
+        let whole = self.whole(key);
+        let value = self.store.get(&whole);
+        self.store.scratch.set(whole);
+        value
     }
 
     /// Sets the value of a key.
     pub(crate) fn put(&mut self, key: &[u8], value: impl Into<Slice>) -> Result<()> {
-        self.store.set(self.key(key), Some(value.into()))
+        self.set(key, Some(value.into()))
     }
 
     /// Removes a key.
     pub(crate) fn remove(&mut self, key: &[u8]) -> Result<()> {
-        self.store.set(self.key(key), None)
+        self.set(key, None)
+    }
+
+    fn set(&mut self, key: &[u8], value: Option<Slice>) -> Result<()> {
+        let whole = self.whole(key);
+        let done = self.store.set(&whole, value);
+        self.store.scratch.set(whole);
+        done
+    }
+
+    /// A key with the node's number in front, in the buffer that all keys share.
+    fn whole(&self, key: &[u8]) -> Vec<u8> {
+        let mut whole = self.store.scratch.take();
+        whole.clear();
+        whole.extend_from_slice(&self.node);
+        whole.extend_from_slice(key);
+        whole
     }
 
     /// The keys of a range and their values, in order; `.rev()` for the other way.

@@ -1,7 +1,10 @@
 //! One aggregate of a query: what it takes of a row, and what it keeps.
 
+use std::ops::Range;
+
+use super::batch::Batch;
 use crate::aggregate::{Accumulator, check};
-use crate::operators::{eval_all, is_true, order};
+use crate::operators::{is_true, order};
 use crate::{AggregateCall, AggregateFunction as Function, Datum, Row, RowError, key};
 
 pub(super) struct Call {
@@ -24,9 +27,9 @@ pub(super) enum Kept {
 
 /// What a call takes of a row.
 pub(super) struct Taken {
-    pub(super) arguments: Vec<Datum>,
+    pub(super) arguments: Range<usize>,
     /// The place of the row's entry, if the call keeps entries.
-    pub(super) place: Vec<u8>,
+    pub(super) place: Range<usize>,
 }
 
 impl Call {
@@ -47,20 +50,24 @@ impl Call {
     }
 
     /// What it takes of a row; nothing if the filter leaves the row out or what is NULL does not count.
-    pub(super) fn take(&self, row: &Row) -> Result<Option<Taken>, RowError> {
+    pub(super) fn take(&self, row: &Row, batch: &mut Batch) -> Result<Option<Taken>, RowError> {
         let call = &self.call;
         if let Some(filter) = &call.filter
             && !is_true(filter, row)?
         {
             return Ok(None);
         }
-        let mut arguments = eval_all(&call.arguments, row)?;
+        let (first, first_place) = (batch.values.len(), batch.places.len());
+        for argument in &call.arguments {
+            batch.values.push(argument.eval(row)?);
+        }
         let is_ordered_set =
             matches!(call.function, Function::Mode | Function::PercentileCont | Function::PercentileDisc);
         if is_ordered_set {
-            arguments.extend(call.order.first().map(|by| by.value.eval(row)).transpose()?);
+            batch.values.extend(call.order.first().map(|by| by.value.eval(row)).transpose()?);
         }
-        check(call.function, &arguments)?;
+        let arguments = batch.values.get(first..).unwrap_or_default();
+        check(call.function, arguments)?;
         let is_left_out = match call.function {
             Function::ArrayAgg | Function::JsonbObjectAgg => false,
             Function::StringAgg => arguments.first().is_none_or(Datum::is_null),
@@ -72,19 +79,19 @@ impl Call {
         if is_left_out {
             return Ok(None);
         }
-        let mut place = Vec::new();
+        let place = &mut batch.places;
         match self.kept {
             Kept::Sums => {}
-            Kept::DistinctSums | Kept::Extreme => place = key::of_all(&arguments),
+            Kept::DistinctSums | Kept::Extreme => arguments.iter().for_each(|value| key::append(value, place)),
             Kept::Rows => {
-                order::append(&call.order, row, &mut place)?;
+                order::append(&call.order, row, place)?;
                 if call.distinct {
-                    arguments.iter().for_each(|value| key::append(value, &mut place));
+                    arguments.iter().for_each(|value| key::append(value, place));
                 } else {
-                    order::append_row_key(row, &mut place);
+                    order::append_row_key(row, place);
                 }
             }
         }
-        Ok(Some(Taken { arguments, place }))
+        Ok(Some(Taken { arguments: first..batch.values.len(), place: first_place..batch.places.len() }))
     }
 }

@@ -1,7 +1,6 @@
 //! The state of one group.
 
-use super::Contribution;
-use super::call::{Call, Kept, Taken};
+use super::call::{Call, Kept};
 use crate::aggregate::{Accumulator, Fold};
 use crate::codec::{Reader, write_datum, write_i64};
 use crate::operators::alike::Alike;
@@ -18,6 +17,14 @@ pub(super) struct Group {
     /// The grouping values.
     pub(super) shown: Alike,
     calls: Vec<Small>,
+}
+
+/// What a row gives to a call, or takes back.
+pub(super) struct Given<'a> {
+    pub(super) arguments: &'a [Datum],
+    /// The place of its entry.
+    pub(super) place: &'a [u8],
+    pub(super) weight: i64,
 }
 
 /// What one call keeps in the group's row.
@@ -80,20 +87,19 @@ impl Group {
         &mut self,
         at: usize,
         call: &Call,
-        taken: &Taken,
-        of: &Contribution<'_>,
+        given: &Given<'_>,
         id: &[u8],
         state: &mut State<'_>,
     ) -> Result<()> {
         let Some(small) = self.calls.get_mut(at) else { return Ok(()) };
         if let (Small::Sums(accumulator), Kept::Sums) = (&mut *small, call.kept) {
-            accumulator.apply(&taken.arguments, of.weight);
+            accumulator.apply(given.arguments, given.weight);
             return Ok(());
         }
-        let entry = [&entry_prefix(id, at), taken.place.as_slice()].concat();
+        let entry = [&entry_prefix(id, at), given.place].concat();
         let mut alike = Alike::of(state.get(&entry)?.as_deref())?;
         let old = alike.first().map(<[Datum]>::to_vec);
-        alike.change(taken.arguments.as_slice(), of.weight);
+        alike.change(given.arguments, given.weight);
         let new = alike.first();
         if old.as_deref() != new {
             match small {
@@ -102,7 +108,7 @@ impl Group {
                     new.iter().for_each(|arguments| accumulator.add(arguments));
                 }
                 Small::Extreme { value, is_lost } => {
-                    replace(call.function(), value, is_lost, &taken.arguments, new.and_then(<[Datum]>::first));
+                    replace(call.function(), value, is_lost, given.arguments, new.and_then(<[Datum]>::first));
                 }
                 Small::Nothing => {}
             }
