@@ -1,12 +1,32 @@
 //! Expressions over one row, with names resolved.
 
+mod arithmetic;
+mod calendar;
+mod cast;
+mod check;
+mod compare;
+mod compile;
+mod eval;
 mod from_ast;
 mod function;
+mod interval;
+mod json;
+mod like;
 mod number;
+mod operator;
+mod path;
+mod pattern;
+mod print;
 mod static_type;
+mod stored;
+mod table_function;
+mod time_text;
+mod untyped;
 
 pub use from_ast::{Names, from_ast};
 pub use function::{Function, Takes, function, nearest_function};
+pub use stored::to_value;
+pub use table_function::{SetFunction, table_function};
 
 use millstream_flow::{Datum, RowError};
 

@@ -294,6 +294,19 @@ fn spell(value: f64) -> String {
     }
 }
 
+impl From<Decimal128> for Decimal {
+    fn from(value: Decimal128) -> Self {
+        Self(value)
+    }
+}
+
+/// For arithmetic with a rounding of its own.
+impl From<Decimal> for Decimal128 {
+    fn from(value: Decimal) -> Self {
+        value.0
+    }
+}
+
 trait SignedCoefficient {
     fn coefficient_signed(&self) -> Option<i128>;
 }

@@ -1,11 +1,20 @@
 //! The functions of SQL-6, as tables: one file a family.
 
+mod arguments;
+mod array;
+mod bson;
+mod document;
+pub(crate) mod encoding;
+mod number;
+mod text;
+mod time;
+
 use std::fmt;
 
 use millstream_flow::{Datum, RowError};
 
-use super::Context;
-use crate::Type;
+use super::{Context, cast, number as numbers};
+use crate::{Class, Type};
 
 /// One function of SQL-6, a row of its family's table.
 pub struct Function {
@@ -31,15 +40,91 @@ pub struct Function {
 pub enum Takes {
     Any,
     Array,
+    Bytes,
     Document,
     Integer,
     Interval,
     Number,
     Text,
+    TextOrBytes,
     /// A time: `timestamptz`, `timestamp`, `date`.
     Time,
     /// A time, an interval or a time of day.
     TimeOrSpan,
+}
+
+impl Takes {
+    /// Whether a value of the class may be given.
+    #[must_use]
+    pub fn accepts_class(self, class: Class) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Array => class == Class::Array,
+            Self::Bytes => class == Class::Binary,
+            Self::TextOrBytes => matches!(class, Class::Text | Class::Binary),
+            // JSON may be either.
+            Self::Document => matches!(class, Class::Document | Class::Array),
+            Self::Integer | Self::Number => class == Class::Number,
+            Self::Interval => class == Class::Interval,
+            Self::Text => class == Class::Text,
+            Self::Time => class == Class::Time,
+            Self::TimeOrSpan => matches!(class, Class::Time | Class::Interval | Class::TimeOfDay),
+        }
+    }
+
+    fn accepts(self, value: &Datum) -> bool {
+        value.is_null()
+            || match self {
+                Self::Any => true,
+                Self::Integer => numbers::to_i64(value).is_some(),
+                other => Type::of(value).is_some_and(|kind| other.accepts_class(kind.class())),
+            }
+    }
+}
+
+impl Function {
+    /// A function of its arguments alone, NULL where one of them is NULL.
+    const fn new(
+        name: &'static str,
+        arguments: (usize, usize),
+        takes: &'static [Takes],
+        result: Option<Type>,
+        eval: fn(&[Datum], &Context) -> Result<Datum, RowError>,
+    ) -> Self {
+        Self { name, arguments, takes, volatile: false, nulls: false, result, eval }
+    }
+
+    /// One that sees NULLs.
+    const fn nulls(mut self) -> Self {
+        self.nulls = true;
+        self
+    }
+
+    /// One whose value is another one each time.
+    const fn volatile(mut self) -> Self {
+        self.volatile = true;
+        self
+    }
+
+    /// What each argument may be.
+    pub(crate) fn taken(&self) -> impl Iterator<Item = Takes> {
+        let last = self.takes.last().copied().unwrap_or(Takes::Any);
+        self.takes.iter().copied().chain(std::iter::repeat(last))
+    }
+
+    /// Its value for arguments, as many as it takes.
+    pub(crate) fn call(&self, arguments: &[Datum], context: &Context) -> Result<Datum, RowError> {
+        if !self.nulls && arguments.iter().any(Datum::is_null) {
+            return Ok(Datum::Null);
+        }
+        for (argument, takes) in arguments.iter().zip(self.taken()) {
+            if !takes.accepts(argument) {
+                let message = format!("{} does not take {}", self.name, cast::name(argument));
+                return Err(RowError::new("42804", message));
+            }
+        }
+        (self.eval)(arguments, context)
+    }
 }
 
 impl fmt::Debug for Function {
@@ -55,7 +140,8 @@ impl PartialEq for Function {
 }
 
 /// The families' tables.
-static FAMILIES: &[&[Function]] = &[];
+static FAMILIES: &[&[Function]] =
+    &[array::ARRAYS, bson::BSON, document::DOCUMENTS, number::NUMBERS, text::TEXTS, time::TIMES];
 
 /// Names with a syntax of their own, for hints.
 static SPECIAL: &[&str] = &["COALESCE"];

@@ -79,7 +79,7 @@ fn with_untyped(how: Arithmetic, other: Option<Type>) -> Option<Type> {
     }
 }
 
-fn of_arithmetic(how: Arithmetic, a: &Type, b: &Type) -> Option<Type> {
+pub(crate) fn of_arithmetic(how: Arithmetic, a: &Type, b: &Type) -> Option<Type> {
     use Arithmetic::{Add, Divide, Multiply, Power, Subtract};
     match (a.class(), b.class()) {
         (Class::Number, Class::Number) => Some(match (a, b) {
