@@ -109,6 +109,7 @@ impl Checker<'_> {
             }
             Expr::Coalesce(_) => self.results(expr),
             Expr::Cast { value, to, attempt: false } => self.cast(value, to),
+            Expr::Call(function, _) if function.takes == [super::Takes::Alike] => self.results(expr),
             Expr::Call(function, arguments) => {
                 for (argument, takes) in arguments.iter().zip(function.taken()) {
                     match (argument, self.of(argument)) {
@@ -166,7 +167,7 @@ impl Checker<'_> {
             Expr::Case { branches, otherwise, .. } => {
                 branches.iter().map(|(_, then)| then).chain(otherwise.as_deref()).collect()
             }
-            Expr::Coalesce(arguments) => arguments.iter().collect(),
+            Expr::Coalesce(arguments) | Expr::Call(_, arguments) => arguments.iter().collect(),
             _ => Vec::new(),
         };
         results.into_iter().try_for_each(|result| match result {

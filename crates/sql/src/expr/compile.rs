@@ -6,7 +6,7 @@ use millstream_flow::{Datum, Row, RowError, ScalarRef};
 
 use super::eval::{Candidates, Compiled, Node, Operand};
 use super::untyped::Reading;
-use super::{Arithmetic, Context, Expr, Function, Operator, Takes, cast, like, number, pattern};
+use super::{Arithmetic, Context, Expr, Function, Operator, Takes, cast, like, number, pattern, static_type};
 use crate::{Class, Type};
 
 impl Expr {
@@ -263,10 +263,9 @@ impl Builder<'_> {
             Some(text) => text.chars().next(),
         };
         match pattern {
-            Node::Constant(Datum::Text(pattern)) => match like::Pattern::new(&pattern, escape, ignore_case) {
-                Ok(pattern) => Node::Like(value, pattern),
-                Err(error) => Node::Fails(error),
-            },
+            Node::Constant(Datum::Text(pattern)) => {
+                Node::Like(value, like::Pattern::new(&pattern, escape, ignore_case))
+            }
             pattern => Node::LikeVarying { value, pattern: Box::new(pattern), escape, ignore_case },
         }
     }
@@ -303,6 +302,7 @@ impl Builder<'_> {
     }
 
     fn call(&self, function: &'static Function, arguments: &[Expr], parts: &mut Parts<'_, '_>) -> Node {
+        let common = static_type::common(arguments.iter(), |argument| argument.static_type(&[], &[]));
         let mut takes = Takes::Any;
         let mut wanted = function.takes.iter().copied();
         let arguments = arguments
@@ -311,6 +311,7 @@ impl Builder<'_> {
                 takes = wanted.next().unwrap_or(takes);
                 match (argument, takes) {
                     (Expr::Untyped(text), Takes::Number) => self.number(text),
+                    (literal, Takes::Alike) => parts.typed(literal, common.as_ref()),
                     (argument, takes) => parts.typed(argument, takes.literal().as_ref()),
                 }
             })
@@ -329,7 +330,7 @@ impl Takes {
     /// What an untyped literal becomes.
     pub(crate) fn literal(self) -> Option<Type> {
         Some(match self {
-            Self::Any | Self::Number => return None,
+            Self::Alike | Self::Any | Self::Number => return None,
             Self::Array => Type::Array(None),
             Self::Document => Type::Document,
             Self::Integer => Type::Integer,

@@ -195,16 +195,14 @@ impl Node {
                     all(candidates.map(|candidate| Ok(compare::sides(*how, &value, &candidate?, context))))
                 })
             }
-            Self::Like(value, pattern) => {
-                text_test(&*value.eval(row, context)?, "LIKE", |text| Ok(pattern.matches(text)))
-            }
+            Self::Like(value, pattern) => text_test(&*value.eval(row, context)?, "LIKE", |text| pattern.matches(text)),
             Self::LikeVarying { value, pattern, escape, ignore_case } => {
                 let (value, pattern) = (value.eval(row, context)?, pattern.eval(row, context)?);
                 if value.is_null() || pattern.is_null() {
                     return Ok(NULL);
                 }
                 let Datum::Text(pattern) = &*pattern else { return Err(not_text("LIKE", &pattern)) };
-                text_test(&value, "LIKE", |text| Ok(like::Pattern::new(pattern, *escape, *ignore_case)?.matches(text)))
+                text_test(&value, "LIKE", |text| like::Pattern::new(pattern, *escape, *ignore_case).matches(text))
             }
             Self::Matches(value, regex) => text_test(&*value.eval(row, context)?, "~", |text| Ok(regex.is_match(text))),
             Self::MatchesVarying { value, pattern, ignore_case } => {

@@ -238,6 +238,8 @@ fn unary(op: UnaryOperator, operand: &ast::Expr, names: &mut dyn Names) -> Resul
                 Ok(Expr::Arithmetic(Arithmetic::Power, Box::new(left), boxed(right, names)?))
             }
             _ if op == UnaryOperator::Plus => from_ast(operand, names),
+            // With its sign the least integer is one.
+            ast::Expr::Value(value) => literal::negative(&value.value, names),
             _ => Ok(Expr::Negate(boxed(operand, names)?)),
         },
         UnaryOperator::Not => Ok(Expr::Not(boxed(operand, names)?)),

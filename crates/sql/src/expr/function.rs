@@ -38,6 +38,8 @@ pub struct Function {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum Takes {
+    /// Values of which one is taken: a literal is of the others' type.
+    Alike,
     Any,
     Array,
     Bytes,
@@ -58,7 +60,7 @@ impl Takes {
     #[must_use]
     pub fn accepts_class(self, class: Class) -> bool {
         match self {
-            Self::Any => true,
+            Self::Alike | Self::Any => true,
             Self::Array => class == Class::Array,
             Self::Bytes => class == Class::Binary,
             Self::TextOrBytes => matches!(class, Class::Text | Class::Binary),
@@ -75,7 +77,7 @@ impl Takes {
     fn accepts(self, value: &Datum) -> bool {
         value.is_null()
             || match self {
-                Self::Any => true,
+                Self::Alike | Self::Any => true,
                 Self::Integer => numbers::to_i64(value).is_some(),
                 other => Type::of(value).is_some_and(|kind| other.accepts_class(kind.class())),
             }
@@ -144,7 +146,7 @@ static FAMILIES: &[&[Function]] =
     &[array::ARRAYS, bson::BSON, document::DOCUMENTS, number::NUMBERS, text::TEXTS, time::TIMES];
 
 /// Names with a syntax of their own, for hints.
-static SPECIAL: &[&str] = &["COALESCE"];
+static SPECIAL: &[&str] = &["COALESCE", "NULLIF"];
 
 /// The function of a name, in any case.
 #[must_use]

@@ -16,17 +16,17 @@ enum Part {
     /// `_`
     One,
     This(char),
+    /// An escape character with nothing after it.
+    Dangling,
 }
 
 impl Pattern {
-    pub(crate) fn new(text: &str, escape: Option<char>, ignore_case: bool) -> Result<Self, RowError> {
+    pub(crate) fn new(text: &str, escape: Option<char>, ignore_case: bool) -> Self {
         let mut parts = Vec::new();
         let mut chars = text.chars();
         while let Some(c) = chars.next() {
             let part = if Some(c) == escape {
-                let next = chars.next();
-                let next = next.ok_or_else(|| RowError::new("22025", "the pattern ends with its escape character"))?;
-                Part::This(fold(next, ignore_case))
+                chars.next().map_or(Part::Dangling, |next| Part::This(fold(next, ignore_case)))
             } else {
                 match c {
                     '%' => Part::Any,
@@ -38,18 +38,24 @@ impl Pattern {
                 parts.push(part);
             }
         }
-        Ok(Self { parts, ignore_case })
+        Self { parts, ignore_case }
     }
 
     /// Goes back only to the last `%`: what stood before it is matched as early as possible, which is never wrong.
-    pub(crate) fn matches(&self, text: &str) -> bool {
+    ///
+    /// # Errors
+    /// 22025: what is to be escaped is missing, and the text goes so far.
+    pub(crate) fn matches(&self, text: &str) -> Result<bool, RowError> {
         let mut rest = text;
         let mut at = 0;
         let mut retry: Option<(usize, &str)> = None;
         loop {
             let next = rest.chars().next();
             let taken = match (self.parts.get(at), next) {
-                (None, None) => return true,
+                (None, None) => return Ok(true),
+                (Some(Part::Dangling), Some(_)) => {
+                    return Err(RowError::new("22025", "the pattern ends with its escape character"));
+                }
                 (Some(Part::Any), _) => {
                     at += 1;
                     retry = Some((at, rest));
@@ -70,7 +76,7 @@ impl Pattern {
                     at = part;
                     retry = Some((part, rest));
                 }
-                _ => return false,
+                _ => return Ok(false),
             }
         }
     }
@@ -109,7 +115,7 @@ mod tests {
     use super::*;
 
     fn like(text: &str, pattern: &str) -> bool {
-        Pattern::new(pattern, Some('\\'), false).unwrap().matches(text)
+        Pattern::new(pattern, Some('\\'), false).matches(text).unwrap()
     }
 
     /// SQL-5.4
@@ -130,7 +136,9 @@ mod tests {
         for (text, pattern) in [("", "_"), ("abc", "ab"), ("abc", "a%d"), ("ab", "a\\%"), ("ABC", "abc")] {
             assert!(!like(text, pattern), "{text} NOT LIKE {pattern}");
         }
-        assert!(Pattern::new("ÄB%", None, true).unwrap().matches("äbc"));
-        assert_eq!(Pattern::new("a\\", Some('\\'), false).unwrap_err().state.0, "22025");
+        assert!(Pattern::new("ÄB%", None, true).matches("äbc").unwrap());
+        let dangling = Pattern::new("a\\", Some('\\'), false);
+        assert!(!dangling.matches("a").unwrap());
+        assert_eq!(dangling.matches("ab").unwrap_err().state.0, "22025");
     }
 }

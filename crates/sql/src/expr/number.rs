@@ -34,7 +34,7 @@ pub(crate) fn is_number(value: &Datum) -> bool {
 
 /// The value of a literal: integer, bigint or numeric, the first that it fits (SQL-2.2).
 pub(crate) fn literal(text: &str) -> Option<Datum> {
-    if text.bytes().all(|byte| byte.is_ascii_digit())
+    if text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-')
         && let Ok(whole) = text.parse::<i64>()
     {
         return Some(i32::try_from(whole).map_or(Datum::Long(whole), Datum::Int));

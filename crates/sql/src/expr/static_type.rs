@@ -1,6 +1,6 @@
 //! What is known of an expression's type before there are values (SQL-4.1).
 
-use super::{Arithmetic, Expr, Operator};
+use super::{Arithmetic, Expr, Operator, Takes};
 use crate::{Class, Type};
 
 impl Expr {
@@ -48,13 +48,14 @@ impl Expr {
             Self::Coalesce(arguments) => common(arguments.iter(), of),
             Self::Cast { to, .. } => Some(to.clone()),
             Self::Array(elements) => Some(Type::Array(common(elements.iter(), of).map(Box::new))),
+            Self::Call(function, arguments) if function.takes == [Takes::Alike] => common(arguments.iter(), of),
             Self::Call(function, _) => function.result.clone(),
         }
     }
 }
 
 /// The type that all have, NULLs and untyped literals aside.
-fn common<'a>(exprs: impl Iterator<Item = &'a Expr>, of: impl Fn(&Expr) -> Option<Type>) -> Option<Type> {
+pub(crate) fn common<'a>(exprs: impl Iterator<Item = &'a Expr>, of: impl Fn(&Expr) -> Option<Type>) -> Option<Type> {
     let mut found = None;
     for expr in exprs {
         match expr {
@@ -94,8 +95,14 @@ pub(crate) fn of_arithmetic(how: Arithmetic, a: &Type, b: &Type) -> Option<Type>
         }
         (Class::Time, Class::Interval) if matches!(how, Add | Subtract) => Some(time_with_interval(a)),
         (Class::Interval, Class::Time) if how == Add => Some(time_with_interval(b)),
-        (Class::Time, Class::Number) if *a == Type::Date && matches!(how, Add | Subtract) => Some(Type::Date),
-        (Class::Number, Class::Time) if *b == Type::Date && how == Add => Some(Type::Date),
+        (Class::Time, Class::Number)
+            if *a == Type::Date && matches!(b, Type::Integer | Type::BigInt) && matches!(how, Add | Subtract) =>
+        {
+            Some(Type::Date)
+        }
+        (Class::Number, Class::Time) if *b == Type::Date && matches!(a, Type::Integer | Type::BigInt) && how == Add => {
+            Some(Type::Date)
+        }
         (Class::Time, Class::TimeOfDay) | (Class::TimeOfDay, Class::Time) if how == Add => Some(Type::Timestamp),
         (Class::Interval, Class::Interval) if matches!(how, Add | Subtract) => Some(Type::Interval),
         (Class::Interval, Class::Number) if matches!(how, Multiply | Divide) => Some(Type::Interval),

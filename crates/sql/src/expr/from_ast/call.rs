@@ -93,6 +93,7 @@ fn ordinary(expr: &Ast, call: &ast::Function, names: &mut dyn Names) -> Result<E
     }
     match (upper.as_str(), arguments.len()) {
         ("COALESCE", 1..) => Ok(Expr::Coalesce(arguments)),
+        ("NULLIF", 2) => Ok(nullif(arguments)),
         // The statement layer writes `x BETWEEN SYMMETRIC a AND b` so.
         ("BETWEEN_SYMMETRIC", 3) => {
             let mut next = arguments.into_iter().map(Box::new);
@@ -102,6 +103,20 @@ fn ordinary(expr: &Ast, call: &ast::Function, names: &mut dyn Names) -> Result<E
             }
         }
         _ => table(name, arguments),
+    }
+}
+
+/// It compares as `=` does, also where one side is an untyped literal.
+fn nullif(arguments: Vec<Expr>) -> Expr {
+    let first = arguments.first().cloned().map(Box::new);
+    let mut sides = arguments.into_iter().map(Box::new);
+    match (sides.next(), sides.next()) {
+        (Some(a), Some(b)) => {
+            let null = Expr::Constant(millstream_flow::Datum::Null);
+            let branches = vec![(Expr::Compare(Comparison::Equal, a, b), null)];
+            Expr::Case { operand: None, branches, otherwise: first }
+        }
+        _ => Expr::Constant(millstream_flow::Datum::Null),
     }
 }
 
@@ -155,14 +170,6 @@ pub(super) fn table(name: &str, arguments: Vec<Expr>) -> Result<Expr> {
     if arguments.len() < least || arguments.len() > most {
         let message = format!("{} does not take {} arguments", found.name, arguments.len());
         return Err(SqlError::new("42883", message));
-    }
-    // NULLIF compares its arguments as `=` does, also when one is an untyped literal.
-    if found.name == "NULLIF"
-        && let [a, b] = arguments.as_slice()
-    {
-        let equal = Expr::Compare(Comparison::Equal, Box::new(a.clone()), Box::new(b.clone()));
-        let null = Expr::Constant(millstream_flow::Datum::Null);
-        return Ok(Expr::Case { operand: None, branches: vec![(equal, null)], otherwise: Some(Box::new(a.clone())) });
     }
     Ok(Expr::Call(found, arguments))
 }

@@ -25,6 +25,16 @@ pub(super) fn value(value: &Value, names: &mut dyn Names) -> Result<Expr> {
     }
 }
 
+/// `-5`.
+pub(super) fn negative(literal: &Value, names: &mut dyn Names) -> Result<Expr> {
+    if let Value::Number(text, _) = literal
+        && let Some(number) = number::literal(&format!("-{}", text.replace('_', "")))
+    {
+        return Ok(Expr::Constant(number));
+    }
+    Ok(Expr::Negate(Box::new(value(literal, names)?)))
+}
+
 /// `DATE '2025-09-05'`.
 pub(super) fn typed(literal: &ast::TypedString) -> Result<Expr> {
     let to = Type::from_ast(&literal.data_type)?;

@@ -32,12 +32,12 @@ pub(super) static NUMBERS: &[Function] = &[
     Function::new("EXP", (1, 1), N, DOUBLE, |a, _| of_double(a, f64::exp)),
     Function::new("FLOOR", (1, 1), N, None, |a, _| whole(a, Rounding::Floor, f64::floor)),
     Function::new("GCD", (2, 2), N, None, gcd),
-    Function::new("GREATEST", (1, usize::MAX), &[Takes::Any], None, |a, _| {
+    Function::new("GREATEST", (1, usize::MAX), &[Takes::Alike], None, |a, _| {
         Ok(furthest(a, std::cmp::Ordering::Greater))
     })
     .nulls(),
     Function::new("LCM", (2, 2), N, None, lcm),
-    Function::new("LEAST", (1, usize::MAX), &[Takes::Any], None, |a, _| Ok(furthest(a, std::cmp::Ordering::Less)))
+    Function::new("LEAST", (1, usize::MAX), &[Takes::Alike], None, |a, _| Ok(furthest(a, std::cmp::Ordering::Less)))
         .nulls(),
     Function::new("LN", (1, 1), N, DOUBLE, |a, _| Ok(Datum::Double(positive(a, 0)?.ln()))),
     Function::new("LOG", (1, 2), N, DOUBLE, log),

@@ -218,7 +218,10 @@ pub(super) fn truncated(field: Field, local_ms: i64) -> Result<i64> {
         Field::Decade => year(10, 0),
         Field::Century => year(100, 1),
         Field::Millennium => year(1000, 1),
-        other => return Err(other.unsupported("DATE_TRUNC")),
+        other => {
+            let name = format!("{other:?}").to_lowercase();
+            return Err(RowError::new("22023", format!("DATE_TRUNC does not know {name}")));
+        }
     };
     calendar::checked_ms(ms)
 }

@@ -138,7 +138,8 @@ fn write(value: Option<Decimal>, pattern: &Pattern) -> String {
     };
     let fits = whole.len() <= before;
     // A zero is only shown where nothing follows the point.
-    let whole = if whole.is_empty() && after_point == 0 { "0".to_owned() } else { whole };
+    let nothing_after = after_point == 0 || (pattern.fill && shown_fraction(pattern, point, &fraction) == 0);
+    let whole = if whole.is_empty() && nothing_after { "0".to_owned() } else { whole };
     let mut writer =
         Writer { out: String::new(), fill: pattern.fill, begun: false, sign: Some(default_sign(pattern, negative)) };
     let mut whole_digits = whole.chars();
@@ -234,7 +235,6 @@ fn default_sign(pattern: &Pattern, negative: bool) -> &'static str {
         (true, false) => "+",
         _ if pattern.has(&Part::Sign) || pattern.has(&Part::Minus) || pattern.has(&Part::PlusOrMinus) => "",
         _ if pattern.has(&Part::Angle) && negative => "<",
-        _ if pattern.has(&Part::Plus) && !negative => "",
         (_, true) => "-",
         (_, false) if pattern.fill => "",
         (_, false) => " ",
