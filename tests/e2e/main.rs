@@ -6,6 +6,7 @@
 //! `soak` many watchers and restarts besides; `crash` and `torn` end the server in the ways that a machine can; `cli` is
 //! about the binary's own commands, `delivery` about the client library, `stores` about where it keeps positions,
 //! `exactly_once` about effects that are committed with them, `groups` about processes that share a stream;
+//! `law` compares views that follow random histories with PostgreSQL;
 //! `cursors` has several connections at one cursor, `limits` goes to where things end;
 //! `wire` sends what it should refuse.
 
@@ -19,6 +20,7 @@ mod exactly_once;
 mod groups;
 mod history;
 mod isolation;
+mod law;
 mod limits;
 mod load;
 mod programs;

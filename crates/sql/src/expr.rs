@@ -16,6 +16,7 @@ mod number;
 mod operator;
 mod path;
 mod pattern;
+mod plain;
 mod print;
 mod static_type;
 mod stored;
@@ -25,6 +26,7 @@ mod untyped;
 
 pub use from_ast::{Names, from_ast};
 pub use function::{Function, Takes, function, nearest_function};
+pub use plain::{step_into, stored_forms, to_text};
 pub use stored::to_value;
 pub use table_function::{SetFunction, table_function};
 

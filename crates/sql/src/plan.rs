@@ -4,15 +4,39 @@
 //! turns the circuit's rows into documents. The caller reads, steps the circuit and writes: for a batch query once, over a
 //! snapshot; for a view and a change query for ever.
 
+mod binder;
+mod block;
+mod builtin;
+mod calls;
+mod changes;
+mod clock;
+mod explain;
+mod from;
+mod lower;
+mod rel;
+mod scope;
+mod select;
+mod source;
+mod stored;
+mod subquery;
+mod syntax;
+mod walk;
+mod write;
+
+use std::cmp::Ordering;
 use std::sync::Arc;
 
-use millstream_flow::{Datum, Node, NodeId, Row};
+use millstream_flow::{Datum, Lateness, Node, NodeId, Row, key};
 use millstream_value::{Doc, DocBuf};
 use sqlparser::ast;
 
 use crate::error::Result;
-use crate::expr::Context;
-use crate::{Notice, SqlError, Type};
+use crate::expr::{Context, to_value};
+use crate::{Expr, Notice, SqlError, Type};
+
+use binder::{Binder, Scan};
+use builtin::builtin;
+pub(crate) use source::SourceColumn;
 
 /// What names stand for.
 pub trait Catalog {
@@ -70,7 +94,7 @@ pub struct Routine {
 pub enum RoutineBody {
     /// One query; its first column of its first row is the answer.
     Query(Box<ast::Query>),
-    /// The host answers ([`crate::Expr::Routine`]): a webhook or native code.
+    /// The host answers ([`Expr::Routine`]): a webhook or native code.
     Host,
 }
 
@@ -138,10 +162,19 @@ pub struct Plan {
     pub key: Vec<String>,
     /// `ORDER BY`, over the columns of its rows.
     pub order: Vec<Order>,
-    /// How many outputs a change query stops after, and skips first.
+    /// How many outputs a change query skips first, and stops after.
     pub limit: (u64, Option<u64>),
     /// What its author should know.
     pub notices: Vec<Notice>,
+    /// Over changes: the column that holds the time of the change that a row comes from.
+    pub time: Option<usize>,
+    rel: rel::Rel,
+    scans: Vec<Scan>,
+    /// The columns of the relation that the answer's rows are made of.
+    output: Vec<rel::ColumnId>,
+    lateness: Lateness,
+    /// The column that stands for `_id` because it is the key.
+    id: Option<usize>,
 }
 
 /// A column of an answer.
@@ -177,6 +210,10 @@ pub struct Source {
     pub fields: Option<Vec<String>>,
     /// Whether its changes are the rows (the driving table of a change query), and what they have to bring.
     pub driven: Option<Driven>,
+    /// What the columns of its rows are.
+    columns: Vec<SourceColumn>,
+    /// What the rows must satisfy, as far as one row tells: over `columns`.
+    conditions: Vec<Expr>,
 }
 
 /// What the changes of a driving table have to bring.
@@ -210,69 +247,216 @@ pub struct DrivenChange<'a> {
     pub event: Doc<'a>,
 }
 
-impl Source {
-    /// The row of a document.
-    #[must_use]
-    pub fn row(&self, document: Doc<'_>) -> Row {
-        let id = document.get("_id").map_or(Datum::Missing, |id| Datum::from_value(&id));
-        let values: Vec<Datum> = match &self.fields {
-            None => vec![Datum::Document(Arc::from(document.to_buf().into_bytes()))],
-            Some(fields) => fields
-                .iter()
-                .map(|field| document.get(field).map_or(Datum::Missing, |value| Datum::from_value(&value)))
-                .collect(),
-        };
-        Row::new(vec![id], values)
-    }
-
-    /// The row of a change, for a driven source.
-    #[must_use]
-    pub fn change_row(&self, _change: &DrivenChange<'_>) -> Row {
-        Row::new(vec![], vec![])
-    }
-
-    /// A filter in the language of `find` that lets through every document whose row can matter (SQL-20.2); `None`: all.
-    #[must_use]
-    pub fn filter(&self, _context: &Context) -> Option<DocBuf> {
-        None
-    }
-}
-
 impl Plan {
     /// Plans a query.
     ///
     /// # Errors
     /// Whatever is wrong with it.
     pub fn query(
-        _query: &ast::Query,
-        _purpose: Purpose,
-        _variables: &[Variable],
-        _catalog: &dyn Catalog,
-        _settings: &Settings,
+        query: &ast::Query,
+        purpose: Purpose,
+        variables: &[Variable],
+        catalog: &dyn Catalog,
+        settings: &Settings,
     ) -> Result<Self> {
-        Err(SqlError::new("0A000", "queries are not offered yet"))
+        let mut binder = Binder::new(catalog, settings, purpose, variables);
+        let bound = binder.query(query, None)?;
+        Self::of(binder, bound)
+    }
+
+    /// The plan of a resolved query.
+    fn of(binder: Binder<'_>, bound: binder::Bound) -> Result<Self> {
+        if let Some(clock) = binder.clock {
+            stored::check_clock(&bound.rel, clock)?;
+        }
+        let mut output: Vec<_> = bound.columns.iter().map(|column| column.column).collect();
+        let mut rel = bound.rel;
+        let mut made = Vec::new();
+        let mut order = Vec::with_capacity(bound.order.len());
+        let mut binder = binder;
+        for key in bound.order {
+            let id = match key.value {
+                Expr::Column(id) => id,
+                other => {
+                    let id = binder.column_for(&other);
+                    made.push((id, other));
+                    id
+                }
+            };
+            let column = output.iter().position(|known| *known == id).unwrap_or_else(|| {
+                output.push(id);
+                output.len() - 1
+            });
+            order.push(Order { column, descending: key.descending, nulls_first: key.nulls_first });
+        }
+        rel = rel.mapped(made);
+        let time = bound.changes.map(|origin| {
+            output.iter().position(|known| *known == origin.time).unwrap_or_else(|| {
+                output.push(origin.time);
+                output.len() - 1
+            })
+        });
+        let id = stored::id_column(&rel, &binder.scans, &bound.columns, &bound.key);
+        let columns = bound.columns.into_iter().map(|column| Column {
+            kind: binder.types.get(column.column).cloned().flatten(),
+            name: column.name,
+            spread: column.spread,
+        });
+        let columns = columns.collect();
+        let lateness = Lateness {
+            lateness: binder.settings.lateness.unwrap_or(300_000),
+            idle_timeout_ms: binder.settings.idle_timeout_ms,
+        };
+        let sources = source::sources(&binder.scans, &rel);
+        let plan = Self {
+            changes: bound.changes.is_some(),
+            sources,
+            columns,
+            key: bound.key,
+            order,
+            limit: bound.limit,
+            notices: binder.notices,
+            time,
+            rel,
+            scans: binder.scans,
+            output,
+            lateness,
+            id,
+        };
+        Ok(plan)
     }
 
     /// The circuit: its nodes and which of them is the answer.
-    #[must_use]
-    pub fn circuit(&self, _context: &Arc<Context>) -> (Vec<Node>, NodeId) {
-        (Vec::new(), 0)
+    ///
+    /// # Errors
+    /// Rows of `VALUES` that cannot be computed.
+    pub fn circuit(&self, context: &Arc<Context>) -> Result<(Vec<Node>, NodeId)> {
+        let mut lowering = lower::Lowering { scans: &self.scans, context, lateness: self.lateness, nodes: Vec::new() };
+        let output = lowering.output(&self.rel, &self.output)?;
+        Ok((lowering.nodes, output))
     }
 
     /// The row as a result: the columns in order.
     #[must_use]
-    pub fn result(&self, _row: &Row, _context: &Context) -> DocBuf {
-        DocBuf::new()
+    pub fn result(&self, row: &Row, context: &Context) -> DocBuf {
+        let mut out = DocBuf::new();
+        for (at, column) in self.columns.iter().enumerate() {
+            self.push(&mut out, column, row.value(at), context, true);
+        }
+        out
     }
 
     /// The row as it is stored: `{ _id: <key>, <columns in order> }` (SQL-14.4).
     #[must_use]
-    pub fn document(&self, _row: &Row, _context: &Context) -> DocBuf {
-        DocBuf::new()
+    pub fn document(&self, row: &Row, context: &Context) -> DocBuf {
+        let mut out = DocBuf::new();
+        out.push("_id", stored::id(&row.key, &self.key, &context.time_zone));
+        for (at, column) in self.columns.iter().enumerate() {
+            if self.id != Some(at) {
+                self.push(&mut out, column, row.value(at), context, false);
+            }
+        }
+        out
+    }
+
+    fn push(&self, out: &mut DocBuf, column: &Column, value: &Datum, context: &Context, with_id: bool) {
+        match value {
+            Datum::Document(bytes) if column.spread => {
+                for element in Doc::new(bytes).elements() {
+                    if (with_id || element.key() != "_id") && !out.as_doc().has(element.key()) {
+                        out.push_element(element);
+                    }
+                }
+            }
+            _ if column.spread => {}
+            value => {
+                out.push(&column.name, to_value(value, &context.time_zone));
+            }
+        }
     }
 
     /// Puts rows into the order of `ORDER BY`, ties by row key; without one by row key.
-    pub fn sort(&self, _rows: &mut [Row]) {}
+    pub fn sort(&self, rows: &mut [Row]) {
+        rows.sort_by(|a, b| self.compare(a, b));
+    }
+
+    fn compare(&self, a: &Row, b: &Row) -> Ordering {
+        for order in &self.order {
+            let (a, b) = (a.value(order.column), b.value(order.column));
+            let place = match (a.is_null(), b.is_null()) {
+                (true, true) => Ordering::Equal,
+                (true, false) if order.nulls_first => Ordering::Less,
+                (true, false) => Ordering::Greater,
+                (false, true) if order.nulls_first => Ordering::Greater,
+                (false, true) => Ordering::Less,
+                (false, false) if order.descending => key::compare(b, a),
+                (false, false) => key::compare(a, b),
+            };
+            if place.is_ne() {
+                return place;
+            }
+        }
+        key::compare_all(&a.key, &b.key)
+    }
+
+    /// Refuses what a stored definition may not have (SQL-3.11, SQL-14.4).
+    ///
+    /// # Errors
+    /// 42701, 42602, 42P16.
+    pub fn check_stored(&self) -> Result<()> {
+        stored::check(self)
+    }
+}
+
+/// The names of a text's nearest neighbour, for hints: at most a third of its letters differ.
+pub(crate) fn nearest<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> Option<String> {
+    let near =
+        known.filter(|other| *other != name && !other.starts_with('!')).map(|other| (distance(name, other), other));
+    let (far, near) = near.min()?;
+    (far <= (name.chars().count() / 3).max(1)).then(|| near.to_owned())
+}
+
+/// How many letters have to be changed, put in, left out or exchanged with their neighbour.
+fn distance(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.to_lowercase().chars().collect(), b.to_lowercase().chars().collect());
+    let mut before: Vec<usize> = Vec::new();
+    let mut last: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.iter().enumerate() {
+        let mut row = vec![i + 1];
+        for (j, y) in b.iter().enumerate() {
+            let at = |row: &[usize], at: usize| row.get(at).copied().unwrap_or(usize::MAX / 2);
+            let change = at(&last, j) + usize::from(x != y);
+            let mut best = change.min(at(&last, j + 1) + 1).min(at(&row, j) + 1);
+            let exchanged = i > 0 && j > 0 && a.get(i - 1) == Some(y) && b.get(j - 1) == Some(x);
+            if exchanged {
+                best = best.min(at(&before, j - 1) + 1);
+            }
+            row.push(best);
+        }
+        before = std::mem::replace(&mut last, row);
+    }
+    last.last().copied().unwrap_or(0)
+}
+
+/// A query of our own.
+pub(crate) fn parsed(text: &str) -> Result<ast::Query> {
+    let dialect = sqlparser::dialect::PostgreSqlDialect {};
+    let parser = sqlparser::parser::Parser::new(&dialect).try_with_sql(text);
+    let query = parser.and_then(|mut parser| parser.parse_query());
+    query.map(|query| *query).map_err(|error| SqlError::new("42601", error.to_string()))
+}
+
+/// A context for constants.
+pub(crate) fn bare_context(settings: &Settings) -> Arc<Context> {
+    let now = settings.now_ms;
+    Arc::new(Context {
+        variables: Vec::new(),
+        time_zone: settings.time_zone.clone(),
+        routine: Box::new(|name, _| {
+            Err(millstream_flow::RowError::new("0A000", format!("{name} may not be called here")))
+        }),
+        clock: Box::new(move || now),
+    })
 }
 
 /// A planned `INSERT`, `UPDATE` or `DELETE`: a query for what to write, and what to do with its rows.
@@ -285,9 +469,16 @@ pub struct Write {
     pub collection: String,
     /// What to do with each row.
     pub action: WriteAction,
-    /// `RETURNING`: columns over the written document (the removed one for a DELETE): names and expressions, whose
-    /// `Column(0)` is the whole document, `Column(1)` the row of the plan as it was.
-    pub returning: Option<Vec<(String, crate::Expr)>>,
+    /// `RETURNING`: columns, and expressions whose `Column(0)` is the written document (for a DELETE the removed one).
+    pub returning: Option<Vec<(Column, Expr)>>,
+}
+
+/// An expression on its own.
+pub enum Computed {
+    /// It needs nothing but variables.
+    Plain(Expr),
+    /// It has subqueries: the one column of the one row of this.
+    Query(Box<Plan>),
 }
 
 /// A path that is written: `a.b`, `a[0].b`.
@@ -297,7 +488,8 @@ pub type Target = Vec<crate::expr::Step>;
 pub enum WriteAction {
     /// Column n goes to target n of a new document.
     Insert {
-        /// The targets; `None`: column 0 is the document.
+        /// The targets; `None`: column 0 is the document, or there is no column (`DEFAULT VALUES`). A target whose value is
+        /// `Datum::Missing` is left out of the document; NULL is written as null.
         targets: Option<Vec<Target>>,
         /// `ON CONFLICT`.
         conflict: Option<Conflict>,
@@ -318,7 +510,7 @@ pub struct Conflict {
     pub targets: Vec<Target>,
     /// `DO UPDATE SET …`: targets and expressions over `Column(0)`, the document that is there, and `Column(1)`, the new one
     /// (`EXCLUDED`); none: `DO NOTHING`.
-    pub update: Option<Vec<(Target, Option<crate::Expr>)>>,
+    pub update: Option<Vec<(Target, Option<Expr>)>>,
     /// `WHERE …` of the update, over the same columns.
-    pub condition: Option<crate::Expr>,
+    pub condition: Option<Expr>,
 }

@@ -48,6 +48,12 @@ impl Reading {
         }
     }
 
+    /// Everything that it may be stored as.
+    pub(crate) fn stored(&self) -> Vec<&Datum> {
+        let forms = [&self.number, &self.boolean, &self.instant, &self.object_id, &self.uuid];
+        [&self.text].into_iter().chain(forms.into_iter().flatten()).collect()
+    }
+
     /// As a value of the class of `other`, or as text.
     pub(crate) fn as_met(&self, other: &Datum) -> &Datum {
         let read = match other {
