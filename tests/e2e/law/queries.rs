@@ -8,7 +8,6 @@ use rand::rngs::StdRng;
 pub(crate) fn random(random: &mut StdRng) -> String {
     let mut q = Generator { random };
     match q.pick(12) {
-        5 | 6 | 9 | 10 | 11 => q.grouped(),
         0 => q.plain(),
         1 | 2 => q.join(),
         3 | 4 => q.grouped(),
