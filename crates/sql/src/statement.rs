@@ -28,6 +28,7 @@ mod tree;
 
 pub use complete::{Complete, complete};
 pub use disguise::{BETWEEN_SYMMETRIC, Exclusion, exclusion};
+pub use print::ident as quoted;
 pub use sqlparser::ast;
 pub use tree::*;
 

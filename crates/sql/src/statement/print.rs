@@ -9,8 +9,8 @@ use std::fmt::{self, Display, Formatter};
 use super::{Alteration, Kind, Literal, Name, Object, Options, Path, Statement, disguise, tokens};
 use crate::expr::Step;
 
-/// A name, quoted if it must be.
-pub(super) fn ident(name: &str) -> String {
+/// A name as it is written in a statement: in quotes if it must be.
+pub fn ident(name: &str) -> String {
     if tokens::is_plain(name) { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
 }
 

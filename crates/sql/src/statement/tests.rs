@@ -2,6 +2,7 @@
 //! Every normalised text is read again and must be the same statement. `STATEMENTS_WRITE=1` writes what came into the files.
 
 mod limits;
+mod precedence;
 mod reference;
 mod scripts;
 
