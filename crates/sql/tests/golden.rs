@@ -17,10 +17,8 @@ use std::sync::Arc;
 
 use millstream_flow::{Datum, Row};
 use millstream_sql::expr::{Context, Names, from_ast};
+use millstream_sql::statement::{Statement, ast, statement};
 use millstream_sql::{Expr, SqlError, Type};
-use sqlparser::ast;
-use sqlparser::dialect::PostgreSqlDialect;
-use sqlparser::parser::Parser;
 
 /// There are none: the cases are constants.
 struct NoNames;
@@ -59,16 +57,8 @@ fn evaluate(text: &str) -> Result<Option<String>, String> {
         routine: Box::new(|_, _| Ok(Datum::Null)),
         clock: Box::new(|| 0),
     });
-    let dialect = PostgreSqlDialect {};
-    let syntax = Parser::new(&dialect)
-        .try_with_sql(text)
-        .and_then(|mut parser| {
-            let expr = parser.parse_expr()?;
-            parser.expect_token(&sqlparser::tokenizer::Token::EOF)?;
-            Ok(expr)
-        })
-        .map_err(|error| format!("42601 ({error})"))?;
     let state = |error: SqlError| error.state.to_string();
+    let syntax = parse(text).map_err(state)?;
     let expr = from_ast(&syntax, &mut NoNames).map_err(state)?;
     expr.check(&[], &[]).map_err(state)?;
     let text = Expr::Cast { value: Box::new(expr), to: Type::Text(None), attempt: false };
@@ -76,6 +66,17 @@ fn evaluate(text: &str) -> Result<Option<String>, String> {
         Ok(Datum::Text(text)) => Ok(Some(text.to_string())),
         Ok(_) => Ok(None),
         Err(error) => Err(error.state.to_string()),
+    }
+}
+
+/// The expression as the statement layer reads it.
+fn parse(text: &str) -> Result<ast::Expr, SqlError> {
+    let wrong = || SqlError::new("42601", format!("{text} is no expression"));
+    let Statement::Query(query) = statement(&format!("SELECT {text}"))? else { return Err(wrong()) };
+    let ast::SetExpr::Select(select) = *query.body else { return Err(wrong()) };
+    match select.projection.into_iter().next() {
+        Some(ast::SelectItem::UnnamedExpr(expr)) => Ok(expr),
+        _ => Err(wrong()),
     }
 }
 

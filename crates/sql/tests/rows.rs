@@ -6,11 +6,9 @@ use std::sync::Arc;
 
 use millstream_flow::{Datum, Row};
 use millstream_sql::expr::{Context, Names, Step, from_ast, to_value};
+use millstream_sql::statement::{Statement, ast, statement};
 use millstream_sql::{Expr, SqlError, Type};
 use millstream_value::{Decimal, DocBuf, Value};
-use sqlparser::ast;
-use sqlparser::dialect::PostgreSqlDialect;
-use sqlparser::parser::Parser;
 
 /// The row has one column: the document.
 struct Fields;
@@ -35,9 +33,18 @@ impl Names for Fields {
 }
 
 fn lower(text: &str) -> Expr {
-    let dialect = PostgreSqlDialect {};
-    let syntax = Parser::new(&dialect).try_with_sql(text).unwrap().parse_expr().unwrap();
-    from_ast(&syntax, &mut Fields).unwrap()
+    from_ast(&parse(text).unwrap(), &mut Fields).unwrap()
+}
+
+/// The expression as the statement layer reads it.
+fn parse(text: &str) -> Result<ast::Expr, SqlError> {
+    let wrong = || SqlError::new("42601", format!("{text} is no expression"));
+    let Statement::Query(query) = statement(&format!("SELECT {text}"))? else { return Err(wrong()) };
+    let ast::SetExpr::Select(select) = *query.body else { return Err(wrong()) };
+    match select.projection.into_iter().next() {
+        Some(ast::SelectItem::UnnamedExpr(expr)) => Ok(expr),
+        _ => Err(wrong()),
+    }
 }
 
 fn context(zone: &str) -> Arc<Context> {
@@ -264,4 +271,31 @@ fn functions_by_name() {
     assert_eq!(nearest_function("DATE_TRUNK"), Some("DATE_TRUNC"));
     assert_eq!(nearest_function("coalesc"), Some("COALESCE"));
     assert_eq!(nearest_function("something_else_entirely"), None);
+}
+
+/// SQL-4.6 to SQL-4.8, SQL-6.3, E-16: the types of values, which their text does not show.
+#[test]
+fn values_have_their_types() {
+    let of = |text: &str| value(text, &DocBuf::new()).unwrap();
+    let decimal = |text: &str| Datum::Decimal(Decimal::parse(text).unwrap());
+    assert_eq!(of("5 / 2"), Datum::Int(2));
+    assert_eq!(of("2147483647 + 1"), Datum::Long(2_147_483_648));
+    assert_eq!(of("-2147483648"), Datum::Int(i32::MIN));
+    assert_eq!(of("9223372036854775807::bigint - 9223372036854775806"), Datum::Long(1));
+    assert_eq!(of("7 / (2 * 1.0)"), decimal("3.5"));
+    assert_eq!(of("8 / 3.0"), decimal("2.6666666666666667"));
+    assert_eq!(of("0.1 + 0.2"), decimal("0.3"));
+    assert_eq!(of("2.50"), decimal("2.5"));
+    assert_eq!(of("0.1::float8 + 0.2"), Datum::Double(0.300_000_000_000_000_04));
+    assert_eq!(of("2 ^ 10"), Datum::Double(1024.0));
+    assert_eq!(of("ROUND(2.5)"), decimal("3"));
+    assert_eq!(of("ROUND(2.5::float8)"), Datum::Double(2.0));
+    assert_eq!(of("ROUND(2.675::float8, 2)"), Datum::Double(2.68));
+    assert_eq!(of("ROUND(15, -1)"), Datum::Int(20));
+    assert_eq!(of("MOD(5.5, 2)"), decimal("1.5"));
+    assert_eq!(of("'5' + 3"), Datum::Int(8));
+    assert_eq!(of("EXTRACT(EPOCH FROM INTERVAL '1 year 2 months 3 days')"), decimal("37000800"));
+    assert_eq!(of("2.5::integer"), Datum::Int(3));
+    assert_eq!(of("GREATEST(1, NULL, 3)"), Datum::Int(3));
+    assert_eq!(of("CASE WHEN true THEN 1 ELSE 2.5 END"), Datum::Int(1));
 }

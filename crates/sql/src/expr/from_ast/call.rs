@@ -7,6 +7,7 @@ use sqlparser::ast::{
 use super::{Comparison, Expr, Names, Result, from_ast, function};
 use crate::SqlError;
 use crate::expr::nearest_function;
+use crate::statement::BETWEEN_SYMMETRIC;
 
 /// The names of MAKE_INTERVAL's arguments, which may be given by name.
 const MAKE_INTERVAL: [&str; 7] = ["years", "months", "weeks", "days", "hours", "mins", "secs"];
@@ -94,8 +95,7 @@ fn ordinary(expr: &Ast, call: &ast::Function, names: &mut dyn Names) -> Result<E
     match (upper.as_str(), arguments.len()) {
         ("COALESCE", 1..) => Ok(Expr::Coalesce(arguments)),
         ("NULLIF", 2) => Ok(nullif(arguments)),
-        // The statement layer writes `x BETWEEN SYMMETRIC a AND b` so.
-        ("BETWEEN_SYMMETRIC", 3) => {
+        _ if name == BETWEEN_SYMMETRIC => {
             let mut next = arguments.into_iter().map(Box::new);
             match (next.next(), next.next(), next.next()) {
                 (Some(value), Some(low), Some(high)) => Ok(Expr::Between { value, low, high, symmetric: true }),

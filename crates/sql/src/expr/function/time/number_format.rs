@@ -155,7 +155,7 @@ fn write(value: Option<Decimal>, pattern: &Pattern) -> String {
             Part::Digit(zero) if past_point && !shifted => {
                 let digit = if fits { fraction_digits.next().unwrap_or('0') } else { '#' };
                 fraction_place += 1;
-                if !pattern.fill || fraction_place <= shown || *zero {
+                if !pattern.fill || !fits || fraction_place <= shown || *zero {
                     writer.begin();
                     writer.out.push(digit);
                 }
@@ -180,6 +180,7 @@ fn write(value: Option<Decimal>, pattern: &Pattern) -> String {
                     None => writer.blank(),
                 }
             }
+            Part::Point if after == 0 => past_point = true,
             Part::Point => {
                 past_point = true;
                 writer.begin();
