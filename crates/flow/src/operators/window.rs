@@ -127,7 +127,10 @@ impl Window {
         }
         let steps_max = self.steps_max(&mut step.state, &fresh)?;
         let others = fresh.iter().any(|fresh| fresh.before.is_some())
-            || step.state.prefix(&level_key(SHOWN, key, &[])).next().is_some();
+            || match (Partition { state: &step.state, calls: &self.calls, key, base: None }).total()? {
+                Some(rows) => rows > u64::try_from(fresh.len()).unwrap_or_default(),
+                None => step.state.prefix(&level_key(SHOWN, key, &[])).next().is_some(),
+            };
         let reached = if others {
             self.find_alone(&step.state, key, &mut touched)?;
             let partition = Partition { state: &step.state, calls: &self.calls, key, base: None };
@@ -212,6 +215,9 @@ impl Window {
     /// The most rows that `LAG` and `LEAD` have ever looked away, by call.
     fn steps_max(&self, state: &mut State<'_>, fresh: &[Fresh]) -> Result<Vec<u64>> {
         let mut steps = vec![1; self.calls.len()];
+        if !self.calls.look_away() {
+            return Ok(steps);
+        }
         let stored = state.get(&[STEPS])?;
         if let Some(bytes) = &stored {
             let mut reader = Reader::new(bytes);

@@ -12,8 +12,10 @@
 
 mod band;
 mod bucket;
+mod golden;
 mod lookup;
 mod naive;
+mod reopen;
 mod running_window;
 mod support;
 mod temporal;

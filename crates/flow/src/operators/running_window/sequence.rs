@@ -3,15 +3,15 @@
 //! So frames only ever move forwards. Their aggregates move along, and of the rows only those are kept that will still enter
 //! a frame or leave one.
 
-use std::ops::Bound as Key;
-
 use crate::aggregate::Fold;
 use crate::codec::{self, Reader};
 use crate::operator::Step;
 use crate::operators::order;
 use crate::operators::window::{Call, Calls, Inputs, Part, Values, back, far_back, integer, level_key};
 use crate::store::State;
-use crate::{Bound, Datum, Exclude, Frame, FrameUnit, Offset, Result, Row, RowError, ScalarRef, WindowFunction, key};
+use crate::{
+    Bound, Datum, Error, Exclude, Frame, FrameUnit, Offset, Result, Row, RowError, ScalarRef, WindowFunction, key,
+};
 
 /// First bytes of the state's keys: partition and number to what is kept of a row; …
 const ROWS: u8 = 0;
@@ -121,12 +121,15 @@ impl Sequence {
 }
 
 impl Now<'_, '_> {
-    /// Rows by their numbers, the last one too.
+    /// Rows by their numbers, the last one too. One by one: they are likely to be in memory, and a range would not know.
     fn rows(&self, from: u64, to: u64) -> impl DoubleEndedIterator<Item = Result<Kept>> + '_ {
-        let (first, end) = (row_key(self.partition, from), row_key(self.partition, to.min(self.number)));
-        let stored = self.state.range(Key::Included(&first), Key::Excluded(&end));
-        let last = (from <= self.number && self.number < to).then(|| Ok(self.row.clone()));
-        stored.map(|entry| Kept::read(&entry?.1, self.calls)).chain(last)
+        (from..to.min(self.number + 1)).map(|number| {
+            if number == self.number {
+                return Ok(self.row.clone());
+            }
+            let bytes = self.state.get(&row_key(self.partition, number))?;
+            Kept::read(&bytes.ok_or(Error::Bug("a row of a window is gone"))?, self.calls)
+        })
     }
 
     /// How many rows from `from` on are before something.

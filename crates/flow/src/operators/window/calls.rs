@@ -86,6 +86,11 @@ impl Calls {
         })
     }
 
+    /// Whether some call looks at a row so many rows away.
+    pub(in crate::operators) fn look_away(&self) -> bool {
+        self.calls.iter().any(|call| matches!(call.function, WindowFunction::Lag | WindowFunction::Lead))
+    }
+
     /// How far frames reach back.
     pub(in crate::operators) fn offsets(&self) -> impl Iterator<Item = &Offset> {
         self.frames.iter().flat_map(|frame| [&frame.start, &frame.end]).filter_map(|bound| match bound {

@@ -173,10 +173,7 @@ impl<'a, 's> Partition<'a, 's> {
 
     /// The row with so many before it.
     fn select(&self, mut at: u64) -> Result<Option<Entry>> {
-        let mut level = 0;
-        while self.state.get(&level_key(level + 1, self.key, &[]))?.is_some() {
-            level += 1;
-        }
+        let mut level = self.top()?;
         let (mut from, mut to) = (Vec::new(), None::<Vec<u8>>);
         while level > 0 {
             let start = 1 + self.key.len();
@@ -267,9 +264,12 @@ impl<'a, 's> Partition<'a, 's> {
         let mut level = 0;
         let start = 1 + self.key.len();
         // Up, for as long as a greater block begins before the end.
+        let top = if self.calls.is_indexed { self.top()? } else { 0 };
         let first = |level, at: &[u8]| {
             let bound = to.map_or(Bound::Unbounded, Bound::Excluded);
-            if self.calls.is_indexed { self.entries(level, Bound::Included(at), bound).next() } else { None }
+            // Above the top there is nothing, and at the top only what begins with the partition.
+            let is_there = level < top || (level == top && at.is_empty());
+            if is_there { self.entries(level, Bound::Included(at), bound).next() } else { None }
         };
         while let Some(next) = first(level + 1, &at) {
             let next = next?.0.get(start..).unwrap_or_default().to_vec();
@@ -341,6 +341,33 @@ impl<'a, 's> Partition<'a, 's> {
         Ok((sum, None))
     }
 
+    /// The greatest level, which has one entry. Levels are found by the keys of their first entries.
+    fn top(&self) -> Result<u8> {
+        let mut level = 0;
+        while self.state.get(&level_key(level + 1, self.key, &[]))?.is_some() {
+            level += 1;
+        }
+        Ok(level)
+    }
+
+    /// How many rows there are, where blocks tell.
+    pub(in crate::operators) fn total(&self) -> Result<Option<u64>> {
+        if !self.calls.is_indexed {
+            return Ok(None);
+        }
+        let top = self.state.get(&level_key(self.top()?.max(1), self.key, &[]))?;
+        top.map_or(Ok(Some(0)), |bytes| Summary::rows(&bytes).map(Some))
+    }
+
+    /// The entry of a level that a place is in.
+    fn entry_of(&self, level: u8, top: u8, place: &[u8]) -> Result<Option<(Vec<u8>, Slice)>> {
+        if level >= top {
+            return Ok(self.state.get(&level_key(level, self.key, &[]))?.map(|bytes| (Vec::new(), bytes)));
+        }
+        let found = self.entries(level, Bound::Unbounded, Bound::Included(place)).next_back().transpose()?;
+        Ok(found.map(|(key, bytes)| (key.get(1 + self.key.len()..).unwrap_or_default().to_vec(), bytes)))
+    }
+
     /// Where the entry behind a place begins.
     fn next_entry(&self, level: u8, place: &[u8]) -> Result<Option<Vec<u8>>> {
         let next = self.entries(level, Bound::Excluded(place), Bound::Unbounded).next().transpose()?;
@@ -375,13 +402,11 @@ pub(in crate::operators) fn update(state: &mut State<'_>, calls: &Calls, key: &[
     }
     // How many entries the level below has more, or less.
     let mut more = edit.rows;
+    let top = Partition { state, calls, key, base: None }.top()?;
     for level in 1.. {
         let partition = Partition { state, calls, key, base: None };
-        let found = partition.entries(level, Bound::Unbounded, Bound::Included(edit.place)).next_back().transpose()?;
-        let (at, mut summary) = match found {
-            Some((found, bytes)) => {
-                (found.get(1 + key.len()..).unwrap_or_default().to_vec(), Summary::read(&bytes, calls)?)
-            }
+        let (at, mut summary) = match partition.entry_of(level, top, edit.place)? {
+            Some((at, bytes)) => (at, Summary::read(&bytes, calls)?),
             None if level == 1 => (Vec::new(), Summary::empty(calls)),
             None if more > 0 => {
                 let (sum, _) = partition.sum(level - 1, &[], None, u64::MAX)?;
