@@ -8,8 +8,6 @@
 //! The law: the sum of all differences that a circuit has put out equals what it would put out for the sum of its inputs at
 //! once. So a batch query is the same circuit, run once in memory.
 
-#![allow(dead_code, reason = "the operators to come use it")]
-
 mod aggregate;
 mod circuit;
 mod codec;

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use fjall::config::HashRatioPolicy;
-use fjall::{AbstractTree as _, Database, Keyspace, KeyspaceCreateOptions, PersistMode, Slice};
+use fjall::{AbstractTree as _, Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode, Slice};
 
 use super::Store;
 use crate::{Error, Result};
@@ -121,7 +121,7 @@ impl Disk {
     /// Writes all or nothing.
     pub(super) fn write(&self, rows: &BTreeMap<Slice, Option<Slice>>) -> Result<()> {
         let persist = if self.flush { PersistMode::SyncData } else { PersistMode::Buffer };
-        let mut batch = self.db.batch().durability(Some(persist));
+        let mut batch = OwnedWriteBatch::with_capacity(self.db.clone(), rows.len()).durability(Some(persist));
         for (key, value) in rows {
             match value {
                 Some(value) => batch.insert(&self.keyspace, key.clone(), value.clone()),

@@ -54,8 +54,8 @@ struct Summary {
 /// A part of a range of rows.
 pub(in crate::operators) enum Piece<'p> {
     Row(&'p Entry),
-    /// So many rows, and what the calls make of them.
-    Block(u64, &'p [Option<Part>]),
+    /// What the calls make of several rows.
+    Block(&'p [Option<Part>]),
 }
 
 /// The key of an entry of a level.
@@ -251,7 +251,7 @@ impl<'a, 's> Partition<'a, 's> {
             Walked::Row(row) => each(Piece::Row(row)),
             Walked::Block(bytes) => {
                 let summary = Summary::read(bytes, self.calls)?;
-                each(Piece::Block(summary.rows, &summary.parts))
+                each(Piece::Block(&summary.parts))
             }
         })
     }

@@ -181,7 +181,7 @@ fn sum(partition: Partition<'_, '_>, frame_at: usize, spans: &[Span]) -> Result<
         partition.fold(&span.from, span.to.as_deref(), &mut |piece| {
             match piece {
                 Piece::Row(row) => calls.add(&mut parts, &row.inputs(calls)?),
-                Piece::Block(_, block) => part::merge(&mut parts, block),
+                Piece::Block(block) => part::merge(&mut parts, block),
             }
             Ok(())
         })?;
