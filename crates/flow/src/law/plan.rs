@@ -20,6 +20,8 @@ struct Shape {
     node: NodeId,
     columns: usize,
     key: usize,
+    /// Whether no part of a key is NULL. If one may be, a full join could pad two rows to one key.
+    is_solid: bool,
 }
 
 struct Plan {
@@ -33,6 +35,7 @@ pub(super) fn plan(seed: u64) -> (Vec<Node>, NodeId) {
     let mut plan = Plan { random: StdRng::seed_from_u64(seed), nodes: Vec::new(), shapes: Vec::new() };
     for source in 0..SOURCES {
         plan.add(Node::Source { source }, WIDTH, 1);
+        plan.solid(true);
     }
     for _ in 0..plan.random.random_range(1..5) {
         plan.grow();
@@ -42,8 +45,13 @@ pub(super) fn plan(seed: u64) -> (Vec<Node>, NodeId) {
 
 impl Plan {
     fn add(&mut self, node: Node, columns: usize, key: usize) {
-        self.shapes.push(Shape { node: self.nodes.len(), columns, key });
+        self.shapes.push(Shape { node: self.nodes.len(), columns, key, is_solid: false });
         self.nodes.push(node);
+    }
+
+    /// The node that was added last has keys without NULLs.
+    fn solid(&mut self, is_solid: bool) {
+        self.shapes.last_mut().unwrap().is_solid = is_solid;
     }
 
     fn below(&mut self, end: usize) -> usize {
@@ -86,10 +94,12 @@ impl Plan {
             0 => {
                 let predicate = self.condition(input.columns);
                 self.add(Node::Filter { input: input.node, predicate }, input.columns, input.key);
+                self.solid(input.is_solid);
             }
             1 => {
                 let columns: Vec<ScalarRef> = (0..2).map(|_| self.scalar(input)).collect();
                 self.add(Node::Project { input: input.node, columns }, 2, input.key);
+                self.solid(input.is_solid);
             }
             2 => {
                 let at = self.below(input.columns);
@@ -126,7 +136,10 @@ impl Plan {
             JoinKind::Mark,
             JoinKind::Single,
         ];
-        let kind = kinds[self.below(kinds.len())];
+        let kind = match kinds[self.below(kinds.len())] {
+            JoinKind::Full if !left.is_solid || !right.is_solid => JoinKind::Inner,
+            kind => kind,
+        };
         let keys = self.below(3);
         let (left_keys, right_keys) = (0..keys).map(|_| (self.scalar(left), self.scalar(right))).unzip();
         let residual = match self.random.random_range(0..3) {
@@ -151,6 +164,11 @@ impl Plan {
             right_width: (right.columns, right.key),
         };
         self.add(node, columns, key);
+        self.solid(match kind {
+            JoinKind::Inner => left.is_solid && right.is_solid,
+            JoinKind::Left | JoinKind::Right | JoinKind::Full => false,
+            _ => left.is_solid,
+        });
     }
 
     fn set_operation(&mut self, left: Shape) {
@@ -173,6 +191,13 @@ impl Plan {
         let key = group.len() + usize::from(sets.is_some());
         let columns = key + calls.len();
         self.add(Node::Aggregate { input: input.node, group, sets, calls }, columns, key);
+        if key == 0 {
+            // Beside a row without a key, an outer join could not tell a row from its absence.
+            let input = self.nodes.len() - 1;
+            let one: ScalarRef = Arc::new(|_: &Row| Ok(Datum::Int(1)));
+            self.add(Node::Rekey { input, key: vec![one] }, columns, 1);
+            self.solid(true);
+        }
     }
 
     fn call(&mut self, input: Shape) -> AggregateCall {
