@@ -176,7 +176,7 @@ fn mistakes_with_columns_are_errors_of_the_row() {
         ("id::integer", "42846"),
         ("1 = ANY(tags)", "42804"),
         ("DATE_TRUNC('day', tags)", "42804"),
-        ("tags ~ tags || '('", "2201B"),
+        ("tags ~ (tags || '(')", "2201B"),
     ] {
         assert_eq!(value(text, &doc).unwrap_err(), state, "{text}");
     }
