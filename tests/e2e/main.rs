@@ -7,6 +7,7 @@
 //! about the binary's own commands, `delivery` about the client library, `stores` about where it keeps positions,
 //! `exactly_once` about effects that are committed with them, `groups` about processes that share a stream;
 //! `law` compares views that follow random histories with PostgreSQL;
+//! `sql` is about queries, writes, views, change queries and triggers, and the mill that runs them;
 //! `cursors` has several connections at one cursor, `limits` goes to where things end;
 //! `wire` sends what it should refuse.
 
@@ -26,6 +27,7 @@ mod load;
 mod programs;
 mod sessions;
 mod soak;
+mod sql;
 mod stores;
 mod support;
 mod torn;

@@ -1,0 +1,193 @@
+//! What names stand for: definitions, and the collections that are there.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use bson::{Document, doc};
+use futures::TryStreamExt;
+use millstream_sql::plan::{self, Relation, Routine};
+use millstream_sql::statement::{Kind, RoutineBody, RoutineKind, Statement, Volatility};
+use parking_lot::Mutex;
+
+use crate::checkpoint::DATABASE;
+use crate::definition::{DEFINITIONS, Definition};
+use crate::deployment::Deployment;
+use crate::error::{Result, of_driver};
+
+/// Databases that hold nothing of a user's.
+const OWN: &[&str] = &["admin", "config", "local", DATABASE];
+
+/// Definitions and collections as they were a moment ago. Planning asks for what it needs; what was not looked up is
+/// noted, so that it can be, and planning is tried again.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Catalog {
+    definitions: BTreeMap<String, Arc<Definition>>,
+    collections: BTreeMap<String, BTreeSet<String>>,
+    unknown: Arc<Mutex<BTreeSet<String>>>,
+}
+
+impl Catalog {
+    /// Reads the definitions, with those of `before` where they have not changed, and the collections of a database.
+    pub(crate) async fn read(deployment: &Deployment, before: &Self, database: &str) -> Result<Self> {
+        let mut catalog = Self { definitions: definitions(deployment, before).await?, ..Self::default() };
+        catalog.look(deployment, database).await?;
+        Ok(catalog)
+    }
+
+    /// Looks up what planning has asked for. False: it has asked for nothing new.
+    pub(crate) async fn look_again(&mut self, deployment: &Deployment) -> Result<bool> {
+        let unknown = std::mem::take(&mut *self.unknown.lock());
+        for database in &unknown {
+            self.look(deployment, database).await?;
+        }
+        Ok(!unknown.is_empty())
+    }
+
+    async fn look(&mut self, deployment: &Deployment, database: &str) -> Result<()> {
+        let names = deployment.client().database(database).list_collection_names().await;
+        let names = names.map_err(|error| of_driver(&error))?.into_iter();
+        let names = names.filter(|name| !name.starts_with("system.")).collect();
+        self.collections.insert(database.to_owned(), names);
+        Ok(())
+    }
+
+    /// An object.
+    pub(crate) fn get(&self, database: &str, kind: Kind, name: &str) -> Option<&Arc<Definition>> {
+        self.definitions.get(&Definition::id_of(database, kind, name))
+    }
+
+    /// All objects, in the order of their ids.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<Definition>> {
+        self.definitions.values()
+    }
+
+    /// The collections of a database, if they were looked up.
+    pub(crate) fn tables(&self, database: &str) -> impl Iterator<Item = &String> {
+        self.collections.get(database).into_iter().flatten()
+    }
+
+    /// Whether a collection is there.
+    pub(crate) fn has_table(&self, database: &str, name: &str) -> bool {
+        self.collections.get(database).is_some_and(|names| names.contains(name))
+    }
+
+    /// The objects that use one, by its id.
+    pub(crate) fn dependants(&self, id: &str) -> Vec<&Arc<Definition>> {
+        self.all().filter(|definition| definition.depends_on.iter().any(|used| used == id)).collect()
+    }
+
+    /// The databases of users.
+    pub(crate) async fn databases(deployment: &Deployment) -> Result<Vec<String>> {
+        let names = deployment.client().list_database_names().await.map_err(|error| of_driver(&error))?;
+        Ok(names.into_iter().filter(|name| !OWN.contains(&name.as_str())).collect())
+    }
+
+    fn routine_of(&self, database: &str, name: &str) -> Option<&Arc<Definition>> {
+        self.get(database, Kind::Function, name).or_else(|| self.get(database, Kind::Procedure, name))
+    }
+}
+
+/// Reads all definitions; those that are as before are not taken apart again.
+async fn definitions(deployment: &Deployment, before: &Catalog) -> Result<BTreeMap<String, Arc<Definition>>> {
+    let rows = deployment.client().database(DATABASE).collection::<Document>(DEFINITIONS);
+    let mut found = rows.find(doc! {}).await.map_err(|error| of_driver(&error))?;
+    let mut definitions = BTreeMap::new();
+    while let Some(row) = found.try_next().await.map_err(|error| of_driver(&error))? {
+        let known = row.get_str("_id").ok().and_then(|id| before.definitions.get(id));
+        let same = known.filter(|known| {
+            row.get_i64("version").ok() == Some(known.version)
+                && row.get_object_id("generation").ok() == Some(known.generation)
+                && row.get_str("state").ok() == Some(known.state.name())
+        });
+        let definition = match same {
+            Some(known) => Arc::clone(known),
+            None => match Definition::from_document(&row) {
+                Ok(definition) => Arc::new(definition),
+                Err(error) => {
+                    tracing::warn!("a definition cannot be read: {error}");
+                    continue;
+                }
+            },
+        };
+        definitions.insert(definition.id.clone(), definition);
+    }
+    Ok(definitions)
+}
+
+impl plan::Catalog for Catalog {
+    fn relation(&self, database: &str, name: &str) -> Relation {
+        let view = self.get(database, Kind::View, name).or_else(|| self.get(database, Kind::MaterializedView, name));
+        if let Some(definition) = view
+            && let Statement::CreateView(view) = definition.statement.as_ref()
+        {
+            if !view.materialized {
+                return Relation::View { query: view.query.clone(), columns: view.columns.clone() };
+            }
+            return Relation::Materialized { columns: definition.columns.clone(), order: definition.order.clone() };
+        }
+        match self.collections.get(database) {
+            Some(names) => Relation::Collection { exists: names.contains(name) },
+            None => {
+                self.unknown.lock().insert(database.to_owned());
+                Relation::Collection { exists: true }
+            }
+        }
+    }
+
+    fn routine(&self, database: &str, name: &str, arguments: usize) -> Option<Routine> {
+        let definition = self.routine_of(database, name)?;
+        let Statement::CreateRoutine(routine) = definition.statement.as_ref() else { return None };
+        let least = routine.arguments.iter().filter(|argument| argument.default.is_none()).count();
+        if !(least..=routine.arguments.len()).contains(&arguments) {
+            return None;
+        }
+        let body = match &routine.body {
+            RoutineBody::Query(query) => plan::RoutineBody::Query(query.clone()),
+            RoutineBody::Expression(expression) => plan::RoutineBody::Query(crate::syntax::select(expression)),
+            RoutineBody::Block(_) | RoutineBody::Native(_) | RoutineBody::Webhook(_) => plan::RoutineBody::Host,
+        };
+        Some(Routine {
+            arguments: routine
+                .arguments
+                .iter()
+                .map(|argument| (argument.name.clone(), crate::trigger::type_of(&argument.data_type).ok().flatten()))
+                .collect(),
+            returns: routine.returns.as_ref().and_then(|kind| crate::trigger::type_of(kind).ok().flatten()),
+            body,
+            volatility: match routine.volatility {
+                Volatility::Immutable => plan::Volatility::Immutable,
+                Volatility::Stable => plan::Volatility::Stable,
+                Volatility::Volatile => plan::Volatility::Volatile,
+            },
+            strict: routine.strict,
+        })
+    }
+
+    fn relations(&self, database: &str) -> Vec<String> {
+        let views = self.all().filter(|definition| definition.database == database);
+        let views = views.filter(|definition| matches!(definition.kind, Kind::View | Kind::MaterializedView));
+        let views = views.map(|definition| definition.name.clone());
+        let mut names: Vec<String> = self.tables(database).cloned().chain(views).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    fn routines(&self, database: &str) -> Vec<String> {
+        let own = self.all().filter(|definition| definition.database == database);
+        let routines = own.filter(|definition| matches!(definition.kind, Kind::Function | Kind::Procedure));
+        routines.map(|definition| definition.name.clone()).collect()
+    }
+}
+
+/// The procedure of a name, with its arguments.
+pub(crate) fn procedure<'c>(
+    catalog: &'c Catalog,
+    database: &str,
+    name: &str,
+) -> Option<&'c millstream_sql::statement::CreateRoutine> {
+    match catalog.get(database, Kind::Procedure, name)?.statement.as_ref() {
+        Statement::CreateRoutine(routine) if routine.kind == RoutineKind::Procedure => Some(routine),
+        _ => None,
+    }
+}

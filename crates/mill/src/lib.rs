@@ -1,0 +1,46 @@
+//! The mill: runs SQL on any MongoDB.
+//!
+//! A [`Session`] runs statements: queries over a snapshot, writes in transactions, definitions. A [`Mill`] runs what is
+//! defined: materialized views and triggers, each exactly once per change, shared among as many mills as there are. Both are
+//! clients of a MongoDB URI and know no particular server; all that they keep besides the state of views is in the database
+//! `millstream` of that deployment.
+//!
+//! The language is `sql`'s, the algebra `flow`'s; here is what reads, waits and writes. The reference is the project's SQL
+//! reference; numbers such as SQL-9.3 are its rules.
+
+mod answer;
+mod catalog;
+mod change;
+mod checkpoint;
+mod commit;
+mod dead_letters;
+mod definition;
+mod deployment;
+mod difference;
+mod error;
+mod execute;
+mod hub;
+mod interval;
+mod lease;
+mod live;
+mod mill;
+mod mirror;
+mod object;
+mod options;
+mod patch;
+mod planning;
+mod read;
+mod run;
+mod session;
+mod subscription;
+mod syntax;
+mod target;
+mod trigger;
+mod value;
+mod view;
+mod wait;
+mod write;
+
+pub use answer::{Answer, Outcome, Rows};
+pub use mill::{Mill, MillOptions};
+pub use session::{Session, SessionOptions};

@@ -1,0 +1,308 @@
+//! A materialized view's state and what is done to it: a circuit, the copies of its sources, and where they are.
+//!
+//! Plain code that waits for nothing; [`crate::view`] reads and writes around it. What an epoch changes in the view's
+//! collection is kept in the state until it is surely written there, together with the number of the epoch: so a crash
+//! between the two neither loses nor repeats it (SQL-19.1).
+
+mod changes;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use bson::oid::ObjectId;
+use bson::{Bson, Document, RawDocument, RawDocumentBuf, doc};
+use millstream_flow::{Change, Circuit, Delta, Failure, Row, SourceId, Store};
+use millstream_sql::expr::Context;
+use millstream_sql::plan::Plan;
+use millstream_value::Doc;
+use mongodb::raw_batch_cursor::RawBatch;
+
+use crate::commit::{Commit, Place};
+use crate::difference::{self, Write};
+use crate::error::{Result, bug, of_flow};
+use crate::hub::Name;
+use crate::mirror::{Effect, Mirror, mirrors};
+use crate::read;
+
+/// What is written and not yet known to be there.
+const PENDING: &[u8] = b"p";
+/// Rows of the answer, while it is built.
+const ANSWER: &[u8] = b"a";
+
+/// Where a view is.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Position {
+    /// Which definition's answer it is.
+    pub(crate) generation: ObjectId,
+    /// How many epochs were written.
+    pub(crate) step: i64,
+    /// The place in the changes behind what is in the state.
+    pub(crate) place: Place,
+    /// The view's clock.
+    pub(crate) clock_ms: i64,
+}
+
+impl Position {
+    fn to_bytes(&self) -> Vec<u8> {
+        let place = self.place.to_bson();
+        let kept = doc! {"generation": self.generation, "step": self.step, "place": place, "clock": self.clock_ms};
+        RawDocumentBuf::try_from(&kept).map(RawDocumentBuf::into_bytes).unwrap_or_default()
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let kept = Document::try_from(RawDocument::from_bytes(bytes).ok()?).ok()?;
+        Some(Self {
+            generation: kept.get_object_id("generation").ok()?,
+            step: kept.get_i64("step").ok()?,
+            place: Place::from_bson(kept.get("place")?)?,
+            clock_ms: kept.get_i64("clock").ok()?,
+        })
+    }
+}
+
+/// A view's state.
+pub(crate) struct Live {
+    circuit: Circuit,
+    plan: Arc<Plan>,
+    context: Arc<Context>,
+    pub(crate) mirrors: Vec<Mirror>,
+    /// Which copy each source reads; none: it is driven by its changes.
+    places: Vec<Option<usize>>,
+    pub(crate) due_ms: Option<i64>,
+    /// How many rows the answer has.
+    pub(crate) rows: i64,
+    /// The largest change time so far, where changes are the rows (SQL-12.3).
+    time_ms: i64,
+    missing_is_null: bool,
+}
+
+impl Epoch {
+    /// What it changes in the collection.
+    pub(crate) fn take_writes(&mut self) -> Vec<Write> {
+        let mut writes = difference::writes(std::mem::take(&mut self.going), std::mem::take(&mut self.coming));
+        writes.append(&mut self.writes);
+        writes
+    }
+}
+
+/// What some commits come to.
+#[derive(Default)]
+pub(crate) struct Epoch {
+    /// Over changes: the rows as they are stored.
+    pub(crate) writes: Vec<Write>,
+    pub(crate) failures: Vec<Failure>,
+    /// Rows that go and rows that come, as they are stored.
+    pub(crate) going: Vec<RawDocumentBuf>,
+    pub(crate) coming: Vec<RawDocumentBuf>,
+    /// Over changes: the rows in their order.
+    pub(crate) rows: Vec<Row>,
+    /// Over changes: the watermark.
+    pub(crate) clock_ms: i64,
+    /// A collection has to be read anew.
+    pub(crate) rebuild: bool,
+}
+
+impl Live {
+    /// The state in a store.
+    pub(crate) fn open(plan: Arc<Plan>, context: Arc<Context>, store: Store) -> Result<Self> {
+        let (nodes, output) = plan.circuit(&context)?;
+        let circuit = Circuit::new(nodes, output, store).map_err(|error| of_flow(&error))?;
+        let (mirrors, places) = mirrors(&plan.sources);
+        Ok(Self { circuit, plan, context, mirrors, places, due_ms: None, rows: 0, time_ms: 0, missing_is_null: false })
+    }
+
+    /// Where it is, if it was ever complete.
+    pub(crate) fn position(&self) -> Result<Option<Position>> {
+        let kept = self.circuit.position().map_err(|error| of_flow(&error))?;
+        Ok(kept.and_then(|bytes| Position::from_bytes(&bytes)))
+    }
+
+    /// Makes everything so far durable.
+    pub(crate) fn commit(&mut self, position: &Position) -> Result<()> {
+        self.circuit.commit(&position.to_bytes()).map_err(|error| of_flow(&error))
+    }
+
+    /// The bytes of its state.
+    pub(crate) fn state_bytes(&self) -> u64 {
+        self.circuit.stats().iter().map(|node| node.bytes).sum()
+    }
+
+    /// Documents of a snapshot.
+    pub(crate) fn load(&mut self, mirror: usize, reply: &RawBatch, clock_ms: i64) -> Result<Vec<Failure>> {
+        let copy = self.mirrors.get(mirror).cloned().ok_or_else(|| bug("no such copy"))?;
+        let mut documents = Vec::new();
+        let circuit = &mut self.circuit;
+        read::documents(reply, &mut |document| {
+            let kept = copy.project(document);
+            // A document may have been read already by a build that was cut short.
+            let before = copy.put(circuit, &kept)?;
+            documents.push((before, Some(kept)));
+            Ok(())
+        })?;
+        let mut inputs = Vec::new();
+        for (before, after) in documents {
+            self.feed(mirror, before.as_deref(), after.as_deref(), &mut inputs);
+        }
+        self.fill(inputs, clock_ms)
+    }
+
+    /// A step of a build: what comes out is kept beside.
+    pub(crate) fn fill(&mut self, inputs: Vec<(SourceId, Delta)>, clock_ms: i64) -> Result<Vec<Failure>> {
+        let output = self.circuit.step(inputs, clock_ms).map_err(|error| of_flow(&error))?;
+        self.due_ms = output.due_ms;
+        let (going, coming) = self.stored(&output.rows)?;
+        for row in going {
+            let key = [ANSWER, &difference::id_bytes(&row)].concat();
+            self.circuit.notes().remove(&key).map_err(|error| of_flow(&error))?;
+        }
+        for row in coming {
+            let key = [ANSWER, &difference::id_bytes(&row)].concat();
+            self.circuit.notes().put(&key, row.as_bytes()).map_err(|error| of_flow(&error))?;
+        }
+        Ok(output.failures)
+    }
+
+    /// Compares the answer that was built with stored rows; what is left of it is new.
+    pub(crate) fn compare(&mut self, reply: &RawBatch) -> Result<Vec<Write>> {
+        let mut writes = Vec::new();
+        let circuit = &mut self.circuit;
+        let mut rows = 0;
+        read::documents(reply, &mut |stored| {
+            let key = [ANSWER, &difference::id_bytes(stored)].concat();
+            match circuit.notes().get(&key).map_err(|error| of_flow(&error))? {
+                None => writes.push(Write::Delete(difference::id(stored))),
+                Some(bytes) => {
+                    rows += 1;
+                    let wanted = RawDocument::from_bytes(&bytes).map_err(|_| bug("a row of the answer is damaged"))?;
+                    writes.extend(difference::change(stored, wanted));
+                    circuit.notes().remove(&key).map_err(|error| of_flow(&error))?;
+                }
+            }
+            Ok(())
+        })?;
+        self.rows += rows;
+        Ok(writes)
+    }
+
+    /// The next rows of the answer that are not stored; empty: that was all.
+    pub(crate) fn unstored(&mut self) -> Result<Vec<Write>> {
+        let page = self.circuit.notes().page(ANSWER, None, 1_000).map_err(|error| of_flow(&error))?;
+        let mut writes = Vec::new();
+        for (key, bytes) in page {
+            let row = RawDocumentBuf::from_bytes(bytes).map_err(|_| bug("a row of the answer is damaged"))?;
+            writes.push(Write::Insert(row));
+            self.circuit.notes().remove(&key).map_err(|error| of_flow(&error))?;
+        }
+        self.rows += i64::try_from(writes.len()).unwrap_or(0);
+        Ok(writes)
+    }
+
+    /// One epoch: whole commits, or none when only time has passed.
+    pub(crate) fn epoch(&mut self, commits: &[Arc<Commit>], clock_ms: i64) -> Result<Epoch> {
+        if self.plan.changes {
+            return self.changes(commits, clock_ms);
+        }
+        let mut inputs = Vec::new();
+        for event in commits.iter().flat_map(|commit| &commit.events) {
+            for number in 0..self.mirrors.len() {
+                let Some(mirror) = self.mirrors.get(number).cloned() else { continue };
+                match mirror.apply(&mut self.circuit, event)? {
+                    Effect::Document(before, after) => {
+                        self.feed(number, before.as_deref(), after.as_deref(), &mut inputs);
+                    }
+                    Effect::Cleared => self.clear(number, &mirror, &mut inputs)?,
+                    Effect::Replaced => return Ok(Epoch { rebuild: true, ..Epoch::default() }),
+                    Effect::Nothing => {}
+                }
+            }
+        }
+        let output = self.circuit.step(inputs, clock_ms).map_err(|error| of_flow(&error))?;
+        self.due_ms = output.due_ms;
+        let (going, coming) = self.stored(&output.rows)?;
+        self.rows += i64::try_from(coming.len()).unwrap_or(0) - i64::try_from(going.len()).unwrap_or(0);
+        Ok(Epoch { going, coming, failures: output.failures, clock_ms, ..Epoch::default() })
+    }
+
+    /// Keeps what is about to be written.
+    pub(crate) fn keep(&mut self, writes: &[Write]) -> Result<()> {
+        let writes: Vec<Bson> = writes.iter().map(|write| write.to_document().into()).collect();
+        let kept = RawDocumentBuf::try_from(&doc! {"writes": writes}).map_err(|error| bug(&error.to_string()))?;
+        self.circuit.notes().put(PENDING, kept.as_bytes()).map_err(|error| of_flow(&error))
+    }
+
+    /// What was about to be written.
+    pub(crate) fn kept(&mut self) -> Result<Vec<Write>> {
+        let Some(bytes) = self.circuit.notes().get(PENDING).map_err(|error| of_flow(&error))? else {
+            return Ok(Vec::new());
+        };
+        let kept = RawDocument::from_bytes(&bytes).and_then(Document::try_from).map_err(|_| bug("kept writes"))?;
+        let writes = kept.get_array("writes").into_iter().flatten().filter_map(Bson::as_document);
+        Ok(writes.filter_map(Write::from_document).collect())
+    }
+
+    /// The collections that are read.
+    pub(crate) fn names(&self) -> BTreeSet<Name> {
+        self.plan.sources.iter().map(|source| (source.database.clone(), source.collection.clone())).collect()
+    }
+
+    /// What was missing of a change is NULL (SQL-12.8).
+    pub(crate) fn missing_is_null(&mut self, is_null: bool) {
+        self.missing_is_null = is_null;
+    }
+
+    fn clear(&mut self, number: usize, mirror: &Mirror, inputs: &mut Vec<(SourceId, Delta)>) -> Result<()> {
+        let mut after: Option<Vec<u8>> = None;
+        loop {
+            let page = mirror.page(&mut self.circuit, after.as_deref())?;
+            let Some((last, _)) = page.last() else { return Ok(()) };
+            after = Some(last.clone());
+            for (key, document) in &page {
+                self.feed(number, Some(document), None, inputs);
+                mirror.forget(&mut self.circuit, key)?;
+            }
+        }
+    }
+
+    /// The rows of a document before and after a change, for each source that reads its collection.
+    fn feed(
+        &self,
+        mirror: usize,
+        before: Option<&RawDocument>,
+        after: Option<&RawDocument>,
+        inputs: &mut Vec<(SourceId, Delta)>,
+    ) {
+        if let (Some(before), Some(after)) = (before, after)
+            && before.as_bytes() == after.as_bytes()
+        {
+            return;
+        }
+        for (number, source) in self.plan.sources.iter().enumerate() {
+            if self.places.get(number) != Some(&Some(mirror)) {
+                continue;
+            }
+            let row = |document: &RawDocument| -> Row { source.row(Doc::new(document.as_bytes())) };
+            let place = match inputs.iter().position(|(known, _)| *known == number) {
+                Some(place) => place,
+                None => {
+                    inputs.push((number, Delta::new()));
+                    inputs.len() - 1
+                }
+            };
+            if let Some((_, delta)) = inputs.get_mut(place) {
+                delta.extend(before.map(|document| Change { row: row(document), weight: -1 }));
+                delta.extend(after.map(|document| Change { row: row(document), weight: 1 }));
+            }
+        }
+    }
+
+    /// Rows that go and rows that come, as they are stored.
+    fn stored(&self, rows: &Delta) -> Result<(Vec<RawDocumentBuf>, Vec<RawDocumentBuf>)> {
+        let (mut going, mut coming) = (Vec::new(), Vec::new());
+        for change in rows {
+            let document = self.plan.document(&change.row, &self.context).into_bytes();
+            let document = RawDocumentBuf::from_bytes(document).map_err(|_| bug("a row is no document"))?;
+            if change.weight < 0 { going.push(document) } else { coming.push(document) }
+        }
+        Ok((going, coming))
+    }
+}

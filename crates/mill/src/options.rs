@@ -1,0 +1,35 @@
+//! Options of definitions, as they are kept.
+
+use bson::{Bson, Document, doc};
+use millstream_sql::statement::{Literal, Options};
+
+/// As documents have them.
+pub(crate) fn to_document(options: &Options) -> Document {
+    let value = |literal: &Literal| match literal {
+        Literal::Boolean(value) => doc! {"boolean": *value},
+        Literal::Interval(text) => doc! {"interval": text},
+        Literal::Number(text) => doc! {"number": text},
+        Literal::Text(text) => doc! {"text": text},
+        Literal::Time(text) => doc! {"time": text},
+        // Only sinks have paths.
+        Literal::Paths(_) => doc! {"text": ""},
+    };
+    options.0.iter().map(|(name, literal)| (name.clone(), Bson::from(value(literal)))).collect()
+}
+
+/// From documents.
+pub(crate) fn from_document(kept: Option<&Document>) -> Options {
+    let literal = |value: &Bson| {
+        let (kind, value) = value.as_document()?.iter().next()?;
+        let text = || value.as_str().map(str::to_owned);
+        match kind.as_str() {
+            "boolean" => value.as_bool().map(Literal::Boolean),
+            "interval" => text().map(Literal::Interval),
+            "number" => text().map(Literal::Number),
+            "time" => text().map(Literal::Time),
+            _ => text().map(Literal::Text),
+        }
+    };
+    let options = kept.into_iter().flatten().filter_map(|(name, value)| Some((name.clone(), literal(value)?)));
+    Options(options.collect())
+}

@@ -1,0 +1,145 @@
+//! Reading the collections of a plan, all of them at one moment (SQL-9.2).
+
+use bson::{Document, RawDocument, RawDocumentBuf, Timestamp, doc};
+use futures::StreamExt;
+use millstream_sql::expr::Context;
+use millstream_sql::plan::Source;
+use millstream_value::Doc;
+use mongodb::raw_batch_cursor::{RawBatch, RawBatchCursor, SessionRawBatchCursor};
+use mongodb::{Client, ClientSession};
+
+use crate::error::{Result, bug, of_driver};
+
+/// Documents in one reply. What is read is used as a whole, so that few large replies are best.
+const BATCH_SIZE: i32 = 10_000;
+
+/// The moment that is read.
+pub(crate) enum Moment<'s> {
+    /// Whatever is there while it is read: where a deployment knows no snapshots.
+    Now,
+    /// A cluster time.
+    Time(Timestamp),
+    /// That of a transaction.
+    Transaction(&'s mut ClientSession),
+}
+
+/// What is read of a collection.
+#[derive(Clone, Debug)]
+pub(crate) struct Find {
+    pub(crate) database: String,
+    pub(crate) collection: String,
+    pub(crate) filter: Document,
+    /// The top-level fields; `None`: all.
+    pub(crate) fields: Option<Vec<String>>,
+    /// In the order of `_id`.
+    pub(crate) sorted: bool,
+}
+
+/// An open read.
+pub(crate) struct Reading(Cursor);
+
+enum Cursor {
+    Free(RawBatchCursor),
+    InTransaction(SessionRawBatchCursor),
+}
+
+impl Find {
+    /// Everything of a collection.
+    pub(crate) fn all(database: &str, collection: &str) -> Self {
+        let (database, collection) = (database.to_owned(), collection.to_owned());
+        Self { database, collection, filter: Document::new(), fields: None, sorted: false }
+    }
+
+    /// What a plan needs of one of its sources; with a context what its filter lets through.
+    pub(crate) fn of(source: &Source, context: Option<&Context>) -> Self {
+        let filter = context.and_then(|context| source.filter(context));
+        let filter = filter.and_then(|filter| raw(filter.as_bytes())).and_then(|raw| Document::try_from(raw).ok());
+        Self {
+            filter: filter.unwrap_or_default(),
+            fields: source.fields.clone(),
+            ..Self::all(&source.database, &source.collection)
+        }
+    }
+
+    /// Begins to read.
+    pub(crate) async fn open(&self, client: &Client, moment: &mut Moment<'_>) -> Result<Reading> {
+        let database = client.database(&self.database);
+        let mut command = self.command();
+        let cursor = match moment {
+            Moment::Transaction(session) => {
+                let cursor = database.run_cursor_command(command).session(&mut **session).batch().await;
+                cursor.map(Cursor::InTransaction)
+            }
+            Moment::Time(time) => {
+                command.insert("readConcern", doc! {"level": "snapshot", "atClusterTime": *time});
+                database.run_cursor_command(command).batch().await.map(Cursor::Free)
+            }
+            Moment::Now => database.run_cursor_command(command).batch().await.map(Cursor::Free),
+        };
+        cursor.map(Reading).map_err(|error| of_driver(&error))
+    }
+
+    /// Reads everything, and hands each document on.
+    pub(crate) async fn each(
+        &self,
+        client: &Client,
+        moment: &mut Moment<'_>,
+        mut take: impl FnMut(&RawDocument) -> Result<()>,
+    ) -> Result<()> {
+        let mut reading = self.open(client, moment).await?;
+        while let Some(reply) = reading.next(moment).await? {
+            documents(&reply, &mut take)?;
+        }
+        Ok(())
+    }
+
+    fn command(&self) -> Document {
+        let mut command = doc! {"find": &self.collection, "batchSize": BATCH_SIZE};
+        if !self.filter.is_empty() {
+            command.insert("filter", self.filter.clone());
+        }
+        if self.sorted {
+            command.insert("sort", doc! {"_id": 1});
+        }
+        // A projection would take such names for paths.
+        let plain = |name: &String| !name.is_empty() && !name.contains('.') && !name.starts_with('$');
+        if let Some(fields) = self.fields.as_ref().filter(|fields| fields.iter().all(plain)) {
+            let mut projection = doc! {"_id": 1};
+            projection.extend(fields.iter().map(|field| (field.clone(), 1.into())));
+            command.insert("projection", projection);
+        }
+        command
+    }
+}
+
+impl Reading {
+    /// The next reply, in the moment that it was opened in.
+    pub(crate) async fn next(&mut self, moment: &mut Moment<'_>) -> Result<Option<RawBatch>> {
+        let reply = match (&mut self.0, moment) {
+            (Cursor::Free(cursor), _) => cursor.next().await,
+            (Cursor::InTransaction(cursor), Moment::Transaction(session)) => cursor.stream(session).next().await,
+            (Cursor::InTransaction(_), _) => return Err(bug("a cursor outside of its transaction")),
+        };
+        reply.transpose().map_err(|error| of_driver(&error))
+    }
+}
+
+/// The documents of a reply.
+pub(crate) fn documents(reply: &RawBatch, take: &mut impl FnMut(&RawDocument) -> Result<()>) -> Result<()> {
+    let unreadable = |error: &dyn std::fmt::Display| bug(&format!("a reply cannot be read: {error}"));
+    for document in reply.doc_slices().map_err(|error| unreadable(&error))? {
+        let document = document.map_err(|error| unreadable(&error))?;
+        take(document.as_document().ok_or_else(|| bug("a reply holds something else than documents"))?)?;
+    }
+    Ok(())
+}
+
+/// Bytes of a document as the driver has them.
+pub(crate) fn raw(bytes: &[u8]) -> Option<RawDocumentBuf> {
+    RawDocumentBuf::from_bytes(bytes.to_vec()).ok()
+}
+
+/// A document of the driver as the rest of the program has it.
+pub(crate) fn doc(raw: &RawDocument) -> Doc<'_> {
+    Doc::new(raw.as_bytes())
+}

@@ -1,0 +1,239 @@
+//! What becomes of defined objects (SQL-18).
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bson::oid::ObjectId;
+use bson::{Bson, Document, doc};
+use millstream_sql::SqlError;
+use millstream_sql::statement::{Alteration, DeadLetters, From, Kind, Name, Object, Which};
+
+use super::Session;
+use super::define::found;
+use crate::answer::{Answer, not_offered};
+use crate::checkpoint::{CHECKPOINTS, DATABASE};
+use crate::dead_letters::DEAD_LETTERS;
+use crate::definition::{DEFINITIONS, Definition, State, kind_words};
+use crate::error::{Result, of_driver};
+use crate::run::target;
+use crate::{interval, wait};
+
+/// How long `WAIT FOR` waits unless it says otherwise (SQL-18.5).
+const WAIT_MAX: Duration = Duration::from_secs(30);
+
+impl Session {
+    pub(super) async fn drop_object(
+        &mut self,
+        kind: Kind,
+        name: &Name,
+        if_exists: bool,
+        cascade: bool,
+    ) -> Result<Answer> {
+        let tag = format!("DROP {}", kind_words(kind));
+        self.not_in_transaction(&tag)?;
+        let (database, own) = self.resolve(name)?;
+        self.planning().await?;
+        let definition = match (self.catalog.get(&database, kind, &own).cloned(), if_exists) {
+            (Some(definition), _) => definition,
+            (None, true) => return Ok(Answer::done(tag, Vec::new())),
+            (None, false) => return found(None, kind, &own),
+        };
+        for definition in self.with_dependants(&definition.id, cascade)?.iter().rev().chain([&definition]) {
+            self.remove(definition).await?;
+        }
+        Ok(Answer::done(tag, Vec::new()))
+    }
+
+    /// What uses something, and what uses that, in the order in which it was found; without CASCADE there may be nothing.
+    pub(super) fn with_dependants(&self, id: &str, cascade: bool) -> Result<Vec<Arc<Definition>>> {
+        let mut all: Vec<Arc<Definition>> = Vec::new();
+        let mut ids = vec![id.to_owned()];
+        let mut seen: BTreeSet<String> = ids.iter().cloned().collect();
+        while let Some(id) = ids.pop() {
+            for dependant in self.catalog.dependants(&id) {
+                if seen.insert(dependant.id.clone()) {
+                    ids.push(dependant.id.clone());
+                    // A materialized view is read as a collection, too.
+                    all.push(Arc::clone(dependant));
+                }
+            }
+        }
+        if !cascade && !all.is_empty() {
+            let names: Vec<String> = all
+                .iter()
+                .map(|dependant| format!("{} {}", kind_words(dependant.kind).to_lowercase(), dependant.name))
+                .collect();
+            let message = format!("it is used by {}", names.join(", "));
+            return Err(SqlError::new("2BP01", message).hint("CASCADE removes them as well"));
+        }
+        Ok(all)
+    }
+
+    /// Removes an object and what it holds.
+    pub(super) async fn remove(&self, definition: &Definition) -> Result<()> {
+        let client = self.deployment.client();
+        let own = client.database(DATABASE);
+        own.collection::<Document>(DEFINITIONS)
+            .delete_one(doc! {"_id": &definition.id})
+            .await
+            .map_err(|error| of_driver(&error))?;
+        // Whoever runs it can commit nothing from here on.
+        own.collection::<Document>(CHECKPOINTS)
+            .delete_one(doc! {"_id": &definition.id})
+            .await
+            .map_err(|error| of_driver(&error))?;
+        own.collection::<Document>(DEAD_LETTERS)
+            .delete_many(doc! {"_id.object": &definition.id})
+            .await
+            .map_err(|error| of_driver(&error))?;
+        if definition.kind == Kind::MaterializedView {
+            let (database, collection) = target(definition)?;
+            let rows = client.database(&database).collection::<Document>(&collection);
+            rows.drop().await.map_err(|error| of_driver(&error))?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn alter(&mut self, object: &Object, alteration: &Alteration) -> Result<Answer> {
+        let tag = format!("ALTER {}", kind_words(object.kind));
+        self.not_in_transaction(&tag)?;
+        let definition = self.object(object).await?;
+        match alteration {
+            Alteration::Rename(_) => Err(not_offered("RENAME of a defined object")),
+            Alteration::Set(options) => {
+                let mut set = Document::new();
+                for (name, value) in crate::options::to_document(options) {
+                    set.insert(format!("options.{name}"), value);
+                }
+                self.change(&definition, doc! {"$set": set, "$inc": {"version": 1_i64}}).await?;
+                Ok(Answer::done(tag, Vec::new()))
+            }
+        }
+    }
+
+    pub(super) async fn refresh_view(&mut self, name: &Name) -> Result<Answer> {
+        self.not_in_transaction("REFRESH")?;
+        let object = Object { kind: Kind::MaterializedView, name: name.clone() };
+        let definition = self.object(&object).await?;
+        let again = doc! {
+            "$set": {"generation": ObjectId::new(), "state": State::Building.name()},
+            "$inc": {"version": 1_i64},
+        };
+        self.change(&definition, again).await?;
+        wait::wait_for(&self.deployment, std::slice::from_ref(&definition.id), WAIT_MAX).await?;
+        Ok(Answer::done("REFRESH MATERIALIZED VIEW", Vec::new()))
+    }
+
+    pub(super) async fn pause(&mut self, which: &Which) -> Result<Answer> {
+        self.not_in_transaction("PAUSE")?;
+        for definition in self.which(which).await? {
+            if definition.state != State::Defined {
+                let change = doc! {"$set": {"state": State::Paused.name()}, "$inc": {"version": 1_i64}};
+                self.change(&definition, change).await?;
+            }
+        }
+        Ok(Answer::done("PAUSE", Vec::new()))
+    }
+
+    pub(super) async fn resume(&mut self, which: &Which, from: Option<&From>) -> Result<Answer> {
+        self.not_in_transaction("RESUME")?;
+        for definition in self.which(which).await? {
+            if definition.state == State::Defined {
+                continue;
+            }
+            let mut set = doc! {"state": State::Running.name()};
+            if let Some(from) = from {
+                let start: Bson = match from {
+                    From::Now => {
+                        self.deployment.time().await?.map_or(Bson::Null, |time| crate::deployment::after(time).into())
+                    }
+                    From::Snapshot => "snapshot".into(),
+                    From::Token(token) => {
+                        let token = millstream_watch::Token::parse(token);
+                        let token = token.map_err(|error| SqlError::new("22023", error.to_string()))?;
+                        crate::commit::Place::Token(token).to_bson()
+                    }
+                };
+                set.insert("start", start);
+                // What it had is of no use any more.
+                set.insert("generation", ObjectId::new());
+            }
+            let change = doc! {"$set": set, "$unset": {"error": 1}, "$inc": {"version": 1_i64}};
+            self.change(&definition, change).await?;
+        }
+        Ok(Answer::done("RESUME", Vec::new()))
+    }
+
+    pub(super) async fn wait_for(&mut self, object: Option<&Object>, timeout: Option<&str>) -> Result<Answer> {
+        let timeout = timeout.map(interval::duration).transpose()?.unwrap_or(WAIT_MAX);
+        let objects: Vec<String> = match object {
+            Some(object) => vec![self.object(object).await?.id.clone()],
+            None => {
+                self.planning().await?;
+                let running = self.catalog.all();
+                running
+                    .filter(|definition| matches!(definition.state, State::Building | State::Running))
+                    .map(|definition| definition.id.clone())
+                    .collect()
+            }
+        };
+        wait::wait_for(&self.deployment, &objects, timeout).await?;
+        Ok(Answer::done("WAIT", Vec::new()))
+    }
+
+    pub(super) async fn delete_dead_letters(&mut self, letters: &DeadLetters) -> Result<Answer> {
+        let which = self.letters(letters).await?;
+        let rows = self.deployment.client().database(DATABASE).collection::<Document>(DEAD_LETTERS);
+        let deleted = rows.delete_many(which).await.map_err(|error| of_driver(&error))?;
+        let tag = format!("DELETE {}", deleted.deleted_count);
+        Ok(Answer::written(tag, deleted.deleted_count, None, Vec::new()))
+    }
+
+    pub(super) async fn retry_dead_letters(&mut self, letters: &DeadLetters) -> Result<Answer> {
+        let mut which = self.letters(letters).await?;
+        which.insert("kind", "trigger");
+        let rows = self.deployment.client().database(DATABASE).collection::<Document>(DEAD_LETTERS);
+        // The trigger sees the mark among the changes, and runs them again.
+        let marked = rows.update_many(which, doc! {"$inc": {"retry": 1}}).await.map_err(|error| of_driver(&error))?;
+        let tag = format!("RETRY {}", marked.modified_count);
+        Ok(Answer::written(tag, marked.modified_count, None, Vec::new()))
+    }
+
+    async fn letters(&mut self, letters: &DeadLetters) -> Result<Document> {
+        if letters.filter.is_some() {
+            return Err(not_offered("WHERE over dead letters"));
+        }
+        match &letters.object {
+            None => Ok(doc! {}),
+            Some(object) => Ok(doc! {"_id.object": &self.object(object).await?.id}),
+        }
+    }
+
+    /// The object of a name.
+    pub(super) async fn object(&mut self, object: &Object) -> Result<Arc<Definition>> {
+        let (database, name) = self.resolve(&object.name)?;
+        self.planning().await?;
+        found(self.catalog.get(&database, object.kind, &name).cloned(), object.kind, &name)
+    }
+
+    async fn which(&mut self, which: &Which) -> Result<Vec<Arc<Definition>>> {
+        let kind = match which {
+            Which::Object(object) => return Ok(vec![self.object(object).await?]),
+            Which::Kind(kind) => Some(*kind),
+            Which::All => None,
+        };
+        self.planning().await?;
+        let wanted = |definition: &&Arc<Definition>| kind.is_none_or(|kind| definition.kind == kind);
+        Ok(self.catalog.all().filter(wanted).cloned().collect())
+    }
+
+    async fn change(&self, definition: &Definition, change: Document) -> Result<()> {
+        let rows = self.deployment.client().database(DATABASE).collection::<Document>(DEFINITIONS);
+        let changed = rows.update_one(doc! {"_id": &definition.id}, change).await.map_err(|error| of_driver(&error))?;
+        if changed.matched_count == 0 {
+            return Err(SqlError::new("42704", format!("{} is gone", definition.name)));
+        }
+        Ok(())
+    }
+}

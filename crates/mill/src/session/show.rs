@@ -1,0 +1,207 @@
+//! `SHOW` (SQL-18.4).
+
+use std::sync::Arc;
+
+use bson::{Bson, DateTime, Document, RawDocumentBuf, doc};
+use futures::TryStreamExt;
+use millstream_sql::plan::Column;
+use millstream_sql::statement::{Kind, Listing, Show, Statement};
+
+use super::Session;
+use super::settings::{SETTINGS, unknown};
+use crate::answer::{Answer, not_offered};
+use crate::catalog::Catalog;
+use crate::checkpoint::{CHECKPOINTS, DATABASE};
+use crate::commit::Place;
+use crate::dead_letters::DEAD_LETTERS;
+use crate::definition::Definition;
+use crate::deployment::now_ms;
+use crate::error::{Result, bug, of_driver};
+
+impl Session {
+    pub(super) async fn show(&mut self, show: &Show) -> Result<Answer> {
+        match show {
+            Show::Create(object) => {
+                let definition = self.object(object).await?;
+                table(&["name", "sql"], vec![doc! {"name": &definition.name, "sql": format!("{};", definition.sql)}])
+            }
+            Show::Setting(name) => {
+                let value = self.settings.get(name).ok_or_else(|| unknown(name))?;
+                table(&[name], vec![doc! {name: value}])
+            }
+            Show::List { listing, database, like } => {
+                let database = database.clone().unwrap_or_else(|| self.database.clone());
+                let mut rows = self.list(*listing, &database).await?;
+                if let Some(like) = like {
+                    rows.retain(|row| row.get_str("name").is_ok_and(|name| is_like(name, like)));
+                }
+                let columns: Vec<&str> = columns(*listing);
+                table(&columns, rows)
+            }
+        }
+    }
+
+    async fn list(&mut self, listing: Listing, database: &str) -> Result<Vec<Document>> {
+        let kind = match listing {
+            Listing::Databases => {
+                let names = Catalog::databases(&self.deployment).await?;
+                return Ok(names.into_iter().map(|name| doc! {"name": name}).collect());
+            }
+            Listing::Settings => {
+                let value = |name: &&str| doc! {"name": *name, "value": self.settings.get(name)};
+                return Ok(SETTINGS.iter().map(value).collect());
+            }
+            Listing::Tables => return self.tables(database).await,
+            Listing::DeadLetters => return self.dead_letters().await,
+            Listing::Functions => Kind::Function,
+            Listing::MaterializedViews => Kind::MaterializedView,
+            Listing::Procedures => Kind::Procedure,
+            Listing::Triggers => Kind::Trigger,
+            Listing::Views => Kind::View,
+            Listing::Connections => Kind::Connection,
+            Listing::Dashboards => Kind::Dashboard,
+            Listing::Sinks => Kind::Sink,
+            Listing::Syncs => Kind::Sync,
+            Listing::Subscriptions => return Err(not_offered("SHOW SUBSCRIPTIONS")),
+        };
+        self.planning().await?;
+        let definitions: Vec<Arc<Definition>> = self
+            .catalog
+            .all()
+            .filter(|definition| definition.kind == kind && definition.database == database)
+            .cloned()
+            .collect();
+        let mut rows = Vec::new();
+        for definition in definitions {
+            rows.push(self.describe_object(&definition).await?);
+        }
+        Ok(rows)
+    }
+
+    async fn tables(&mut self, database: &str) -> Result<Vec<Document>> {
+        let names = self.deployment.client().database(database).list_collection_names().await;
+        let mut names = names.map_err(|error| of_driver(&error))?;
+        self.planning().await?;
+        names.sort_unstable();
+        names.retain(|name| {
+            !name.starts_with("system.") && self.catalog.get(database, Kind::MaterializedView, name).is_none()
+        });
+        Ok(names.into_iter().map(|name| doc! {"name": name}).collect())
+    }
+
+    async fn dead_letters(&self) -> Result<Vec<Document>> {
+        let rows = self.deployment.client().database(DATABASE).collection::<Document>(DEAD_LETTERS);
+        let found = rows.find(doc! {}).sort(doc! {"_id": 1}).limit(1_000).await.map_err(|error| of_driver(&error))?;
+        let found: Vec<Document> = found.try_collect().await.map_err(|error| of_driver(&error))?;
+        let row = |row: Document| {
+            let id = row.get_document("_id").cloned().unwrap_or_default();
+            let error = row.get_document("error").cloned().unwrap_or_default();
+            doc! {
+                "name": id.get("object").cloned().unwrap_or(Bson::Null),
+                "key": id.get("key").cloned().unwrap_or(Bson::Null),
+                "sqlstate": error.get("sqlstate").cloned().unwrap_or(Bson::Null),
+                "message": error.get("message").cloned().unwrap_or(Bson::Null),
+                "attempts": row.get("attempts").cloned().unwrap_or(Bson::Null),
+                "last_at": row.get("last_at").cloned().unwrap_or(Bson::Null),
+            }
+        };
+        Ok(found.into_iter().map(row).collect())
+    }
+
+    async fn describe_object(&self, definition: &Definition) -> Result<Document> {
+        let mut row = doc! {"name": &definition.name, "state": definition.state.name()};
+        if !matches!(definition.kind, Kind::MaterializedView | Kind::Trigger) {
+            return Ok(row);
+        }
+        let own = self.deployment.client().database(DATABASE);
+        let checkpoint = own.collection::<Document>(CHECKPOINTS).find_one(doc! {"_id": &definition.id}).await;
+        let checkpoint = checkpoint.map_err(|error| of_driver(&error))?.unwrap_or_default();
+        let letters = own.collection::<Document>(DEAD_LETTERS);
+        let letters = letters.count_documents(doc! {"_id.object": &definition.id}).await;
+        let errors = letters.map_err(|error| of_driver(&error))?;
+        let place = checkpoint.get("place").and_then(Place::from_bson);
+        let as_of = checkpoint.get_datetime("as_of").copied().ok();
+        let lag = as_of.map(|as_of| now_ms().saturating_sub(as_of.timestamp_millis()).max(0));
+        if let Ok(percent) = checkpoint.get_i32("loading") {
+            row.insert("state", format!("building, loading {percent} %"));
+        }
+        let place = match place {
+            Some(Place::Token(token)) => token.data().map_or(Bson::Null, Bson::from),
+            Some(Place::Time(time)) => time.into(),
+            None => Bson::Null,
+        };
+        row.insert("lag", lag.map_or(Bson::Null, |lag| Bson::from(format!("{lag} ms"))));
+        row.insert("place", place);
+        row.insert("as_of", as_of.map_or(Bson::Null, |as_of: DateTime| Bson::from(as_of)));
+        row.insert("rows", checkpoint.get("rows").cloned().unwrap_or(Bson::Null));
+        row.insert("state_bytes", checkpoint.get("state_bytes").cloned().unwrap_or(Bson::Null));
+        row.insert("errors", i64::try_from(errors).unwrap_or(i64::MAX));
+        let guarantee = match definition.statement.as_ref() {
+            Statement::CreateTrigger(_) => definition.options.text("guarantee")?.unwrap_or("exactly_once").to_owned(),
+            _ => "exactly_once".to_owned(),
+        };
+        row.insert("guarantee", guarantee);
+        let error = definition.error.as_ref().map(|(state, message)| format!("{state}: {message}"));
+        row.insert("error", error.map_or(Bson::Null, Bson::from));
+        Ok(row)
+    }
+}
+
+fn columns(listing: Listing) -> Vec<&'static str> {
+    match listing {
+        Listing::Databases | Listing::Tables => vec!["name"],
+        Listing::Settings => vec!["name", "value"],
+        Listing::DeadLetters => vec!["name", "key", "sqlstate", "message", "attempts", "last_at"],
+        Listing::MaterializedViews | Listing::Triggers => {
+            vec!["name", "state", "lag", "place", "as_of", "rows", "state_bytes", "errors", "guarantee", "error"]
+        }
+        _ => vec!["name", "state"],
+    }
+}
+
+/// Rows with the columns of these names.
+pub(super) fn table(columns: &[&str], rows: Vec<Document>) -> Result<Answer> {
+    let columns: Vec<Column> =
+        columns.iter().map(|name| Column { name: (*name).to_owned(), kind: None, spread: false }).collect();
+    let rows: Result<Vec<RawDocumentBuf>> = rows
+        .iter()
+        .map(|row| {
+            let row: Document = columns
+                .iter()
+                .map(|column| (column.name.clone(), row.get(&column.name).cloned().unwrap_or(Bson::Null)))
+                .collect();
+            RawDocumentBuf::try_from(&row).map_err(|error| bug(&error.to_string()))
+        })
+        .collect();
+    Ok(Answer::rows(columns, rows?, Vec::new()))
+}
+
+/// `LIKE`, with `%` and `_`.
+fn is_like(text: &str, pattern: &str) -> bool {
+    let mut pattern = pattern.chars();
+    match pattern.next() {
+        None => text.is_empty(),
+        Some('%') => {
+            let rest = pattern.as_str();
+            text.char_indices()
+                .map(|(at, _)| at)
+                .chain([text.len()])
+                .any(|at| text.get(at..).is_some_and(|text| is_like(text, rest)))
+        }
+        Some(wanted) => {
+            let mut text = text.chars();
+            text.next().is_some_and(|c| wanted == '_' || c == wanted) && is_like(text.as_str(), pattern.as_str())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_matched() {
+        assert!(is_like("orders", "ord%") && is_like("orders", "%er_") && is_like("", "%"));
+        assert!(!is_like("orders", "ord") && !is_like("orders", "_"));
+    }
+}

@@ -1,0 +1,102 @@
+//! `SUBSCRIBE` (SQL-13.12).
+
+use std::sync::Arc;
+
+use millstream_sql::SqlError;
+use millstream_sql::plan::Purpose;
+use millstream_sql::statement::{self, Literal, Options, Statement, Subscribe, Subscribed};
+use sqlparser::ast;
+
+use super::Session;
+use crate::answer::{Answer, Outcome, not_offered};
+use crate::commit::Place;
+use crate::error::{Result, bug};
+use crate::hub::Hub;
+use crate::planning::context;
+use crate::subscription::{Start, Subscription};
+
+/// The options of subscriptions (SQL-18.8).
+// Sorted by name.
+static OPTIONS: &[&str] = &[
+    "idle_timeout",
+    "images",
+    "late",
+    "lateness",
+    "missing_image",
+    "on_error",
+    "snapshot",
+    "start",
+    "unbounded_state",
+    "until",
+];
+
+impl Session {
+    pub(super) async fn subscribe(&mut self, subscribe: &Subscribe) -> Result<Answer> {
+        subscribe.options.check(OPTIONS)?;
+        if subscribe.options.get("until").is_some() {
+            return Err(not_offered("until"));
+        }
+        let query: Box<ast::Query> = match &subscribe.to {
+            Subscribed::Query(query) => query.clone(),
+            Subscribed::Name(name) => {
+                let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
+                let (database, table) = self.resolve(name)?;
+                let text = format!("SELECT * FROM {}.{}", quoted(&database), quoted(&table));
+                match statement::statement(&text)? {
+                    Statement::Query(query) => query,
+                    _ => return Err(bug("a query that is none")),
+                }
+            }
+        };
+        self.subscription(&query, &subscribe.options, true).await
+    }
+
+    /// Subscribes to a query.
+    pub(super) async fn subscription(&mut self, query: &ast::Query, options: &Options, told: bool) -> Result<Answer> {
+        self.not_in_transaction("a subscription")?;
+        let (variables, values) = self.variables();
+        let mut planning = self.planning().await?;
+        planning.options(options)?;
+        let plan = planning.query(&self.deployment, query, Purpose::View, &variables).await;
+        let plan = match plan {
+            Ok(plan) => plan,
+            // Some of what cannot be kept right can be a change query, which is planned for a batch.
+            Err(error) => match planning.query(&self.deployment, query, Purpose::Batch, &variables).await {
+                Ok(plan) if plan.changes => plan,
+                _ => return Err(error),
+            },
+        };
+        let notices = plan.notices.clone();
+        let subscription = Subscription {
+            deployment: self.deployment.clone(),
+            hub: self.hub(),
+            plan: Arc::new(plan),
+            context: context(&self.settings.kept.time_zone, values)?,
+            start: start(options)?,
+            told,
+            snapshot: options.boolean("snapshot")?.unwrap_or(false),
+        };
+        let rows = subscription.begin().await?;
+        Ok(Answer { outcome: Outcome::Subscription(rows), notices })
+    }
+
+    /// The stream that all subscriptions of this session share.
+    fn hub(&mut self) -> Hub {
+        let deployment = &self.deployment;
+        self.hub.get_or_insert_with(|| Hub::start(deployment.connection().clone())).clone()
+    }
+}
+
+fn start(options: &Options) -> Result<Start> {
+    match options.get("start") {
+        None => Ok(Start::Now),
+        Some(Literal::Text(word)) if word == "now" => Ok(Start::Now),
+        Some(Literal::Text(word)) if word == "snapshot" => Ok(Start::Snapshot),
+        Some(Literal::Text(token)) => {
+            let token = millstream_watch::Token::parse(token);
+            token.map(|token| Start::At(Place::Token(token))).map_err(|error| SqlError::new("22023", error.to_string()))
+        }
+        Some(Literal::Time(text)) => Ok(Start::At(Place::Time(crate::interval::time(text)?))),
+        Some(_) => Err(SqlError::new("22023", "start takes 'now', 'snapshot', a time or a token")),
+    }
+}

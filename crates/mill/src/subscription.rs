@@ -1,0 +1,348 @@
+//! Subscriptions (SQL-13.12): change queries, and table queries and views that are kept right while somebody looks.
+
+use std::sync::Arc;
+
+use bson::{Bson, DateTime, Document, RawDocument, RawDocumentBuf, Timestamp, doc};
+use millstream_flow::{Datum, Row, Store};
+use millstream_sql::SqlError;
+use millstream_sql::expr::Context;
+use millstream_sql::plan::{Column, Plan};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use crate::answer::Rows;
+use crate::commit::{Commit, Place};
+use crate::deployment::{Deployment, after, now_ms};
+use crate::difference::{id, id_bytes};
+use crate::error::{Result, bug};
+use crate::hub::{Hub, Inbox, News, Wants};
+use crate::live::Live;
+use crate::read::{Find, Moment};
+use crate::run::{at, blocking, until};
+use crate::trigger::keep_images;
+
+/// Rows that wait for whoever takes them; then the stream is not read further.
+const QUEUE: usize = 1_000;
+
+/// Where a subscription begins.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Start {
+    Now,
+    /// With the existing documents.
+    Snapshot,
+    At(Place),
+}
+
+/// What a subscription is to.
+pub(crate) struct Subscription {
+    pub(crate) deployment: Deployment,
+    pub(crate) hub: Hub,
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) context: Arc<Context>,
+    pub(crate) start: Start,
+    /// Whether columns about the change stand in front.
+    pub(crate) told: bool,
+    /// Whether the rows that are there come first.
+    pub(crate) snapshot: bool,
+}
+
+/// The columns in front.
+static TOLD: &[&str] = &["_op", "_token", "_time", "_key", "_old"];
+
+impl Subscription {
+    /// Begins.
+    pub(crate) async fn begin(self) -> Result<Rows> {
+        if self.plan.changes {
+            prepare(&self.deployment, &self.plan).await?;
+        }
+        let Some(now) = self.deployment.time().await? else {
+            return Err(SqlError::new("0A000", "the deployment has no change streams: it has to be a replica set"));
+        };
+        let (time, place) = match &self.start {
+            Start::Now | Start::Snapshot => (now, Place::Time(after(now))),
+            Start::At(place) => (place.time().unwrap_or(now), place.clone()),
+        };
+        let live = self.load(time).await?;
+        let wants = Wants { collections: live.names(), images: self.plan.changes };
+        let inbox = self.hub.join(wants, place);
+        let mut columns: Vec<Column> = self.plan.columns.clone();
+        if self.told {
+            let told = TOLD.iter().map(|name| Column { name: (*name).to_owned(), kind: None, spread: false });
+            columns = told.chain(columns).collect();
+        }
+        let (rows, taken) = mpsc::channel(QUEUE);
+        let running = Running { subscription: self, rows, sent: 0, place: Place::Time(time) };
+        drop(tokio::spawn(running.run(live, inbox, time)));
+        Ok(Rows::later(columns, taken))
+    }
+
+    /// The state at a time.
+    async fn load(&self, time: Timestamp) -> Result<Live> {
+        let client = self.deployment.client();
+        let mut live = Live::open(Arc::clone(&self.plan), Arc::clone(&self.context), Store::memory())?;
+        let clock_ms = if self.plan.changes { 0 } else { now_ms() };
+        live.fill(Vec::new(), clock_ms)?;
+        for number in 0..live.mirrors.len() {
+            let Some(mirror) = live.mirrors.get(number).cloned() else { continue };
+            let mut find = Find::all(&mirror.name.0, &mirror.name.1);
+            find.fields = mirror.fields.as_ref().map(|fields| fields.iter().cloned().collect());
+            let mut moment = Moment::Time(time);
+            let mut reading = find.open(client, &mut moment).await?;
+            while let Some(reply) = reading.next(&mut moment).await? {
+                let (back, failures) = blocking(live, move |live| live.load(number, &reply, clock_ms)).await?;
+                live = back;
+                if let Some(failure) = failures.into_iter().find(|failure| failure.weight > 0) {
+                    tracing::debug!("a row is left out of a subscription: {}", failure.error);
+                }
+            }
+        }
+        Ok(live)
+    }
+}
+
+/// Has images kept that a change query needs (SQL-12.6, SQL-12.7).
+pub(crate) async fn prepare(deployment: &Deployment, plan: &Plan) -> Result<()> {
+    for source in &plan.sources {
+        let needed = source.driven.is_some_and(|driven| driven.old || driven.new);
+        if needed {
+            keep_images(deployment, &source.database, &source.collection).await?;
+        }
+    }
+    Ok(())
+}
+
+struct Running {
+    subscription: Subscription,
+    rows: mpsc::Sender<Result<RawDocumentBuf>>,
+    /// Outputs so far, those that were skipped included.
+    sent: u64,
+    place: Place,
+}
+
+/// Why a subscription goes on no longer.
+struct Over;
+
+impl Running {
+    async fn run(mut self, live: Live, inbox: Inbox, time: Timestamp) {
+        let rows = self.rows.clone();
+        let ended = tokio::select! {
+            ended = self.follow(live, inbox, time) => ended,
+            () = rows.closed() => return,
+        };
+        if let Err(error) = ended {
+            // Nobody listens any more.
+            let _ = rows.send(Err(error)).await;
+        }
+    }
+
+    async fn follow(&mut self, live: Live, mut inbox: Inbox, time: Timestamp) -> Result<()> {
+        let mut live = live;
+        let changes = self.subscription.plan.changes;
+        let first = if changes { self.existing(&mut live, time).await? } else { self.rows_there(&mut live).await? };
+        if first.is_err() {
+            return Ok(());
+        }
+        let mut clock_ms = if changes { 0 } else { now_ms() };
+        loop {
+            let due: Option<Instant> = if changes { None } else { live.due_ms.map(until) };
+            let (commits, watermark_ms) = tokio::select! {
+                biased;
+                news = inbox.next() => match news {
+                    News::Lost(reason) => return Err(SqlError::new("MS001", format!("changes are lost: {reason}"))),
+                    News::Quiet(place) => {
+                        let watermark = place.time().map_or(0, |time| i64::from(time.time) * 1_000);
+                        self.place = place;
+                        if !changes || live.due_ms.is_none_or(|due| due > watermark) {
+                            continue;
+                        }
+                        (Vec::new(), watermark)
+                    }
+                    News::Commit(commit) => {
+                        self.place = commit.place.clone();
+                        (vec![commit], 0)
+                    }
+                },
+                () = at(due) => (Vec::new(), 0),
+            };
+            clock_ms = if changes { clock_ms.max(watermark_ms) } else { clock_ms.max(now_ms()) };
+            let (back, outcome) = self.step(live, commits, clock_ms).await?;
+            live = back;
+            if outcome.is_err() {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn step(
+        &mut self,
+        live: Live,
+        commits: Vec<Arc<Commit>>,
+        clock_ms: i64,
+    ) -> Result<(Live, std::result::Result<(), Over>)> {
+        let changes = self.subscription.plan.changes;
+        let (live, epoch) = blocking(live, move |live| live.epoch(&commits, clock_ms)).await?;
+        if epoch.rebuild {
+            let reason = "a collection was replaced by another: subscribe again";
+            return Err(SqlError::new("55000", reason));
+        }
+        for failure in epoch.failures.iter().filter(|failure| failure.weight > 0) {
+            tracing::debug!("a row is left out of a subscription: {}", failure.error);
+        }
+        if changes {
+            return Ok((live, self.send_outputs(&epoch.rows).await?));
+        }
+        let outcome = self.send_difference(epoch.going, epoch.coming).await?;
+        Ok((live, outcome))
+    }
+
+    /// The documents that are there, as changes.
+    async fn existing(&mut self, live: &mut Live, time: Timestamp) -> Result<std::result::Result<(), Over>> {
+        if self.subscription.start != Start::Snapshot {
+            return Ok(Ok(()));
+        }
+        let client = self.subscription.deployment.client().clone();
+        let time_ms = i64::from(time.time) * 1_000;
+        let plan = Arc::clone(&self.subscription.plan);
+        for (number, source) in plan.sources.iter().enumerate() {
+            if source.driven.is_none_or(|driven| !driven.operations[0]) {
+                continue;
+            }
+            let mut find = Find::all(&source.database, &source.collection);
+            find.sorted = true;
+            let mut outputs = Vec::new();
+            let mut moment = Moment::Time(time);
+            let mut reading = find.open(&client, &mut moment).await?;
+            while let Some(reply) = reading.next(&mut moment).await? {
+                crate::read::documents(&reply, &mut |document| {
+                    outputs.extend(live.existing(number, crate::read::doc(document), time_ms)?);
+                    Ok(())
+                })?;
+            }
+            if let Err(over) = self.send_outputs(&outputs).await? {
+                return Ok(Err(over));
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// The rows that are there, and that this was all.
+    async fn rows_there(&mut self, live: &mut Live) -> Result<std::result::Result<(), Over>> {
+        loop {
+            let page = live.unstored()?;
+            if page.is_empty() {
+                break;
+            }
+            for write in page {
+                if let crate::difference::Write::Insert(row) = write
+                    && self.subscription.snapshot
+                {
+                    let sent = self.send(self.told("snapshot", &row, None)?).await;
+                    if sent.is_err() {
+                        return Ok(sent);
+                    }
+                }
+            }
+        }
+        if self.subscription.snapshot {
+            let ready = RawDocumentBuf::try_from(&doc! {"_op": "ready", "_token": self.token()});
+            return Ok(self.send(ready.map_err(|error| bug(&error.to_string()))?).await);
+        }
+        Ok(Ok(()))
+    }
+
+    /// Outputs of a change query.
+    async fn send_outputs(&mut self, rows: &[Row]) -> Result<std::result::Result<(), Over>> {
+        let plan = Arc::clone(&self.subscription.plan);
+        let (skip, most) = plan.limit;
+        for row in rows {
+            self.sent += 1;
+            if self.sent <= skip {
+                continue;
+            }
+            let bytes = plan.result(row, &self.subscription.context).into_bytes();
+            let mut answer = RawDocumentBuf::from_bytes(bytes).map_err(|_| bug("a row is no document"))?;
+            if self.subscription.told {
+                let time = plan.time.and_then(|column| match row.value(column) {
+                    Datum::Instant(ms) => Some(DateTime::from_millis(*ms)),
+                    _ => None,
+                });
+                let stored = plan.document(row, &self.subscription.context).into_bytes();
+                let key = RawDocumentBuf::from_bytes(stored).map(|stored| id(&stored)).unwrap_or(Bson::Null);
+                let mut told = doc! {"_op": "append", "_token": self.token(), "_time": time, "_key": key};
+                let columns = Document::try_from(answer.as_ref() as &RawDocument);
+                told.extend(columns.map_err(|error| bug(&error.to_string()))?);
+                answer = RawDocumentBuf::try_from(&told).map_err(|error| bug(&error.to_string()))?;
+            }
+            let sent = self.send(answer).await;
+            if sent.is_err() {
+                return Ok(sent);
+            }
+            if most.is_some_and(|most| self.sent >= skip.saturating_add(most)) {
+                return Ok(Err(Over));
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// The difference of a table query.
+    async fn send_difference(
+        &mut self,
+        going: Vec<RawDocumentBuf>,
+        coming: Vec<RawDocumentBuf>,
+    ) -> Result<std::result::Result<(), Over>> {
+        let mut old: std::collections::BTreeMap<Vec<u8>, RawDocumentBuf> =
+            going.into_iter().map(|row| (id_bytes(&row), row)).collect();
+        let mut told = Vec::new();
+        for row in coming {
+            match old.remove(&id_bytes(&row)) {
+                None => told.push(self.told("insert", &row, None)?),
+                Some(before) if before.as_bytes() == row.as_bytes() => {}
+                Some(before) => told.push(self.told("update", &row, Some(&before))?),
+            }
+        }
+        for before in old.into_values() {
+            told.push(self.told("delete", &before, Some(&before))?);
+        }
+        for row in told {
+            let sent = self.send(row).await;
+            if sent.is_err() {
+                return Ok(sent);
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// A row of a table query: its columns, with what happened to it in front.
+    fn told(&self, operation: &str, row: &RawDocument, old: Option<&RawDocument>) -> Result<RawDocumentBuf> {
+        let columns = |row: &RawDocument| -> Result<Document> {
+            let mut columns = Document::try_from(row).map_err(|error| bug(&error.to_string()))?;
+            columns.remove("_id");
+            Ok(columns)
+        };
+        let mut told = doc! {
+            "_op": operation,
+            "_token": self.token(),
+            "_time": self.place.time().map(|time| DateTime::from_millis(i64::from(time.time) * 1_000)),
+            "_key": id(row),
+        };
+        if let Some(old) = old {
+            told.insert("_old", columns(old)?);
+        }
+        if operation != "delete" {
+            told.extend(columns(row)?);
+        }
+        RawDocumentBuf::try_from(&told).map_err(|error| bug(&error.to_string()))
+    }
+
+    /// Where this can be resumed.
+    fn token(&self) -> Bson {
+        match &self.place {
+            Place::Token(token) => token.data().map_or(Bson::Null, Bson::from),
+            Place::Time(time) => (*time).into(),
+        }
+    }
+
+    async fn send(&self, row: RawDocumentBuf) -> std::result::Result<(), Over> {
+        self.rows.send(Ok(row)).await.map_err(|_| Over)
+    }
+}

@@ -1,0 +1,443 @@
+//! A materialized view over tables, as it runs (SQL-14.2): built from a snapshot, then kept right, commit by commit.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bson::{Bson, DateTime, Document, Timestamp, doc};
+use millstream_flow::{Failure, StoreOptions, Stores};
+use millstream_sql::SqlError;
+use millstream_sql::expr::Context;
+use millstream_sql::plan::Plan;
+use mongodb::Client;
+use tokio::time::Instant;
+
+use crate::checkpoint::{self, Checkpoint, NotCommitted};
+use crate::commit::{Commit, Place};
+use crate::dead_letters;
+use crate::definition::{Definition, kind_id};
+use crate::deployment::{Deployment, after, now_ms};
+use crate::difference::Write;
+use crate::error::{Result, bug, of_driver, of_flow};
+use crate::hub::{Hub, Inbox, Name, News, Wants};
+use crate::live::{Live, Position};
+use crate::read::{Find, Moment};
+use crate::run::{End, Stop, at, blocking, published, target, until};
+use crate::wait::barriers;
+
+/// Commits that one epoch takes, at most.
+const COMMITS_MAX: usize = 1_000;
+/// How often a quiet view makes its place durable.
+const SAVE_EVERY: Duration = Duration::from_secs(2);
+/// The state of a view, unless an option says otherwise (SQL-18.8).
+const STATE_BYTES_MAX: u64 = 10 << 30;
+/// How often a build tells how far it is.
+const TELL_EVERY: Duration = Duration::from_millis(500);
+
+/// What a view runs with.
+pub(crate) struct View {
+    pub(crate) definition: Arc<Definition>,
+    pub(crate) deployment: Deployment,
+    pub(crate) hub: Hub,
+    pub(crate) stores: Stores,
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) context: Arc<Context>,
+    pub(crate) stop: Stop,
+    pub(crate) host: String,
+}
+
+/// A running view.
+struct Running {
+    view: View,
+    checkpoint: Checkpoint,
+    live: Option<Live>,
+    position: Position,
+    database: String,
+    collection: String,
+}
+
+impl View {
+    /// Runs until it is asked to stop, or cannot go on.
+    pub(crate) async fn run(self) -> Result<End> {
+        let client = self.deployment.client().clone();
+        let (database, collection) = target(&self.definition)?;
+        let (checkpoint, row) = Checkpoint::take_over(&client, &self.definition.id, &self.host).await?;
+        let position = Position {
+            generation: self.definition.generation,
+            step: checkpoint.step(),
+            place: Place::Time(Timestamp { time: 0, increment: 0 }),
+            clock_ms: 0,
+        };
+        let mut running = Running { view: self, checkpoint, live: None, position, database, collection };
+        let mut whole = running.resume(&row).await?;
+        loop {
+            if !whole {
+                match running.build().await? {
+                    End::Rebuild => {}
+                    other => return Ok(other),
+                }
+            }
+            published(&client, &running.view.definition, "running", None).await?;
+            match running.follow().await? {
+                End::Rebuild => whole = false,
+                other => return Ok(other),
+            }
+        }
+    }
+}
+
+impl Running {
+    fn client(&self) -> Client {
+        self.view.deployment.client().clone()
+    }
+
+    /// Opens the state that is there. False: there is none, or it does not go with what is stored.
+    async fn resume(&mut self, row: &Document) -> Result<bool> {
+        if row.get_object_id("generation").ok() != Some(self.position.generation) {
+            return Ok(false);
+        }
+        let mut live = match self.open(false) {
+            Ok(live) => live,
+            Err(error) => {
+                tracing::warn!(object = %self.view.definition.id, "the state cannot be used, building anew: {error}");
+                return Ok(false);
+            }
+        };
+        let Some(position) = live.position()? else { return Ok(false) };
+        if position.generation != self.position.generation {
+            return Ok(false);
+        }
+        live.rows = row.get_i64("rows").unwrap_or(0);
+        let step = self.checkpoint.step();
+        self.position = position;
+        if self.position.step == step + 1 {
+            let writes = live.kept()?;
+            self.live = Some(live);
+            if let Some(end) = self.write(writes, Vec::new()).await? {
+                return match end {
+                    End::Rebuild => Ok(false),
+                    _ => Err(SqlError::new("40001", "another process runs this view")),
+                };
+            }
+        } else if self.position.step == step {
+            self.live = Some(live);
+        } else {
+            return Ok(false);
+        }
+        // What is due by now is found out by a step.
+        Ok(true)
+    }
+
+    fn open(&self, fresh: bool) -> Result<Live> {
+        let (stores, name) = (&self.view.stores, self.view.definition.generation.to_hex());
+        if fresh {
+            stores.remove(&name).map_err(|error| of_flow(&error))?;
+        }
+        let options = StoreOptions {
+            fingerprint: self.view.definition.statement.to_string().into_bytes(),
+            limit_bytes: self.view.definition.options.integer("max_state_bytes")?.unwrap_or(STATE_BYTES_MAX),
+            // After a loss of power the state may be older than what is stored, and is made anew.
+            flush: false,
+            ..StoreOptions::default()
+        };
+        let store = stores.store(&name, options).map_err(|error| of_flow(&error))?;
+        let mut live = Live::open(Arc::clone(&self.view.plan), Arc::clone(&self.view.context), store)?;
+        live.missing_is_null(self.view.definition.options.text("missing_image")? == Some("null"));
+        Ok(live)
+    }
+
+    /// Reads the sources at one time, and writes what is not yet stored as it should be. [`End::Rebuild`]: done.
+    async fn build(&mut self) -> Result<End> {
+        let client = self.client();
+        let definition = Arc::clone(&self.view.definition);
+        published(&client, &definition, "building", None).await?;
+        self.live = None;
+        let mut live = self.open(true)?;
+        let Some(time) = self.view.deployment.time().await? else {
+            return Err(SqlError::new("0A000", "the deployment has no change streams: views need a replica set"));
+        };
+        let changes = self.view.plan.changes;
+        let start = if changes { self.start(time)? } else { Place::Time(after(time)) };
+        // Tables that changes are joined with are read as of the start.
+        let time = if changes { start.time().unwrap_or(time) } else { time };
+        let clock_ms = if changes { 0 } else { now_ms() };
+        let total = self.total(live.names()).await;
+        let (mut read, mut told) = (0_u64, Instant::now());
+        let mut failures: Vec<Failure> = Vec::new();
+        // Constants are there from the first step on.
+        failures.extend(live.fill(Vec::new(), clock_ms)?);
+        for number in 0..live.mirrors.len() {
+            let Some(mirror) = live.mirrors.get(number).cloned() else { continue };
+            let mut find = Find::all(&mirror.name.0, &mirror.name.1);
+            find.fields = mirror.fields.as_ref().map(|fields| fields.iter().cloned().collect());
+            let mut moment = Moment::Time(time);
+            let mut reading = find.open(&client, &mut moment).await?;
+            while let Some(reply) = reading.next(&mut moment).await? {
+                if self.view.stop.is_stopped() {
+                    return Ok(End::Stopped);
+                }
+                let (back, some) = blocking(live, move |live| {
+                    let failures = live.load(number, &reply, clock_ms)?;
+                    Ok((reply.doc_slices().map_or(0, |documents| documents.into_iter().count()), failures))
+                })
+                .await?;
+                live = back;
+                let (count, some) = some;
+                read += u64::try_from(count).unwrap_or(0);
+                failures.extend(some);
+                if told.elapsed() >= TELL_EVERY {
+                    told = Instant::now();
+                    let percent = i32::try_from((read * 100).checked_div(total).unwrap_or(99).min(99)).unwrap_or(99);
+                    if !self.checkpoint.note(doc! {"loading": percent}).await? {
+                        return Ok(End::TakenOver);
+                    }
+                }
+            }
+        }
+        self.position.place = start;
+        self.position.clock_ms = clock_ms;
+        self.store(live, failures).await
+    }
+
+    /// Writes the difference between what is stored and what was built.
+    async fn store(&mut self, mut live: Live, failures: Vec<Failure>) -> Result<End> {
+        let client = self.client();
+        self.prepare(&client).await?;
+        live.rows = 0;
+        if self.view.plan.changes {
+            return self.complete(live, failures).await;
+        }
+        let mut session = client.start_session().await.map_err(|error| of_driver(&error))?;
+        let mut moment = Moment::Now;
+        let mut reading = Find::all(&self.database, &self.collection).open(&client, &mut moment).await?;
+        while let Some(reply) = reading.next(&mut moment).await? {
+            let (back, writes) = blocking(live, move |live| live.compare(&reply)).await?;
+            live = back;
+            checkpoint::write(&mut session, &self.database, &self.collection, &writes).await?;
+        }
+        loop {
+            let (back, writes) = blocking(live, Live::unstored).await?;
+            live = back;
+            if writes.is_empty() {
+                break;
+            }
+            checkpoint::write(&mut session, &self.database, &self.collection, &writes).await?;
+        }
+        self.complete(live, failures).await
+    }
+
+    /// Where outputs of changes begin.
+    fn start(&self, now: Timestamp) -> Result<Place> {
+        match &self.view.definition.start {
+            None => Ok(Place::Time(after(now))),
+            Some(start) => Place::from_bson(start)
+                .ok_or_else(|| SqlError::new("0A000", "a view that starts with a snapshot is not offered yet")),
+        }
+    }
+
+    /// The state is whole, and what is stored goes with it.
+    async fn complete(&mut self, live: Live, failures: Vec<Failure>) -> Result<End> {
+        self.position.step = self.checkpoint.step() + 1;
+        let position = self.position.clone();
+        let (back, ()) = blocking(live, move |live| {
+            live.keep(&[])?;
+            live.commit(&position)
+        })
+        .await?;
+        self.live = Some(back);
+        Ok(self.write(Vec::new(), failures).await?.unwrap_or(End::Rebuild))
+    }
+
+    /// Makes the collection, and the index of its default order.
+    async fn prepare(&mut self, client: &Client) -> Result<()> {
+        let database = client.database(&self.database);
+        if let Err(error) = database.create_collection(&self.collection).await {
+            let error = of_driver(&error);
+            if error.state.0 != "42P07" {
+                return Err(error);
+            }
+        }
+        let order = &self.view.definition.order;
+        if !order.is_empty() {
+            let keys: Document =
+                order.iter().map(|(name, down)| (name.clone(), Bson::Int32(if *down { -1 } else { 1 }))).collect();
+            let index = doc! {"createIndexes": &self.collection, "indexes": [{"key": keys, "name": "default_order"}]};
+            database.run_command(index).await.map_err(|error| of_driver(&error))?;
+        }
+        Ok(())
+    }
+
+    /// Follows the changes.
+    async fn follow(&mut self) -> Result<End> {
+        let live = self.live.as_ref().ok_or_else(|| bug("a view without a state"))?;
+        let changes = self.view.plan.changes;
+        let mut wants = Wants { collections: live.names(), images: changes };
+        wants.collections.insert(barriers());
+        let mut inbox = self.view.hub.join(wants, self.position.place.clone());
+        let mut saved = Instant::now();
+        let mut dirty = false;
+        // After a restart something may be due.
+        if !changes && let Some(end) = self.advance(&[], now_ms(), false).await? {
+            return Ok(end);
+        }
+        loop {
+            // What is over changes goes by the watermark.
+            let due = self.live.as_ref().filter(|_| !changes).and_then(|live| live.due_ms).map(until);
+            let save = dirty.then(|| saved + SAVE_EVERY);
+            let news = tokio::select! {
+                biased;
+                () = self.view.stop.stopped() => {
+                    self.save().await?;
+                    return Ok(End::Stopped);
+                }
+                news = inbox.next() => Some(news),
+                () = at(due) => None,
+                () = at(save) => {
+                    self.save().await?;
+                    (saved, dirty) = (Instant::now(), false);
+                    continue;
+                }
+            };
+            let (commits, asked) = match news {
+                Some(News::Lost(reason)) if changes => {
+                    return Err(SqlError::new("MS001", format!("changes are lost: {reason}")));
+                }
+                Some(News::Lost(reason)) => {
+                    tracing::warn!(object = %self.view.definition.id, "history is lost, building anew: {reason}");
+                    return Ok(End::Rebuild);
+                }
+                Some(News::Quiet(place)) => {
+                    let watermark_ms = place.time().map_or(0, |time| i64::from(time.time) * 1_000);
+                    self.position.place = place;
+                    dirty = true;
+                    let due = self.live.as_ref().and_then(|live| live.due_ms);
+                    if changes
+                        && due.is_some_and(|due| due <= watermark_ms)
+                        && let Some(end) = self.advance(&[], watermark_ms, false).await?
+                    {
+                        return Ok(end);
+                    }
+                    continue;
+                }
+                Some(News::Commit(first)) => gather(first, &mut inbox),
+                None => (Vec::new(), false),
+            };
+            dirty = true;
+            if let Some(last) = commits.last() {
+                self.position.place = last.place.clone();
+            }
+            let clock_ms = if changes { 0 } else { now_ms() };
+            if let Some(end) = self.advance(&commits, clock_ms, asked).await? {
+                return Ok(end);
+            }
+        }
+    }
+
+    /// One epoch.
+    async fn advance(&mut self, commits: &[Arc<Commit>], clock_ms: i64, asked: bool) -> Result<Option<End>> {
+        let clock_ms = self.position.clock_ms.max(clock_ms);
+        let live = self.live.take().ok_or_else(|| bug("a view without a state"))?;
+        let commits = commits.to_vec();
+        let mut position = self.position.clone();
+        position.step = self.checkpoint.step() + 1;
+        let (live, (epoch, writes, position, silent)) = blocking(live, move |live| {
+            let mut epoch = live.epoch(&commits, clock_ms)?;
+            let writes = epoch.take_writes();
+            position.clock_ms = epoch.clock_ms;
+            let silent = writes.is_empty() && epoch.failures.is_empty() && !asked;
+            if !epoch.rebuild && !silent {
+                live.keep(&writes)?;
+                live.commit(&position)?;
+            }
+            Ok((epoch, writes, position, silent))
+        })
+        .await?;
+        self.live = Some(live);
+        self.position.clock_ms = position.clock_ms;
+        if epoch.rebuild {
+            return Ok(Some(End::Rebuild));
+        }
+        if silent {
+            return Ok(None);
+        }
+        self.position = position;
+        self.write(writes, epoch.failures).await
+    }
+
+    /// Writes what an epoch changes, together with the place.
+    async fn write(&mut self, writes: Vec<Write>, failures: Vec<Failure>) -> Result<Option<End>> {
+        let set = doc! {
+            "kind": kind_id(self.view.definition.kind),
+            "generation": self.position.generation,
+            "place": self.position.place.to_bson(),
+            "as_of": DateTime::from_millis(self.position.clock_ms),
+            "rows": self.live.as_ref().map_or(0, |live| live.rows),
+            "state_bytes": self.live.as_ref().map_or(0, |live| i64::try_from(live.state_bytes()).unwrap_or(i64::MAX)),
+            "loading": Bson::Null,
+        };
+        let (writes, failures) = (Arc::new(writes), Arc::new(failures));
+        let id = self.view.definition.id.clone();
+        let kind = kind_id(self.view.definition.kind);
+        let (database, collection) = (self.database.clone(), self.collection.clone());
+        let stop = self.view.stop.clone();
+        let committed = tokio::select! {
+            biased;
+            committed = self.checkpoint.commit(set, |session| {
+                let (writes, failures, id) = (Arc::clone(&writes), Arc::clone(&failures), id.clone());
+                let (database, collection) = (database.clone(), collection.clone());
+                Box::pin(async move {
+                    checkpoint::write(session, &database, &collection, &writes).await?;
+                    dead_letters::note(session, &id, kind, &failures).await
+                })
+            }) => committed,
+            () = stop.stopped() => return Ok(Some(End::Stopped)),
+        };
+        match committed {
+            Ok(()) => Ok(None),
+            Err(NotCommitted::TakenOver) => Ok(Some(End::TakenOver)),
+            Err(NotCommitted::Failed(error)) => Err(error),
+        }
+    }
+
+    /// Makes the place durable in the state alone.
+    async fn save(&mut self) -> Result<()> {
+        let live = self.live.take().ok_or_else(|| bug("a view without a state"))?;
+        let mut position = self.position.clone();
+        position.step = self.checkpoint.step();
+        let (live, ()) = blocking(live, move |live| live.commit(&position)).await?;
+        self.live = Some(live);
+        Ok(())
+    }
+
+    /// How many documents are to be read, about.
+    async fn total(&mut self, names: BTreeSet<Name>) -> u64 {
+        let client = self.client();
+        let mut total = 0;
+        for (database, name) in &names {
+            let collection = client.database(database).collection::<Document>(name);
+            total += collection.estimated_document_count().await.unwrap_or(0);
+        }
+        total
+    }
+}
+
+/// More commits that are there already.
+fn gather(first: Arc<Commit>, inbox: &mut Inbox) -> (Vec<Arc<Commit>>, bool) {
+    let is_barrier = |commit: &Commit| commit.events.iter().any(|event| crate::hub::names(event).contains(&barriers()));
+    let mut asked = is_barrier(&first);
+    let mut commits = vec![first];
+    while commits.len() < COMMITS_MAX {
+        match inbox.ready() {
+            Some(News::Commit(commit)) => {
+                asked |= is_barrier(&commit);
+                commits.push(commit);
+            }
+            Some(other) => {
+                inbox.put_back(other);
+                break;
+            }
+            None => break,
+        }
+    }
+    (commits, asked)
+}

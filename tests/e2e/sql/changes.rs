@@ -1,0 +1,166 @@
+//! Change queries and subscriptions (SQL-13).
+
+use bson::{Bson, doc};
+
+use super::{Lab, next};
+
+/// E-5 without its times: a window over changes, a lookup as of the change, aliases (SQL-3.8, SQL-9.4, SQL-13.6)
+#[tokio::test]
+async fn inventory_is_watched() {
+    let mut lab = Lab::new().await;
+    lab.collection("products").insert_one(doc! {"_id": 1, "product_id": "p1", "product_name": "Lamp"}).await.unwrap();
+    let query = "
+        SELECT product_id, product_name, current_quantity, reorder_threshold,
+          (reserved_quantity - LAG(reserved_quantity, 1) OVER (PARTITION BY product_id ORDER BY CHANGE_TIMESTAMP()))
+            AS quantity_change,
+          CASE WHEN quantity_change > 0 THEN ROUND(current_quantity / (quantity_change * 1.0), 1) ELSE NULL END
+            AS estimated_hours_until_stockout,
+          CASE WHEN current_quantity = 0 THEN 'CRITICAL' WHEN current_quantity <= reorder_threshold * 0.2 THEN 'HIGH'
+            WHEN current_quantity <= reorder_threshold * 0.5 THEN 'MEDIUM'
+            WHEN estimated_hours_until_stockout <= 24 THEN 'URGENT' ELSE 'NORMAL' END AS alert_level
+        FROM inventory i JOIN products p ON i.product_id = p.product_id
+        WHERE CHANGE_DETECTED() AND (current_quantity <= reorder_threshold OR estimated_hours_until_stockout <= 48)
+        ORDER BY alert_level DESC, estimated_hours_until_stockout ASC";
+    let mut rows = lab.subscribe(query).await;
+    let inventory = lab.collection("inventory");
+    let first = doc! {
+        "_id": 1, "product_id": "p1", "current_quantity": 100, "reorder_threshold": 20, "reserved_quantity": 5,
+    };
+    inventory.insert_one(first).await.unwrap();
+    let set = async |fields| drop(inventory.update_one(doc! {"_id": 1}, doc! {"$set": fields}).await.unwrap());
+    set(doc! {"current_quantity": 90, "reserved_quantity": 15}).await;
+    set(doc! {"current_quantity": 8, "reserved_quantity": 12}).await;
+    let rename = doc! {"$set": {"product_name": "Desk lamp"}};
+    lab.collection("products").update_one(doc! {"_id": 1}, rename).await.unwrap();
+    set(doc! {"current_quantity": 4}).await;
+    inventory.insert_one(doc! {"_id": 9, "product_id": "p9", "current_quantity": 0}).await.unwrap();
+    inventory.delete_one(doc! {"_id": 1}).await.unwrap();
+    let nine: bson::Decimal128 = "9".parse().unwrap();
+    let row = |name: &str, quantity: i32, change: i32, estimate: Bson, level: &str| {
+        doc! {
+            "product_id": "p1", "product_name": name, "current_quantity": quantity, "reorder_threshold": 20,
+            "quantity_change": change, "estimated_hours_until_stockout": estimate, "alert_level": level,
+        }
+    };
+    assert_eq!(next(&mut rows).await, row("Lamp", 90, 10, nine.into(), "URGENT"));
+    assert_eq!(next(&mut rows).await, row("Lamp", 8, -3, Bson::Null, "MEDIUM"));
+    assert_eq!(next(&mut rows).await, row("Desk lamp", 4, 0, Bson::Null, "HIGH"));
+    assert_eq!(next(&mut rows).await, row("Desk lamp", 4, 0, Bson::Null, "HIGH"), "a delete is a change");
+}
+
+/// SQL-13.2, SQL-13.10, SQL-13.12
+#[tokio::test]
+async fn every_change_passes_unless_the_condition_says_otherwise() {
+    let mut lab = Lab::new().await;
+    let t = lab.collection("t");
+    t.insert_one(doc! {"_id": 0, "a": 0}).await.unwrap();
+    let query = "SELECT _id, a, CHANGE_TYPE() AS op, OLD.a AS before FROM t WHERE CHANGE_DETECTED() LIMIT 3";
+    let mut rows = lab.subscribe(query).await;
+    t.insert_one(doc! {"_id": 1, "a": 1}).await.unwrap();
+    t.update_one(doc! {"_id": 1}, doc! {"$set": {"a": 2}}).await.unwrap();
+    t.delete_one(doc! {"_id": 1}).await.unwrap();
+    assert_eq!(next(&mut rows).await, doc! {"_id": 1, "a": 1, "op": "INSERT", "before": Bson::Null});
+    assert_eq!(next(&mut rows).await, doc! {"_id": 1, "a": 2, "op": "UPDATE", "before": 1});
+    assert_eq!(next(&mut rows).await, doc! {"_id": 1, "a": 2, "op": "DELETE", "before": 2});
+    assert!(rows.next().await.unwrap().is_none(), "LIMIT ends it");
+}
+
+/// E-6 without its times: outputs are appended, and there once (SQL-14.8)
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn outputs_of_changes_are_kept() {
+    let mut lab = Lab::with_mill().await;
+    lab.tag(
+        "CREATE MATERIALIZED VIEW large AS
+         SELECT customer, amount, LAG(amount) OVER (PARTITION BY customer ORDER BY CHANGE_TIMESTAMP()) AS previous
+         FROM payments WHERE CHANGE_DETECTED() AND CHANGE_TYPE() = 'INSERT' AND amount > 10",
+    )
+    .await;
+    let payments = lab.collection("payments");
+    let pay = |id: i32, customer: &str, amount: i32| doc! {"_id": id, "customer": customer, "amount": amount};
+    payments.insert_many([pay(1, "a", 50), pay(2, "b", 5), pay(3, "a", 70)]).await.unwrap();
+    payments.update_one(doc! {"_id": 1}, doc! {"$set": {"amount": 9_999}}).await.unwrap();
+    lab.settle().await;
+    lab.drop_mill();
+    payments.insert_one(pay(4, "a", 90)).await.unwrap();
+    lab.start_mill().await;
+    lab.settle().await;
+    let mut rows = lab.documents("large").await;
+    assert!(rows.iter().all(|row| row.get_str("_id").is_ok()), "the lineage: {rows:?}");
+    for row in &mut rows {
+        row.remove("_id");
+    }
+    let row = |amount: i32, previous: Bson| doc! {"customer": "a", "amount": amount, "previous": previous};
+    assert_eq!(rows, [row(50, Bson::Null), row(70, 50.into()), row(90, 70.into())]);
+}
+
+/// E-22: a subscription to a view (SQL-13.12)
+#[tokio::test]
+async fn a_view_is_subscribed_to() {
+    let mut lab = Lab::with_mill().await;
+    let bid = |id: i32, item: &str, amt: i32| doc! {"_id": id, "item": item, "amt": amt};
+    lab.collection("bids").insert_many([bid(1, "x", 5), bid(3, "x", 9), bid(4, "y", 1)]).await.unwrap();
+    lab.tag(
+        "CREATE MATERIALIZED VIEW m AS SELECT item, MIN(amt) AS lo, MAX(amt) AS hi, COUNT(*) AS n FROM bids GROUP BY item",
+    )
+    .await;
+    lab.settle().await;
+    let mut rows = lab.subscribe("SUBSCRIBE TO m WITH (snapshot = true)").await;
+    let mut told = async || {
+        let mut row = next(&mut rows).await;
+        row.remove("_time");
+        let token = row.remove("_token").unwrap();
+        (row, token)
+    };
+    let x = doc! {"item": "x", "lo": 5, "hi": 9, "n": 2_i64};
+    let y = doc! {"item": "y", "lo": 1, "hi": 1, "n": 1_i64};
+    let with = |mut told: bson::Document, row: &bson::Document| {
+        told.extend(row.clone());
+        told
+    };
+    assert_eq!(told().await.0, with(doc! {"_op": "snapshot", "_key": "x"}, &x));
+    assert_eq!(told().await.0, with(doc! {"_op": "snapshot", "_key": "y"}, &y));
+    assert_eq!(told().await.0, doc! {"_op": "ready"});
+    lab.tag("DELETE FROM bids WHERE _id = 3").await;
+    let (row, token) = told().await;
+    let after = doc! {"item": "x", "lo": 5, "hi": 5, "n": 1_i64};
+    assert_eq!(row, with(doc! {"_op": "update", "_key": "x", "_old": x}, &after));
+    lab.tag("DELETE FROM bids WHERE _id = 4").await;
+    assert_eq!(told().await.0, doc! {"_op": "delete", "_key": "y", "_old": y.clone()});
+    let again = format!("SUBSCRIBE TO m WITH (start = '{}')", token.as_str().unwrap());
+    let mut rows = lab.subscribe(&again).await;
+    let row = next(&mut rows).await;
+    assert_eq!((row.get_str("_op").unwrap(), row.get_str("_key").unwrap()), ("delete", "y"));
+}
+
+/// SQL-13.8, SQL-13.9, SQL-12.5: what the passing of time closes comes without any change.
+#[tokio::test]
+async fn buckets_close_by_themselves() {
+    let mut lab = Lab::new().await;
+    let query = "SELECT DATE_TRUNC('second', CHANGE_TIMESTAMP()) AS second, COUNT(*) AS n FROM t
+        WHERE CHANGE_DETECTED() GROUP BY second";
+    let mut rows = lab.subscribe(query).await;
+    lab.collection("t").insert_many([doc! {"_id": 1}, doc! {"_id": 2}]).await.unwrap();
+    let mut n = 0;
+    while n < 2 {
+        n += next(&mut rows).await.get_i64("n").unwrap();
+    }
+    assert_eq!(n, 2);
+}
+
+/// SQL-13.1, SQL-13.14: what cannot be is refused.
+#[tokio::test]
+async fn change_queries_have_their_rules() {
+    let mut lab = Lab::new().await;
+    let cases = [
+        ("SELECT status, COUNT(*) AS n FROM orders WHERE CHANGE_DETECTED() GROUP BY status", "MS004"),
+        ("SELECT DISTINCT status FROM orders WHERE CHANGE_DETECTED()", "MS004"),
+        ("SELECT LEAD(x) OVER (ORDER BY CHANGE_TIMESTAMP()) AS l FROM t WHERE CHANGE_DETECTED()", "0A000"),
+        ("SELECT * FROM t WHERE CHANGE_DETECTED() OR a = 1", "0A000"),
+        ("SELECT CHANGE_TYPE() AS t FROM orders", "42809"),
+        ("CREATE MATERIALIZED VIEW x AS SELECT CURRENT_TIMESTAMP - created_at AS age FROM orders", "MS005"),
+        ("CREATE MATERIALIZED VIEW x WITH (colour = 'red') AS SELECT 1 AS one", "22023"),
+    ];
+    for (query, state) in cases {
+        assert_eq!(lab.fails(query).await, state, "{query}");
+    }
+}

@@ -1,0 +1,103 @@
+//! What becomes of defined objects (SQL-18), and mills that share them.
+
+use std::time::Duration;
+
+use bson::{Document, doc};
+use millstream_mill::{Mill, MillOptions};
+
+use super::{Lab, column, eventually};
+
+/// SQL-18.2
+#[tokio::test]
+async fn objects_are_paused_and_go_on() {
+    let mut lab = Lab::with_mill().await;
+    lab.tag("CREATE MATERIALIZED VIEW v AS SELECT a FROM t").await;
+    lab.tag("CREATE TRIGGER copy ON t FOR INSERT AS BEGIN INSERT INTO u (_id) VALUES (NEW._id); END").await;
+    lab.settle().await;
+    lab.tag("PAUSE ALL").await;
+    let states = lab.rows("SHOW MATERIALIZED VIEWS").await;
+    assert_eq!(column(&states, "state"), ["paused".into()]);
+    assert_eq!(lab.fails("WAIT FOR MATERIALIZED VIEW v").await, "55000");
+    lab.collection("t").insert_one(doc! {"_id": 1, "a": 1}).await.unwrap();
+    lab.tag("RESUME ALL").await;
+    lab.settle().await;
+    assert_eq!(lab.documents("v").await, [doc! {"_id": 1, "a": 1}]);
+    assert_eq!(lab.documents("u").await, [doc! {"_id": 1}]);
+}
+
+/// SQL-18.1, SQL-18.3, SQL-18.4
+#[tokio::test]
+async fn definitions_are_shown_and_dropped() {
+    let mut lab = Lab::with_mill().await;
+    lab.tag("CREATE VIEW plain AS SELECT a FROM t; CREATE MATERIALIZED VIEW v AS SELECT a FROM plain").await;
+    assert_eq!(lab.fails("CREATE VIEW plain AS SELECT 1 AS one").await, "42P07");
+    assert_eq!(lab.fails("DROP VIEW plain").await, "2BP01");
+    let shown = lab.rows("SHOW CREATE MATERIALIZED VIEW v").await;
+    let sql = shown[0].get_str("sql").unwrap();
+    assert!(sql.starts_with("CREATE MATERIALIZED VIEW v AS SELECT a FROM plain"), "{sql}");
+    lab.settle().await;
+    let row = &lab.rows("SHOW MATERIALIZED VIEWS LIKE 'v%'").await[0];
+    assert_eq!((row.get_str("state").unwrap(), row.get_i64("errors").unwrap()), ("running", 0));
+    lab.tag("DROP VIEW plain CASCADE").await;
+    assert!(lab.rows("SHOW VIEWS").await.is_empty());
+    let names = lab.client.database("shop").list_collection_names().await.unwrap();
+    assert!(!names.contains(&"v".to_owned()), "{names:?}");
+    assert_eq!(lab.fails("SHOW CREATE VIEW plain").await, "42704");
+}
+
+/// A view that fails says why (SQL-18.2).
+#[tokio::test]
+async fn a_view_that_cannot_be_written_has_failed() {
+    let mut lab = Lab::with_mill().await;
+    lab.tag("CREATE MATERIALIZED VIEW v AS SELECT a FROM t").await;
+    lab.settle().await;
+    lab.tag("CREATE UNIQUE INDEX only_one ON v (a)").await;
+    lab.collection("t").insert_many([doc! {"_id": 1, "a": 1}, doc! {"_id": 2, "a": 1}]).await.unwrap();
+    let definitions = lab.client.database("millstream").collection::<Document>("definitions");
+    eventually("it has failed", async || {
+        definitions.find_one(doc! {"name": "v"}).await.unwrap().unwrap().get_str("state").unwrap() == "failed"
+    })
+    .await;
+    assert_eq!(lab.fails("WAIT FOR MATERIALIZED VIEW v").await, "55000");
+}
+
+/// Several mills share the objects; those of one that is gone are taken over.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mills_share_the_work() {
+    let mut lab = Lab::with_mill().await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut options = MillOptions::new(folder.path());
+    options.lease = Duration::from_secs(1);
+    let other = Mill::start(&lab.server.uri(), options).await.unwrap();
+    for name in ["a", "b", "c", "d"] {
+        lab.tag(&format!("CREATE MATERIALIZED VIEW {name} AS SELECT COUNT(*) AS n FROM t")).await;
+    }
+    let leases = lab.client.database("millstream").collection::<Document>("leases");
+    let owners = async || {
+        use futures::TryStreamExt;
+        let rows: Vec<Document> =
+            leases.find(doc! {"owner": {"$exists": true}}).await.unwrap().try_collect().await.unwrap();
+        let mut owners: Vec<String> = rows.iter().map(|row| row.get_str("owner").unwrap().to_owned()).collect();
+        owners.sort_unstable();
+        owners
+    };
+    eventually("both have two", async || {
+        let owners = owners().await;
+        owners.len() == 4 && owners[0] == owners[1] && owners[2] == owners[3] && owners[1] != owners[2]
+    })
+    .await;
+    lab.settle().await;
+    lab.collection("t").insert_one(doc! {"_id": 1}).await.unwrap();
+    lab.settle().await;
+    drop(other);
+    lab.collection("t").insert_one(doc! {"_id": 2}).await.unwrap();
+    eventually("one has all", async || {
+        let owners = owners().await;
+        owners.len() == 4 && owners[0] == owners[3]
+    })
+    .await;
+    lab.settle().await;
+    for name in ["a", "b", "c", "d"] {
+        assert_eq!(lab.documents(name).await, [doc! {"_id": {}, "n": 2_i64}], "{name}");
+    }
+}

@@ -1,0 +1,110 @@
+//! Batch queries (SQL-9, SQL-18).
+
+use bson::{Bson, doc};
+
+use super::{Lab, column};
+
+/// SQL-3.3, SQL-9.2, SQL-9.8
+#[tokio::test]
+async fn a_query_reads_collections() {
+    let mut lab = Lab::new().await;
+    let customers = [doc! {"_id": 1, "name": "Ann"}, doc! {"_id": 2, "name": "Bob"}];
+    lab.collection("customers").insert_many(customers).await.unwrap();
+    let orders =
+        [doc! {"_id": 10, "cust": 1, "amt": 5}, doc! {"_id": 11, "cust": 1, "amt": 7}, doc! {"_id": 12, "amt": 1}];
+    lab.collection("orders").insert_many(orders).await.unwrap();
+    let rows = lab.rows("SELECT name, amt FROM customers c LEFT JOIN orders o ON o.cust = c._id ORDER BY amt").await;
+    let expected =
+        [doc! {"name": "Ann", "amt": 5}, doc! {"name": "Ann", "amt": 7}, doc! {"name": "Bob", "amt": Bson::Null}];
+    assert_eq!(rows, expected);
+    let rows = lab.rows("SELECT cust, COUNT(*) AS n, SUM(amt) AS s FROM orders GROUP BY cust ORDER BY cust").await;
+    let expected = [doc! {"cust": 1, "n": 2_i64, "s": 12_i64}, doc! {"cust": Bson::Null, "n": 1_i64, "s": 1_i64}];
+    assert_eq!(rows, expected);
+    assert_eq!(lab.rows("SELECT * FROM orders WHERE _id = 11").await, [doc! {"_id": 11, "cust": 1, "amt": 7}]);
+}
+
+/// SQL-3.2: what is not there is empty, and told.
+#[tokio::test]
+async fn a_collection_that_does_not_exist_is_an_empty_table() {
+    let mut lab = Lab::new().await;
+    lab.collection("orders").insert_one(doc! {"_id": 1}).await.unwrap();
+    let answer = lab.answer("SELECT COUNT(*) AS n FROM orderz").await.unwrap();
+    assert!(answer.notices.iter().any(|notice| notice.message.contains("orderz")), "{:?}", answer.notices);
+    assert_eq!(lab.rows("SELECT COUNT(*) AS n FROM orderz").await, [doc! {"n": 0_i64}]);
+    assert_eq!(lab.fails("SET strict_tables = on; SELECT * FROM orderz").await, "42P01");
+}
+
+/// SQL-1.4: parameters
+#[tokio::test]
+async fn parameters_are_values() {
+    let mut lab = Lab::new().await;
+    lab.collection("t").insert_many([doc! {"_id": 1, "a": "x"}, doc! {"_id": 2, "a": "y"}]).await.unwrap();
+    lab.session.set_parameters(vec!["y".into()]);
+    assert_eq!(lab.rows("SELECT _id FROM t WHERE a = $1").await, [doc! {"_id": 2}]);
+}
+
+/// E-7: `WHERE` over values of every kind, with what is asked of the server never hiding a row (SQL-20.2).
+#[tokio::test]
+async fn conditions_over_mixed_values() {
+    let mut lab = Lab::new().await;
+    let five: bson::Decimal128 = "5.00".parse().unwrap();
+    let rows = [
+        doc! {"_id": 1, "q": 5},
+        doc! {"_id": 2, "q": Bson::Null},
+        doc! {"_id": 3},
+        doc! {"_id": 4, "q": "5"},
+        doc! {"_id": 5, "q": 5.0},
+        doc! {"_id": 6, "q": [5]},
+        doc! {"_id": 7, "q": f64::NAN},
+        doc! {"_id": 8, "q": five},
+    ];
+    lab.collection("t").insert_many(rows).await.unwrap();
+    let cases: &[(&str, &[i32])] = &[
+        ("q = 5", &[1, 5, 8]),
+        ("q <> 5", &[4, 6, 7]),
+        ("q > 4", &[1, 5, 7, 8]),
+        ("NOT (q > 4)", &[]),
+        ("q < 6", &[1, 5, 8]),
+        ("q = '5'", &[1, 4, 5, 8]),
+        ("q IS NULL", &[2, 3]),
+        ("BSON_TYPE(q) = 'missing'", &[3]),
+        ("q IN (5, NULL)", &[1, 5, 8]),
+        ("q NOT IN (4, NULL)", &[]),
+        ("q IS DISTINCT FROM 5", &[2, 3, 4, 6, 7]),
+        ("q = q", &[1, 4, 5, 6, 7, 8]),
+    ];
+    for (condition, ids) in cases {
+        let rows = lab.rows(&format!("SELECT _id FROM t WHERE {condition} ORDER BY _id")).await;
+        let expected: Vec<Bson> = ids.iter().map(|id| Bson::Int32(*id)).collect();
+        assert_eq!(column(&rows, "_id"), expected, "{condition}");
+    }
+}
+
+/// SQL-18.4, SQL-18.9
+#[tokio::test]
+async fn show_and_describe() {
+    let mut lab = Lab::new().await;
+    lab.collection("t").insert_many([doc! {"_id": 1, "a": {"b": 1}}, doc! {"_id": 2, "a": "x"}]).await.unwrap();
+    assert_eq!(column(&lab.rows("SHOW TABLES").await, "name"), [Bson::from("t")]);
+    assert_eq!(lab.rows("SET time_zone = 'Europe/Rome'; SHOW time_zone").await, [doc! {"time_zone": "Europe/Rome"}]);
+    assert_eq!(lab.fails("SET time_zone = 'Mars/Olympus'").await, "22023");
+    assert_eq!(lab.fails("SHOW nothing_like_this").await, "42704");
+    let rows = lab.rows("DESCRIBE t").await;
+    let types =
+        rows.iter().map(|row| (row.get_str("path").unwrap(), row.get_str("types").unwrap())).collect::<Vec<_>>();
+    assert!(types.contains(&("a", "document, text")) || types.contains(&("a", "text, document")), "{types:?}");
+    assert!(types.contains(&("a.b", "integer")), "{types:?}");
+    let plan = lab.rows("EXPLAIN SELECT _id FROM t WHERE a = 1").await;
+    assert!(column(&plan, "plan").iter().any(|line| line.as_str().unwrap().contains("shop.t")), "{plan:?}");
+}
+
+/// SQL-19.6: one row that cannot be evaluated fails a batch query.
+#[tokio::test]
+async fn errors_have_their_classes() {
+    let mut lab = Lab::new().await;
+    lab.collection("t").insert_one(doc! {"_id": 1, "n": 0}).await.unwrap();
+    assert_eq!(lab.fails("SELECT 10 / n AS r FROM t").await, "22012");
+    assert_eq!(lab.fails("SELEC 1").await, "42601");
+    assert_eq!(lab.fails("SELECT nope(1)").await, "42883");
+    assert_eq!(lab.fails("CREATE CONNECTION c TO 'mongodb://other'").await, "0A000");
+}
