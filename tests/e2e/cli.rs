@@ -12,6 +12,7 @@ mod log;
 mod named;
 mod serve;
 mod service;
+mod sql;
 mod tokens;
 mod watch;
 mod webhook;

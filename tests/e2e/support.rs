@@ -7,12 +7,14 @@ pub(crate) mod programs;
 pub(crate) mod proxy;
 pub(crate) mod receiver;
 pub(crate) mod redis;
+pub(crate) mod screen;
 pub(crate) mod server;
 pub(crate) mod wire;
 
 pub(crate) use postgres::Postgres;
 pub(crate) use proxy::Proxy;
 pub(crate) use redis::Redis;
+pub(crate) use screen::Screen;
 pub(crate) use server::Server;
 pub(crate) use wire::Connection;
 

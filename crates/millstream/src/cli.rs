@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::{
-    bench, compatibility, config, dead_letters, demo, doctor, exit, groups, log, logging, serve, terminal, tokens,
-    watch,
+    bench, compatibility, config, dead_letters, demo, doctor, exit, groups, log, logging, mill, serve, sql, terminal,
+    tokens, watch,
 };
 
 /// A document database whose heart is change streams.
@@ -16,6 +16,7 @@ Start here:
   millstream demo                       see it work, ten seconds, leaves nothing behind
   millstream serve                      start the engine, then connect any MongoDB driver
   millstream watch --db shop            see every change in the database `shop`
+  millstream sql --db shop              ask in SQL, once or for as long as you look
 
 `millstream <command> --help` has more of everything.")]
 pub(crate) struct Cli {
@@ -32,6 +33,12 @@ pub(crate) enum Command {
     /// Show changes in a terminal or hand them to other programs, of Millstream or any other MongoDB
     #[command(after_help = watch::EXAMPLES)]
     Watch(Box<watch::Arguments>),
+    /// Run SQL: queries, changes as they come, views and triggers, on Millstream or any other MongoDB
+    #[command(after_help = sql::EXAMPLES)]
+    Sql(sql::Arguments),
+    /// Run the views and triggers that SQL has defined, on Millstream or any other MongoDB
+    #[command(after_help = mill::EXAMPLES)]
+    Mill(mill::Arguments),
     /// Show how far back the log reaches and how long that lasts, of Millstream or any other MongoDB
     #[command(after_help = log::EXAMPLES)]
     Log(log::Arguments),
@@ -73,6 +80,14 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<exit::Code> {
         Command::Watch(arguments) => {
             logging::for_clients();
             watch::run(*arguments).await
+        }
+        Command::Sql(arguments) => {
+            logging::for_clients();
+            sql::run(arguments).await
+        }
+        Command::Mill(arguments) => {
+            logging::for_clients();
+            mill::run(arguments).await
         }
         Command::Log(arguments) => {
             logging::for_clients();

@@ -7,6 +7,7 @@
 //! | `config` | where the engine's settings come from |
 //! | `engine` | starting the engine inside this process |
 //! | `serve` | the engine as a service: start lines, signals, a clean stop |
+//! | `sql` | statements, from a terminal, a file or the command line |
 //! | `watch` | changes in a terminal, of any MongoDB |
 //! | `log` | how far back the log of any MongoDB reaches |
 //! | `tokens`, `groups`, `dead_letters` | what watchers keep in collections |
@@ -16,6 +17,7 @@
 //! | `bench` | measurements of any MongoDB-compatible server |
 //! | `exit` | exit codes, and errors as one sentence |
 //! | `logging` | where log lines go |
+//! | `mill` | what SQL has defined, at work |
 //! | `parse` | sizes, times, pipelines and near misses in what people type |
 //! | `terminal` | colour and width |
 
@@ -32,9 +34,11 @@ mod groups;
 mod health;
 mod log;
 mod logging;
+mod mill;
 mod parse;
 mod serve;
 mod signals;
+mod sql;
 mod terminal;
 mod tokens;
 mod watch;
