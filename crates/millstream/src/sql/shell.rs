@@ -69,10 +69,9 @@ async fn entered(runner: &mut Runner, text: &str) -> Flow {
         return runner.script(None, text).await;
     }
     // `SELECT …` and then `\watch` shows it first.
-    if last.trim_start().starts_with("\\watch") && !before.trim().is_empty() {
-        if let Flow::End(code) = runner.script(None, before).await {
-            return Flow::End(code);
-        }
+    let shows_first = last.trim_start().starts_with("\\watch") && !before.trim().is_empty();
+    if shows_first && let Flow::End(code) = runner.script(None, before).await {
+        return Flow::End(code);
     }
     runner.meta(last.trim()).await.unwrap_or(Flow::Next)
 }
