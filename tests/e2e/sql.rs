@@ -33,7 +33,7 @@ pub(crate) struct Lab {
 impl Lab {
     /// Without a mill.
     pub(crate) async fn new() -> Self {
-        let server = Server::memory();
+        let server = Server::with(&["--memory", "--mill", "off"]);
         let options = SessionOptions { database: Some("shop".to_owned()) };
         let session = Session::connect(&server.uri(), options).await.unwrap();
         let client = Client::with_uri_str(server.uri()).await.unwrap();

@@ -38,7 +38,7 @@ pub(crate) enum Command {
     Sql(sql::Arguments),
     /// Run the views and triggers that SQL has defined, on Millstream or any other MongoDB
     #[command(after_help = mill::EXAMPLES)]
-    Mill(mill::Arguments),
+    Run(mill::Arguments),
     /// Show how far back the log reaches and how long that lasts, of Millstream or any other MongoDB
     #[command(after_help = log::EXAMPLES)]
     Log(log::Arguments),
@@ -85,7 +85,7 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<exit::Code> {
             logging::for_clients();
             sql::run(arguments).await
         }
-        Command::Mill(arguments) => {
+        Command::Run(arguments) => {
             logging::for_clients();
             mill::run(arguments).await
         }

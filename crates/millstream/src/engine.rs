@@ -8,6 +8,7 @@ use std::time::Duration;
 use millstream_db::Db;
 use millstream_server::{Listening, Port};
 use millstream_storage::{Location, SystemClock};
+use millstream_value::Namespace;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -77,6 +78,7 @@ pub(crate) struct Engine {
     pub(crate) stop: oneshot::Sender<()>,
     /// Ends when everything is on disk and closed.
     pub(crate) task: JoinHandle<anyhow::Result<()>>,
+    db: Db,
 }
 
 /// Opens the data and the port, and serves in a task of its own.
@@ -135,6 +137,7 @@ pub(crate) async fn start_engine(options: EngineOptions, ready: impl FnOnce(Sock
     let clock = Arc::new(SystemClock);
     let db =
         tokio::task::spawn_blocking(move || Db::open(location, clock, settings).map_err(anyhow::Error::from)).await??;
+    let data = db.clone();
     let listening = Listening::on(port, options, Arc::new(millstream_server::Engine::new(db.clone())));
     let address = listening.address();
     let shutdown = listening.shutdown();
@@ -150,10 +153,16 @@ pub(crate) async fn start_engine(options: EngineOptions, ready: impl FnOnce(Sock
         tokio::task::spawn_blocking(move || db.close().map_err(anyhow::Error::from)).await??;
         Ok(())
     });
-    Ok(Engine { address, stop, task })
+    Ok(Engine { address, stop, task, db: data })
 }
 
 impl Engine {
+    /// Answers whether there is a collection, without asking anybody.
+    pub(crate) fn has_collection(&self, namespace: Namespace) -> impl Fn() -> bool + Send + use<> {
+        let db = self.db.clone();
+        move || db.collection_uuid(&namespace).is_some()
+    }
+
     /// Asks it to stop, and waits until everything is closed.
     pub(crate) async fn stop(self) -> anyhow::Result<()> {
         // The engine may have ended by itself; its task says how.

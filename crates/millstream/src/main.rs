@@ -13,6 +13,7 @@
 //! | `tokens`, `groups`, `dead_letters` | what watchers keep in collections |
 //! | `doctor` | whether a server is fit to be watched |
 //! | `health` | how watchers are doing, for those who look after them |
+//! | `mill` | what runs the views and triggers that SQL defines |
 //! | `demo` | the thing at work in ten seconds |
 //! | `bench` | measurements of any MongoDB-compatible server |
 //! | `exit` | exit codes, and errors as one sentence |

@@ -1,54 +1,110 @@
-//! `millstream mill`: runs what SQL has defined on any MongoDB, until it is asked to stop.
+//! The mill: what runs the views and triggers that SQL defines. Inside of `serve` for the engine's own data, and as `run` for
+//! any MongoDB.
 
-use std::path::PathBuf;
+mod arguments;
 
-use clap::Args;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
 use millstream_mill::{Mill, MillOptions};
 use millstream_watch::Connection;
+use tracing::{info, warn};
 
-use crate::exit;
 use crate::signals::Signals;
-use crate::watch::uri_or_default;
+use crate::{exit, watch};
 
-/// The end of `mill --help`.
-pub(crate) const EXAMPLES: &str = "\
-Examples:
-  millstream mill                                   views and triggers of the local server
-  millstream mill --uri \"$MONGO_URL\" --state /var/lib/millstream-mill
-  millstream mill --name b --state mill-b           a second one beside it: they share the work
+pub(crate) use arguments::{Arguments, EXAMPLES};
 
-What it runs is defined with `millstream sql`, and stays defined while no mill is there: the next one goes on where the
-last one ended. SIGTERM or Ctrl-C ends it when what is under way is done.";
+/// How often an engine without definitions is looked at: a look is a name in a map.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// How long it is left alone after it could not start.
+const PAUSE: Duration = Duration::from_secs(5);
 
-/// The flags.
-#[derive(Debug, Args)]
-pub(crate) struct Arguments {
-    /// The server; else MONGO_URL, else CHANGE_STREAM_DB, else the local default
-    #[arg(long, value_name = "URI")]
-    uri: Option<String>,
-    /// Where the state of views is kept; each mill needs a folder of its own
-    #[arg(long, value_name = "FOLDER", default_value = "millstream-mill")]
-    state: PathBuf,
-    /// What it is called, if there are several on one server
-    #[arg(long, value_name = "NAME")]
-    name: Option<String>,
-}
-
-/// Runs until it is asked to stop.
+/// Runs what is defined on a deployment until asked to stop.
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<exit::Code> {
-    let uri = uri_or_default(arguments.uri.as_deref());
+    let mut signals = Signals::catch().context("could not listen for signals")?;
+    let uri = watch::uri_or_default(arguments.uri.as_deref());
     // What is wrong with a connection is said as other commands do.
     Connection::new(&uri).await?.ping().await?;
-    let mut signals = Signals::catch()?;
     let mut options = MillOptions::new(&arguments.state);
     options.name = arguments.name;
+    options.lease = Duration::from_secs(arguments.lease);
     let mill = Mill::start(&uri, options).await?;
     eprintln!("the mill runs; its state is in {}", arguments.state.display());
-    signals.next().await;
+    let asked = signals.next().await;
+    info!(signal = asked, "stopping: asked to");
     tokio::select! {
-        stopped = mill.stop() => stopped?,
-        // A second signal means now: what was under way is done again by the next one.
-        _ = signals.next() => {}
+        result = mill.stop() => result?,
+        again = signals.next() => return Err(anyhow!("stopped at once: {again} came a second time")),
     }
     Ok(exit::Code::Done)
+}
+
+/// The mill of an engine in this process: it starts when there is a first definition, and costs nothing before.
+pub(crate) struct Keeper {
+    /// A client's address for the engine.
+    pub(crate) uri: String,
+    /// Where the state of views is kept.
+    pub(crate) state: State,
+}
+
+/// Where the state of views is kept.
+pub(crate) enum State {
+    /// In this folder.
+    Folder(PathBuf),
+    /// In a folder that goes with this process.
+    Temporary,
+}
+
+impl Keeper {
+    /// Keeps a mill running once `is_wanted` says so, until this is told to stop; then stops it well.
+    pub(crate) async fn keep(self, is_wanted: impl Fn() -> bool, stop: tokio::sync::oneshot::Receiver<()>) {
+        let running = async {
+            while !is_wanted() {
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+            loop {
+                match self.start().await {
+                    Ok(mill) => return mill,
+                    Err(error) => warn!(%error, "the mill could not start; it is tried again"),
+                }
+                tokio::time::sleep(PAUSE).await;
+            }
+        };
+        tokio::pin!(stop);
+        let started = tokio::select! {
+            started = running => started,
+            _ = &mut stop => return,
+        };
+        info!("the mill runs what is defined");
+        let _ = stop.await;
+        if let Err(error) = started.mill.stop().await {
+            warn!(%error, "the mill did not stop cleanly");
+        }
+    }
+
+    async fn start(&self) -> anyhow::Result<Started> {
+        let (folder, temporary) = match &self.state {
+            State::Folder(folder) => (folder.clone(), None),
+            State::Temporary => {
+                let made = tempfile::Builder::new().prefix("millstream-mill-").tempdir();
+                let made = made.context("could not create a temporary folder")?;
+                (made.path().to_owned(), Some(made))
+            }
+        };
+        let mill = Mill::start(&self.uri, MillOptions::new(folder)).await?;
+        Ok(Started { mill, _temporary: temporary })
+    }
+}
+
+struct Started {
+    mill: Mill,
+    /// Its folder goes after it.
+    _temporary: Option<tempfile::TempDir>,
+}
+
+/// The mill's folder in the engine's.
+pub(crate) fn folder_in(data: &Path) -> PathBuf {
+    data.join("mill")
 }

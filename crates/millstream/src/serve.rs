@@ -10,6 +10,9 @@ use tracing::{info, warn};
 
 use crate::config::ServeConfig;
 use crate::engine::{self, Data, EngineOptions, start_engine};
+use millstream_value::Namespace;
+
+use crate::mill::{self, Keeper, State};
 use crate::signals::Signals;
 use crate::{logging, parse, terminal};
 
@@ -48,6 +51,15 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
     };
     let mut engine = start_engine(options, say_started).await.map_err(|error| explain(error, &config))?;
 
+    let (stop_mill, stopped) = tokio::sync::oneshot::channel();
+    let mill = config.mill.then(|| {
+        let keeper = Keeper {
+            uri: engine::uri(engine.address, &config.replica_set),
+            state: if config.memory { State::Temporary } else { State::Folder(mill::folder_in(&config.data)) },
+        };
+        let has_definitions = engine.has_collection(Namespace::new("millstream", "definitions"));
+        tokio::spawn(keeper.keep(has_definitions, stopped))
+    });
     let asked = tokio::select! {
         name = signals.next() => name,
         ended = &mut engine.task => {
@@ -55,8 +67,16 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
         }
     };
     info!(signal = asked, "stopping: asked to");
+    let stop = async {
+        // The mill first: it is a client of the engine.
+        let _ = stop_mill.send(());
+        if let Some(mill) = mill {
+            mill.await.context("the mill failed")?;
+        }
+        engine.stop().await
+    };
     tokio::select! {
-        result = engine.stop() => result.context("could not stop cleanly"),
+        result = stop => result.context("could not stop cleanly"),
         again = signals.next() => Err(anyhow!("stopped at once: {again} came a second time")),
     }
 }

@@ -222,10 +222,10 @@ fn the_tab_key_completes_names() {
 #[test]
 fn the_guide_shows_what_happens() {
     let guide = std::fs::read_to_string(root().join("docs/sql.md")).unwrap();
-    let server = Server::memory();
+    let server = Server::with(&["--memory", "--mill", "off"]);
     let folder = tempfile::tempdir().unwrap();
     let state = folder.path().join("state").display().to_string();
-    let mut mill = Program::start("mill", millstream().args(["mill", "--uri", &server.uri(), "--state", &state]));
+    let mut mill = Program::start("mill", millstream().args(["run", "--uri", &server.uri(), "--state", &state]));
     mill.wait_for_error_line("the mill runs");
     let mut shown = String::new();
     let mut live: Option<Program> = None;
@@ -273,4 +273,33 @@ fn blocks(page: &str) -> Vec<(&str, &str)> {
         rest = after;
     }
     blocks
+}
+
+/// `millstream serve` alone keeps views, also across a restart, and ends cleanly with its mill.
+#[test]
+fn the_server_runs_what_is_defined() {
+    let mut server = Server::durable();
+    let rows = |server: &Server| {
+        let ask = "WAIT FOR MATERIALIZED VIEW spent; SELECT _id, total FROM spent ORDER BY _id";
+        let run = sql(server, &["--format", "json"], ask);
+        assert_eq!(run.code, 0, "{}", run.errors);
+        run.out
+    };
+    let run = sql(
+        &server,
+        &[],
+        "INSERT INTO orders (_id, customer, total) VALUES (1, 'Ann', 30), (2, 'Bob', 12);
+         CREATE MATERIALIZED VIEW spent AS SELECT customer, SUM(total) AS total FROM orders GROUP BY customer;",
+    );
+    assert_eq!(run.code, 0, "{}", run.errors);
+    assert!(
+        rows(&server).ends_with("{\"_id\":\"Ann\",\"total\":30}\n{\"_id\":\"Bob\",\"total\":12}\n"),
+        "{}",
+        rows(&server)
+    );
+    assert!(server.terminate().0.success());
+    server.start_again();
+    let run = sql(&server, &[], "UPDATE orders SET total = 31 WHERE customer = 'Ann'");
+    assert_eq!(run.code, 0, "{}", run.errors);
+    assert!(rows(&server).contains("{\"_id\":\"Ann\",\"total\":31}\n"), "{}", rows(&server));
 }

@@ -21,6 +21,8 @@ pub(crate) struct ServeConfig {
     pub(crate) port: u16,
     /// Keep pre-images for every user collection, whatever its own option says.
     pub(crate) images_all: bool,
+    /// Run what SQL defines.
+    pub(crate) mill: bool,
     /// How many bytes of the change log to keep.
     pub(crate) oplog_bytes: u64,
     /// How long to keep the change log at least, whatever its size.
@@ -141,6 +143,21 @@ pub(crate) static SETTINGS: &[Setting] = &[
         help: "Keep nothing on disk: for tests and experiments",
         set: |config, text| {
             config.memory = switch(text)?;
+            Ok(())
+        },
+    },
+    Setting {
+        name: "mill",
+        value: Some("STATE"),
+        environment: &["MILLSTREAM_MILL"],
+        default: "on",
+        help: "Run the views and triggers that SQL defines in this process: on, or off where `millstream run` does it",
+        set: |config, text| {
+            config.mill = match text {
+                "on" => true,
+                "off" => false,
+                _ => return Err(format!("`{text}` is neither on nor off")),
+            };
             Ok(())
         },
     },
@@ -313,6 +330,7 @@ impl Default for ServeConfig {
             bind_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
             port: 0,
             images_all: false,
+            mill: false,
             oplog_bytes: 0,
             oplog_age_min: Duration::ZERO,
             replica_set: String::new(),
@@ -352,6 +370,7 @@ mod tests {
             ("log", "xml"),
             ("log-level", "info,,=x=["),
             ("memory", "perhaps"),
+            ("mill", "perhaps"),
             ("oplog-bytes", "12"),
             ("oplog-hours", "-1"),
             ("oplog-hours", "NaN"),
