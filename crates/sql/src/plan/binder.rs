@@ -37,6 +37,8 @@ pub(crate) struct Scan {
     pub(crate) collection: String,
     pub(crate) driven: bool,
     pub(crate) columns: Vec<(SourceColumn, ColumnId)>,
+    /// The order in which it is read if nothing else is said (SQL-14.6).
+    pub(crate) order: Vec<(String, bool)>,
 }
 
 /// A `WITH` query: a name for a text, resolved anew wherever it is used (SQL-9.11).

@@ -11,7 +11,7 @@ use crate::plan::binder::{Binder, Bound, Origin, Scan};
 use crate::plan::block::{Block, Place, Resolver};
 use crate::plan::rel::{Join, Over, Rel};
 use crate::plan::scope::{Item, Open, Scope};
-use crate::plan::{Relation, SourceColumn, nearest, syntax};
+use crate::plan::{Column, Relation, SourceColumn, nearest, syntax};
 use crate::{Expr, Notice, SqlError};
 
 /// FROM items so far.
@@ -182,21 +182,23 @@ impl Binder<'_> {
                 let item = Item { open: Open::Scan(scan), ..item };
                 Ok(self.scanned(scan, item))
             }
-            Relation::Materialized { columns, .. } => {
+            Relation::Materialized { columns, order } => {
                 let (scan, mut item) = self.scan(&database, &collection, &shown, driver);
+                if let Some(scan) = self.scans.get_mut(scan) {
+                    scan.order = order;
+                }
                 if columns.iter().any(|column| column.spread) {
                     item.open = Open::Scan(scan);
                 } else {
-                    for column in &columns {
-                        let id = self.scan_column(scan, SourceColumn::Field(column.name.clone()));
-                        if let Some(kind) = self.types.get_mut(id) {
+                    // `_id` is stored first.
+                    let id = columns.iter().find(|column| column.name == "_id").cloned();
+                    let id = id.unwrap_or(Column { name: "_id".to_owned(), kind: None, spread: false });
+                    for column in [&id].into_iter().chain(columns.iter().filter(|column| column.name != "_id")) {
+                        let place = self.scan_column(scan, SourceColumn::Field(column.name.clone()));
+                        if let Some(kind) = self.types.get_mut(place) {
                             kind.clone_from(&column.kind);
                         }
-                        item.known.push((column.name.clone(), id));
-                    }
-                    if !columns.iter().any(|column| column.name == "_id") {
-                        let id = self.scan_column(scan, SourceColumn::Field("_id".to_owned()));
-                        item.known.push(("_id".to_owned(), id));
+                        item.known.push((column.name.clone(), place));
                     }
                 }
                 Ok(self.scanned(scan, item))
@@ -233,6 +235,7 @@ impl Binder<'_> {
             collection: collection.to_owned(),
             driven,
             columns: Vec::new(),
+            order: Vec::new(),
         });
         (self.scans.len() - 1, Item { alias: alias.to_owned(), known: Vec::new(), open: Open::No })
     }

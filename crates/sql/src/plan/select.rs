@@ -401,6 +401,14 @@ impl Binder<'_> {
             };
             order.push(sorting(value, &key.options));
         }
+        if let (true, false, [only], None) = (order.is_empty(), block.grouped, block.scans.as_slice(), &select.distinct)
+        {
+            // A materialized view is read in its own order.
+            for (name, descending) in self.scans.get(*only).map(|scan| scan.order.clone()).unwrap_or_default() {
+                let value = Expr::Column(self.scan_column(*only, SourceColumn::Field(name)));
+                order.push(Sorting { value, descending, nulls_first: descending });
+            }
+        }
         let distinct_on = match &select.distinct {
             Some(ast::Distinct::On(keys)) => {
                 let mut on = Vec::with_capacity(keys.len());
