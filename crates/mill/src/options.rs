@@ -3,6 +3,28 @@
 use bson::{Bson, Document, doc};
 use millstream_sql::statement::{Literal, Options};
 
+use crate::answer::not_offered;
+use crate::error::Result;
+
+/// Refuses what an option could ask for, but nothing here does: better than taking it and doing something else.
+pub(crate) fn refuse_unoffered(options: &Options) -> Result<()> {
+    if options.get("retain").is_some() {
+        return Err(not_offered("retain"));
+    }
+    if options.integer("parallel")?.is_some_and(|lanes| lanes != 1) {
+        return Err(not_offered("parallel other than 1"));
+    }
+    for (name, offered) in [("late", "dead_letter"), ("numeric_as", "decimal"), ("on_error", "skip")] {
+        if options.text(name)?.is_some_and(|wanted| wanted != offered) {
+            return Err(not_offered(&format!("{name} other than '{offered}'")));
+        }
+    }
+    if options.text("images")? == Some("lookup") {
+        return Err(not_offered("images = 'lookup'"));
+    }
+    Ok(())
+}
+
 /// As documents have them.
 pub(crate) fn to_document(options: &Options) -> Document {
     let value = |literal: &Literal| match literal {

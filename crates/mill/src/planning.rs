@@ -45,6 +45,7 @@ impl Planning {
 
     /// Takes over the options that planning depends on (SQL-18.8).
     pub(crate) fn options(&mut self, options: &millstream_sql::statement::Options) -> Result<()> {
+        crate::options::refuse_unoffered(options)?;
         self.settings.unbounded_state = options.boolean("unbounded_state")?.unwrap_or(false);
         if let Some(millstream_sql::statement::Literal::Number(number)) = options.get("lateness") {
             self.settings.lateness = number.parse().ok();

@@ -18,6 +18,7 @@ use crate::answer::{Answer, not_offered};
 use crate::checkpoint::DATABASE;
 use crate::definition::{DEFINITIONS, Definition, State, kind_words};
 use crate::error::{Result, code, of_driver};
+use crate::options::refuse_unoffered;
 use crate::planning::Planning;
 use crate::run::target;
 use crate::subscription::prepare;
@@ -66,6 +67,16 @@ static TRIGGER_OPTIONS: &[&str] = &[
     "start",
     "timeout",
 ];
+
+/// Refuses options that no object of the kind has, and those that are not offered.
+pub(super) fn check_options(kind: Kind, options: &Options) -> Result<()> {
+    match kind {
+        Kind::MaterializedView => options.check(&[VIEW_OPTIONS, CHANGES_OPTIONS].concat())?,
+        Kind::Trigger => options.check(TRIGGER_OPTIONS)?,
+        _ => options.check(&[])?,
+    }
+    refuse_unoffered(options)
+}
 
 /// What is new of an object.
 struct New {
@@ -135,6 +146,7 @@ impl Session {
         let mut planning = self.planning().await?;
         self.is_free(&planning, &database, Kind::Trigger, &name, create.or_replace)?;
         create.options.check(TRIGGER_OPTIONS)?;
+        refuse_unoffered(&create.options)?;
         planning.settings.database.clone_from(&database);
         let planned = crate::trigger::plan(&mut planning, &self.deployment, create).await?;
         planned.prepare(&self.deployment, &create.options).await?;

@@ -102,6 +102,7 @@ impl Session {
         match alteration {
             Alteration::Rename(_) => Err(not_offered("RENAME of a defined object")),
             Alteration::Set(options) => {
+                super::define::check_options(definition.kind, options)?;
                 let mut set = Document::new();
                 for (name, value) in crate::options::to_document(options) {
                     set.insert(format!("options.{name}"), value);
