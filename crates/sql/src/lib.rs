@@ -6,6 +6,7 @@
 
 mod error;
 pub mod expr;
+mod near;
 pub mod plan;
 pub mod statement;
 mod types;

@@ -408,36 +408,6 @@ impl Plan {
     }
 }
 
-/// The names of a text's nearest neighbour, for hints: at most a third of its letters differ.
-pub(crate) fn nearest<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> Option<String> {
-    let near =
-        known.filter(|other| *other != name && !other.starts_with('!')).map(|other| (distance(name, other), other));
-    let (far, near) = near.min()?;
-    (far <= (name.chars().count() / 3).max(1)).then(|| near.to_owned())
-}
-
-/// How many letters have to be changed, put in, left out or exchanged with their neighbour.
-fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.to_lowercase().chars().collect(), b.to_lowercase().chars().collect());
-    let mut before: Vec<usize> = Vec::new();
-    let mut last: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.iter().enumerate() {
-        let mut row = vec![i + 1];
-        for (j, y) in b.iter().enumerate() {
-            let at = |row: &[usize], at: usize| row.get(at).copied().unwrap_or(usize::MAX / 2);
-            let change = at(&last, j) + usize::from(x != y);
-            let mut best = change.min(at(&last, j + 1) + 1).min(at(&row, j) + 1);
-            let exchanged = i > 0 && j > 0 && a.get(i - 1) == Some(y) && b.get(j - 1) == Some(x);
-            if exchanged {
-                best = best.min(at(&before, j - 1) + 1);
-            }
-            row.push(best);
-        }
-        before = std::mem::replace(&mut last, row);
-    }
-    last.last().copied().unwrap_or(0)
-}
-
 /// A query of our own.
 pub(crate) fn parsed(text: &str) -> Result<ast::Query> {
     let dialect = sqlparser::dialect::PostgreSqlDialect {};

@@ -161,25 +161,6 @@ pub fn function(name: &str) -> Option<&'static Function> {
 /// The name of a function that somebody may have meant, if one is near enough.
 #[must_use]
 pub fn nearest_function(name: &str) -> Option<&'static str> {
-    let upper = name.to_ascii_uppercase();
     let names = FAMILIES.iter().copied().flatten().map(|function| function.name).chain(SPECIAL.iter().copied());
-    let limit = (upper.len() / 3).min(3);
-    names.map(|name| (distance(&upper, name), name)).filter(|(away, _)| *away <= limit).min().map(|(_, name)| name)
-}
-
-/// How many letters must be changed, put in or left out to make one word of the other.
-fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (at, left) in a.bytes().enumerate() {
-        let mut diagonal = at;
-        let mut before = at + 1;
-        let mut next = vec![before];
-        for (above, right) in row.iter().skip(1).zip(b.bytes()) {
-            before = (diagonal + usize::from(left != right)).min(before + 1).min(above + 1);
-            diagonal = *above;
-            next.push(before);
-        }
-        row = next;
-    }
-    row.last().copied().unwrap_or_default()
+    crate::near::nearest(name, names)
 }

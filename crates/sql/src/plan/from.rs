@@ -7,11 +7,12 @@ use sqlparser::ast::{self, TableFactor};
 
 use crate::error::Result;
 use crate::expr::{Comparison, Names};
+use crate::near::nearest;
 use crate::plan::binder::{Binder, Bound, Origin, Scan};
 use crate::plan::block::{Block, Place, Resolver};
 use crate::plan::rel::{Join, Over, Rel};
 use crate::plan::scope::{Item, Open, Scope};
-use crate::plan::{Column, Relation, SourceColumn, nearest, syntax};
+use crate::plan::{Column, Relation, SourceColumn, syntax};
 use crate::{Expr, Notice, SqlError};
 
 /// FROM items so far.

@@ -6,9 +6,10 @@ use sqlparser::ast::Ident;
 
 use crate::error::Result;
 use crate::expr::Step;
+use crate::near::nearest;
+use crate::plan::SourceColumn;
 use crate::plan::binder::Binder;
 use crate::plan::rel::ColumnId;
-use crate::plan::{SourceColumn, nearest};
 use crate::{Expr, Notice, SqlError};
 
 /// The FROM items of a query block, and of those around it.
@@ -177,7 +178,7 @@ pub(crate) fn unique<'n, T>(name: &str, entries: impl Iterator<Item = (&'n str, 
 /// There is no such column.
 pub(crate) fn no_column<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> SqlError {
     let error = SqlError::new("42703", format!("column \"{name}\" does not exist"));
-    match nearest(name, known) {
+    match nearest(name, known.filter(|other| !other.starts_with('!'))) {
         Some(near) => error.hint(format!("did you mean \"{near}\"?")),
         None => error,
     }

@@ -4,34 +4,8 @@ use crate::Expr;
 use crate::plan::rel::ColumnId;
 
 impl Expr {
-    /// The expressions that this one is made of, directly.
-    pub(crate) fn parts(&self) -> Vec<&Expr> {
-        match self {
-            Self::Column(_) | Self::KeyPart(_) | Self::Variable(_) | Self::Constant(_) | Self::Untyped(_) => Vec::new(),
-            Self::Path(x, _) | Self::Negate(x) | Self::Not(x) | Self::Is(_, _, x) | Self::Cast { value: x, .. } => {
-                vec![x]
-            }
-            Self::Arithmetic(_, a, b)
-            | Self::Compare(_, a, b)
-            | Self::Any(_, a, b)
-            | Self::All(_, a, b)
-            | Self::Matches(a, b, _)
-            | Self::Operator(_, a, b)
-            | Self::Like { value: a, pattern: b, .. } => vec![a, b],
-            Self::CompareRows(_, a, b) => a.iter().chain(b).collect(),
-            Self::And(all) | Self::Or(all) | Self::Coalesce(all) | Self::Array(all) => all.iter().collect(),
-            Self::Call(_, all) | Self::Routine(_, all) => all.iter().collect(),
-            Self::Between { value, low, high, .. } => vec![value, low, high],
-            Self::In(x, all) => [x.as_ref()].into_iter().chain(all).collect(),
-            Self::Case { operand, branches, otherwise } => {
-                let branches = branches.iter().flat_map(|(when, then)| [when, then]);
-                operand.as_deref().into_iter().chain(branches).chain(otherwise.as_deref()).collect()
-            }
-        }
-    }
-
-    /// The same, to be changed.
-    pub(crate) fn parts_mut(&mut self) -> Vec<&mut Expr> {
+    /// The expressions that it is made of, to be changed.
+    pub(crate) fn children_mut(&mut self) -> Vec<&mut Expr> {
         match self {
             Self::Column(_) | Self::KeyPart(_) | Self::Variable(_) | Self::Constant(_) | Self::Untyped(_) => Vec::new(),
             Self::Path(x, _) | Self::Negate(x) | Self::Not(x) | Self::Is(_, _, x) | Self::Cast { value: x, .. } => {
@@ -58,7 +32,7 @@ impl Expr {
 
     /// Whether something holds for the expression or a part of it.
     pub(crate) fn any(&self, test: &mut dyn FnMut(&Expr) -> bool) -> bool {
-        test(self) || self.parts().into_iter().any(|part| part.any(test))
+        test(self) || self.children().into_iter().any(|part| part.any(test))
     }
 
     /// The columns that it uses, each once.
@@ -81,7 +55,7 @@ impl Expr {
             *self = other;
             return;
         }
-        for part in self.parts_mut() {
+        for part in self.children_mut() {
             part.rewrite(replace);
         }
     }

@@ -256,41 +256,8 @@ fn cascade(reader: &mut Reader) -> bool {
 }
 
 fn did_you_mean<'a>(error: SqlError, word: &str, known: impl Iterator<Item = &'a str>) -> SqlError {
-    match nearest(word, known) {
+    match crate::near::nearest(word, known) {
         Some(near) => error.hint(format!("did you mean {near}?")),
         None => error,
     }
-}
-
-/// The known word that is at most two letters off.
-pub(super) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let far = if word.chars().count() < 4 { 1 } else { 2 };
-    known
-        .map(|other| (distance(word, other), other))
-        .filter(|(distance, _)| *distance <= far)
-        .min()
-        .map(|(_, near)| near)
-}
-
-/// How many letters must be put, taken, changed or swapped with their neighbour.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut before: Vec<usize> = Vec::new();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    let mut last = None;
-    for (i, x) in a.chars().enumerate() {
-        let mut next = vec![i + 1];
-        for (j, y) in b.iter().enumerate() {
-            let at = |row: &[usize], j: usize| row.get(j).copied().unwrap_or(usize::MAX - 1);
-            let mut least = (at(&row, j) + usize::from(x != *y)).min(at(&row, j + 1) + 1).min(at(&next, j) + 1);
-            let swapped = j > 0 && last == Some(*y) && b.get(j - 1) == Some(&x);
-            if swapped {
-                least = least.min(at(&before, j - 1) + 1);
-            }
-            next.push(least);
-        }
-        before = std::mem::replace(&mut row, next);
-        last = Some(x);
-    }
-    row.last().copied().unwrap_or_default()
 }

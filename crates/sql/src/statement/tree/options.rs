@@ -42,7 +42,7 @@ impl Options {
         for name in self.0.keys() {
             if !known.contains(&name.as_str()) {
                 let error = SqlError::new("22023", format!("there is no option \"{name}\" here"));
-                return Err(match super::super::parse::nearest(name, known.iter().copied()) {
+                return Err(match crate::near::nearest(name, known.iter().copied()) {
                     Some(near) => error.hint(format!("did you mean \"{near}\"?")),
                     None => error.hint(format!("known here: {}", known.join(", "))),
                 });
