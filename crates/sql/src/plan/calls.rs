@@ -9,6 +9,7 @@ use crate::plan::block::{Place, Resolver, WindowGroup, by_name};
 use crate::plan::rel::{Aggregate, Running, Window};
 use crate::plan::syntax::{self, AggregateName};
 use crate::plan::{Purpose, RoutineBody, SourceColumn, Volatility};
+use crate::statement::{Exclusion, exclusion};
 use crate::{Expr, Notice, SqlError, Type};
 
 impl Resolver<'_, '_> {
@@ -159,20 +160,7 @@ impl Resolver<'_, '_> {
     }
 
     fn aggregate_call(&mut self, name: &AggregateName, function: &ast::Function) -> Result<Aggregate> {
-        let wrong = || SqlError::new("42883", format!("{} takes {} argument(s)", name.name, name.arguments));
-        let arguments = syntax::arguments(function).ok_or_else(wrong)?;
-        let star = syntax::is_star(function);
-        let fits = match name.function {
-            AggregateFunction::Count => star || !arguments.is_empty(),
-            _ => !star && arguments.len() == name.arguments,
-        };
-        if !fits {
-            return Err(wrong());
-        }
-        let mut values = Vec::with_capacity(arguments.len());
-        for argument in arguments {
-            values.push(self.argument(argument)?);
-        }
+        let values = self.call_arguments(name, function, Place::AggregateArgument)?;
         let mut order = Vec::new();
         let mut distinct = false;
         if let ast::FunctionArguments::List(list) = &function.args {
@@ -203,6 +191,27 @@ impl Resolver<'_, '_> {
             self.binder.check_condition(filter, "FILTER")?;
         }
         Ok(Aggregate { function: name.function, arguments: values, distinct, order, filter })
+    }
+
+    /// The arguments of an aggregate, as many as it takes; of `COUNT(*)` none.
+    fn call_arguments(&mut self, name: &AggregateName, function: &ast::Function, place: Place) -> Result<Vec<Expr>> {
+        let wrong = || SqlError::new("42883", format!("{} takes {} argument(s)", name.name, name.arguments));
+        let arguments = syntax::arguments(function).ok_or_else(wrong)?;
+        let star = syntax::is_star(function);
+        let fits = match name.function {
+            AggregateFunction::Count => star || !arguments.is_empty(),
+            _ => !star && arguments.len() == name.arguments,
+        };
+        if !fits {
+            return Err(wrong());
+        }
+        let mut values = Vec::with_capacity(arguments.len());
+        for argument in arguments {
+            let value = self.at(place, argument)?;
+            self.binder.check(&value)?;
+            values.push(value);
+        }
+        Ok(values)
     }
 
     fn argument(&mut self, expr: &ast::Expr) -> Result<Expr> {
@@ -381,22 +390,7 @@ impl Resolver<'_, '_> {
     }
 
     fn window_arguments(&mut self, name: &AggregateName, function: &ast::Function) -> Result<Aggregate> {
-        let wrong = || SqlError::new("42883", format!("{} takes {} argument(s)", name.name, name.arguments));
-        let arguments = syntax::arguments(function).ok_or_else(wrong)?;
-        let star = syntax::is_star(function);
-        let fits = match name.function {
-            AggregateFunction::Count => star || !arguments.is_empty(),
-            _ => !star && arguments.len() == name.arguments,
-        };
-        if !fits {
-            return Err(wrong());
-        }
-        let mut values = Vec::with_capacity(arguments.len());
-        for argument in arguments {
-            let value = self.at(Place::WindowArgument, argument)?;
-            self.binder.check(&value)?;
-            values.push(value);
-        }
+        let values = self.call_arguments(name, function, Place::WindowArgument)?;
         let filter = function.filter.as_deref().map(|filter| self.at(Place::WindowArgument, filter)).transpose()?;
         let distinct = matches!(&function.args, ast::FunctionArguments::List(list)
             if list.duplicate_treatment == Some(ast::DuplicateTreatment::Distinct));
@@ -442,23 +436,26 @@ impl Resolver<'_, '_> {
 
     /// A window's specification, with what it takes from others by name.
     fn specification(&mut self, window: &ast::WindowType) -> Result<Specification> {
-        let (base, spec) = match window {
-            ast::WindowType::NamedWindow(name) => (Some(name.value.clone()), None),
-            ast::WindowType::WindowSpec(spec) => (spec.window_name.as_ref().map(|name| name.value.clone()), Some(spec)),
+        let (name, spec) = match window {
+            ast::WindowType::NamedWindow(name) => (Some(name), None),
+            ast::WindowType::WindowSpec(spec) => (spec.window_name.as_ref(), Some(spec)),
         };
-        let (exclude, base) = excluded(base.as_deref());
+        let (exclude, base) = exclusion(name);
         let mut out = match base {
             None => Specification { partition: Vec::new(), order: Vec::new(), frame: None, exclude: Exclude::NoOthers },
             Some(base) => {
                 let windows = self.block.named_windows.clone();
-                let Some(spec) = by_name(&base, &windows)? else {
-                    return Err(SqlError::new("42704", format!("window \"{base}\" does not exist")));
+                let Some(spec) = by_name(&base.value, &windows)? else {
+                    return Err(SqlError::new("42704", format!("window \"{}\" does not exist", base.value)));
                 };
                 self.specification(&ast::WindowType::WindowSpec(spec.clone()))?
             }
         };
-        if let Some(exclude) = exclude {
-            out.exclude = exclude;
+        match exclude {
+            Exclusion::NoOthers => {}
+            Exclusion::CurrentRow => out.exclude = Exclude::CurrentRow,
+            Exclusion::Group => out.exclude = Exclude::Group,
+            Exclusion::Ties => out.exclude = Exclude::Ties,
         }
         let Some(spec) = spec else { return Ok(out) };
         if !spec.partition_by.is_empty() {
@@ -551,24 +548,6 @@ struct Specification {
     order: Vec<Sorting>,
     frame: Option<ast::WindowFrame>,
     exclude: Exclude,
-}
-
-/// The `EXCLUDE` that the statement layer put into the name of the base window, and the name itself.
-fn excluded(name: Option<&str>) -> (Option<Exclude>, Option<String>) {
-    let Some(rest) = name.and_then(|name| name.strip_prefix("!exclude ")) else {
-        return (None, name.map(str::to_owned));
-    };
-    let (what, base) = match rest.split_once(':') {
-        Some((what, base)) => (what, Some(base.to_owned())),
-        None => (rest, None),
-    };
-    let exclude = match what {
-        "current row" => Exclude::CurrentRow,
-        "group" => Exclude::Group,
-        "ties" => Exclude::Ties,
-        _ => Exclude::NoOthers,
-    };
-    (Some(exclude), base)
 }
 
 /// A key of an order with SQL's defaults: NULLs last, or first with DESC.
