@@ -101,3 +101,19 @@ async fn mills_share_the_work() {
         assert_eq!(lab.documents(name).await, [doc! {"_id": {}, "n": 2_i64}], "{name}");
     }
 }
+
+/// SQL-18.8: an option is unknown, or not offered, or it does what it says; also when it is changed later.
+#[tokio::test]
+async fn options_without_an_effect_are_refused() {
+    let mut lab = Lab::new().await;
+    assert_eq!(lab.fails("CREATE MATERIALIZED VIEW v WITH (colour = 'red') AS SELECT 1 AS one").await, "22023");
+    for option in ["numeric_as = 'double'", "on_error = 'fail'"] {
+        assert_eq!(lab.fails(&format!("CREATE MATERIALIZED VIEW v WITH ({option}) AS SELECT a FROM t")).await, "0A000");
+    }
+    lab.tag("CREATE MATERIALIZED VIEW v WITH (on_error = 'skip') AS SELECT a FROM t").await;
+    assert_eq!(lab.fails("ALTER MATERIALIZED VIEW v SET (numeric_as = 'double')").await, "0A000");
+    assert_eq!(lab.fails("ALTER MATERIALIZED VIEW v SET (colour = 'red')").await, "22023");
+    let body = "AS BEGIN DELETE FROM u; END";
+    assert_eq!(lab.fails(&format!("CREATE TRIGGER g ON t FOR INSERT WITH (parallel = 4) {body}")).await, "0A000");
+    assert_eq!(lab.fails("SET atomic = off").await, "0A000");
+}
