@@ -286,7 +286,7 @@ impl Generator<'_> {
         let filter = self.filter(table, "r");
         if self.chance(3) {
             return format!(
-                "SELECT r.id, {key} AS k FROM {table} r{filter} ORDER BY {key}{direction} FETCH FIRST {limit} ROWS WITH TIES"
+                "SELECT r.id, {key} AS k FROM {table} r{filter} ORDER BY {key} + 0{direction} FETCH FIRST {limit} ROWS WITH TIES"
             );
         }
         format!(

@@ -158,9 +158,8 @@ impl Resolver<'_, '_> {
                 conditions.push(Expr::Compare(*comparison, Box::new(value.clone()), column));
             }
         }
-        let exists = compared.is_none();
         let mark = self.binder.column(Some(Type::Boolean));
-        self.attach(bound.rel, JoinKind::Mark, conditions, Some(mark), exists)?;
+        self.attach(bound.rel, JoinKind::Mark, conditions, Some(mark))?;
         Ok(Expr::Column(mark))
     }
 
@@ -170,7 +169,7 @@ impl Resolver<'_, '_> {
             return Err(SqlError::new("42601", "a subquery in an expression must have one column"));
         };
         let column = column.column;
-        self.attach(bound.rel, JoinKind::Single, Vec::new(), None, false)?;
+        self.attach(bound.rel, JoinKind::Single, Vec::new(), None)?;
         Ok(Expr::Column(column))
     }
 
@@ -195,19 +194,12 @@ impl Resolver<'_, '_> {
             calls: vec![(id, call)],
             bucket: None,
         };
-        self.attach(rel, JoinKind::Single, Vec::new(), None, false)?;
+        self.attach(rel, JoinKind::Single, Vec::new(), None)?;
         Ok(Expr::Coalesce(vec![Expr::Column(id), Expr::Array(Vec::new())]))
     }
 
     /// Joins the subquery to the block, at the point where the expression is.
-    fn attach(
-        &mut self,
-        rel: Rel,
-        kind: JoinKind,
-        conditions: Vec<Expr>,
-        mark: Option<ColumnId>,
-        exists: bool,
-    ) -> Result<()> {
+    fn attach(&mut self, rel: Rel, kind: JoinKind, conditions: Vec<Expr>, mark: Option<ColumnId>) -> Result<()> {
         let after = self.block.grouped && self.place.allows_aggregates();
         let free = self.binder.free(&rel);
         let (rel, keys, mut residual, late, depends) = match self.binder.pull(rel.clone(), &free)? {
@@ -232,9 +224,8 @@ impl Resolver<'_, '_> {
             }
             None => (rel, Vec::new(), Vec::new(), Vec::new(), free),
         };
-        if exists {
-            residual = residual.into_iter().map(|c| Expr::Is(Test::True, false, Box::new(c))).collect();
-        }
+        // They are the subquery's filters: a row for which one is NULL is not among its rows.
+        residual = residual.into_iter().map(|c| Expr::Is(Test::True, false, Box::new(c))).collect();
         residual.extend(conditions);
         let mut join = Join { left: Rel::One, right: rel, kind, keys, residual, mark, over: Over::Relations };
         if self.block.origin.is_some() {
