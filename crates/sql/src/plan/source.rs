@@ -179,13 +179,7 @@ impl Source {
         if parts.is_empty() {
             return None;
         }
-        let mut out = DocBuf::new();
-        out.array("$and", |all| {
-            for part in &parts {
-                all.push_document(part.as_bytes());
-            }
-        });
-        Some(out)
+        Some(listed("$and", &parts))
     }
 
     /// A condition as a match expression that is true wherever the condition is; `None`: it is not translated.
@@ -217,26 +211,14 @@ impl Source {
             }
             Expr::Or(parts) => {
                 let parts = parts.iter().map(|part| self.translated(part, context)).collect::<Option<Vec<_>>>()?;
-                let mut out = DocBuf::new();
-                out.array("$or", |all| {
-                    for part in &parts {
-                        all.push_document(part.as_bytes());
-                    }
-                });
-                Some(out)
+                Some(listed("$or", &parts))
             }
             Expr::And(parts) => {
                 let parts: Vec<_> = parts.iter().filter_map(|part| self.translated(part, context)).collect();
                 if parts.is_empty() {
                     return None;
                 }
-                let mut out = DocBuf::new();
-                out.array("$and", |all| {
-                    for part in &parts {
-                        all.push_document(part.as_bytes());
-                    }
-                });
-                Some(out)
+                Some(listed("$and", &parts))
             }
             _ => None,
         }
@@ -319,6 +301,17 @@ fn text_forms(text: &str, context: &Context) -> Vec<Value<'static>> {
     forms.iter().flat_map(stored).collect()
 }
 
+/// `$and` or `$or` of match expressions.
+fn listed(operator: &str, parts: &[DocBuf]) -> DocBuf {
+    let mut out = DocBuf::new();
+    out.array(operator, |all| {
+        for part in parts {
+            all.push_document(part.as_bytes());
+        }
+    });
+    out
+}
+
 fn one_of(path: &str, forms: &[Value<'static>]) -> DocBuf {
     let mut out = DocBuf::new();
     out.nest(path, |inner| {
@@ -333,20 +326,18 @@ fn one_of(path: &str, forms: &[Value<'static>]) -> DocBuf {
 
 /// One of the forms compares so. What MongoDB orders otherwise is let through: NaN above all numbers.
 fn either(path: &str, operator: &str, forms: &[Value<'static>]) -> DocBuf {
-    let mut out = DocBuf::new();
-    out.array("$or", |all| {
-        for form in forms {
-            let mut one = DocBuf::new();
-            one.nest(path, |inner| {
-                inner.push(operator, form.clone());
-            });
-            all.push_document(one.as_bytes());
-        }
-        if operator.starts_with("$gt") {
-            let mut one = DocBuf::new();
-            one.push(path, f64::NAN);
-            all.push_document(one.as_bytes());
-        }
-    });
-    out
+    let compared = |form: &Value<'static>| {
+        let mut one = DocBuf::new();
+        one.nest(path, |inner| {
+            inner.push(operator, form.clone());
+        });
+        one
+    };
+    let mut parts: Vec<DocBuf> = forms.iter().map(compared).collect();
+    if operator.starts_with("$gt") {
+        let mut one = DocBuf::new();
+        one.push(path, f64::NAN);
+        parts.push(one);
+    }
+    listed("$or", &parts)
 }

@@ -426,8 +426,7 @@ impl Binder<'_> {
     /// Computes a relation for each distinct combination of the outer columns that it uses; the keys that bind it to them.
     pub(crate) fn depend(&mut self, left: &Rel, mut right: Rel, free: &[ColumnId]) -> Result<(Rel, Vec<(Expr, Expr)>)> {
         let available = self.columns_of(left);
-        if let Some(missing) = free.iter().find(|id| !available.contains(id)) {
-            let _ = missing;
+        if free.iter().any(|id| !available.contains(id)) {
             return Err(SqlError::new("0A000", "this subquery uses columns of more than one query around it")
                 .hint("write it as a join"));
         }
