@@ -49,18 +49,6 @@ impl Screen {
         self.keys.flush().expect("type");
     }
 
-    /// Types the same again and again until a text appears: for keys that are lost if they come too early.
-    pub(crate) fn type_until(&mut self, keys: &str, text: &str) {
-        let began = Instant::now();
-        loop {
-            self.type_in(keys);
-            if self.appears(text, TYPE_EVERY) {
-                return;
-            }
-            assert!(began.elapsed() < WAIT_MAX, "{text:?} does not appear:\n{}", self.text);
-        }
-    }
-
     /// Types what ends the program until it has ended; then what was on the screen.
     pub(crate) fn end(mut self, keys: &str) -> (String, ExitStatus) {
         let began = Instant::now();
