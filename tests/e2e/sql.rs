@@ -27,17 +27,23 @@ pub(crate) struct Lab {
     pub(crate) session: Session,
     pub(crate) client: Client,
     mill: Option<Mill>,
+    /// What the mill's connections call themselves.
+    pub(crate) mill_name: Option<String>,
     folder: TempDir,
 }
 
 impl Lab {
     /// Without a mill.
     pub(crate) async fn new() -> Self {
-        let server = Server::with(&["--memory", "--mill", "off"]);
+        Self::on(Server::with(&["--memory", "--mill", "off"])).await
+    }
+
+    /// On a server, without a mill.
+    pub(crate) async fn on(server: Server) -> Self {
         let options = SessionOptions { database: Some("shop".to_owned()) };
         let session = Session::connect(&server.uri(), options).await.unwrap();
         let client = Client::with_uri_str(server.uri()).await.unwrap();
-        Self { server, session, client, mill: None, folder: tempfile::tempdir().unwrap() }
+        Self { server, session, client, mill: None, mill_name: None, folder: tempfile::tempdir().unwrap() }
     }
 
     /// With one.
@@ -50,7 +56,8 @@ impl Lab {
     pub(crate) async fn start_mill(&mut self) {
         let mut options = MillOptions::new(self.folder.path().join("state"));
         options.lease = Duration::from_secs(1);
-        self.mill = Some(Mill::start(&self.server.uri(), options).await.unwrap());
+        let name = self.mill_name.as_ref().map_or_else(String::new, |name| format!("&appName={name}"));
+        self.mill = Some(Mill::start(&format!("{}{name}", self.server.uri()), options).await.unwrap());
     }
 
     pub(crate) async fn stop_mill(&mut self) {

@@ -5,6 +5,7 @@
 //! between the two neither loses nor repeats it (SQL-19.1).
 
 mod changes;
+mod filling;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -15,19 +16,17 @@ use millstream_flow::{Change, Circuit, Delta, Failure, Row, SourceId, Store};
 use millstream_sql::expr::Context;
 use millstream_sql::plan::Plan;
 use millstream_value::Doc;
-use mongodb::raw_batch_cursor::RawBatch;
+
+pub(crate) use self::filling::Filling;
 
 use crate::commit::{Commit, Place};
 use crate::difference::{self, Write};
 use crate::error::{Result, bug, of_flow};
 use crate::hub::Name;
 use crate::mirror::{Effect, Mirror, mirrors};
-use crate::read;
 
 /// What is written and not yet known to be there.
 const PENDING: &[u8] = b"p";
-/// Rows of the answer, while it is built.
-const ANSWER: &[u8] = b"a";
 
 /// Where a view is.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,12 +39,17 @@ pub(crate) struct Position {
     pub(crate) place: Place,
     /// The view's clock.
     pub(crate) clock_ms: i64,
+    /// How far it is being built; `None`: it is whole.
+    pub(crate) filling: Option<Filling>,
 }
 
 impl Position {
     fn to_bytes(&self) -> Vec<u8> {
         let place = self.place.to_bson();
-        let kept = doc! {"generation": self.generation, "step": self.step, "place": place, "clock": self.clock_ms};
+        let mut kept = doc! {"generation": self.generation, "step": self.step, "place": place, "clock": self.clock_ms};
+        if let Some(filling) = &self.filling {
+            kept.insert("filling", filling.to_document());
+        }
         RawDocumentBuf::try_from(&kept).map(RawDocumentBuf::into_bytes).unwrap_or_default()
     }
 
@@ -56,6 +60,10 @@ impl Position {
             step: kept.get_i64("step").ok()?,
             place: Place::from_bson(kept.get("place")?)?,
             clock_ms: kept.get_i64("clock").ok()?,
+            filling: match kept.get_document("filling") {
+                Ok(filling) => Some(Filling::from_document(filling)?),
+                Err(_) => None,
+            },
         })
     }
 }
@@ -127,81 +135,21 @@ impl Live {
         self.circuit.stats().iter().map(|node| node.bytes).sum()
     }
 
-    /// Documents of a snapshot.
-    pub(crate) fn load(&mut self, mirror: usize, reply: &RawBatch, clock_ms: i64) -> Result<Vec<Failure>> {
-        let copy = self.mirrors.get(mirror).cloned().ok_or_else(|| bug("no such copy"))?;
-        let mut documents = Vec::new();
-        let circuit = &mut self.circuit;
-        read::documents(reply, &mut |document| {
-            let kept = copy.project(document);
-            // A document may have been read already by a build that was cut short.
-            let before = copy.put(circuit, &kept)?;
-            documents.push((before, Some(kept)));
-            Ok(())
-        })?;
-        let mut inputs = Vec::new();
-        for (before, after) in documents {
-            self.feed(mirror, before.as_deref(), after.as_deref(), &mut inputs);
-        }
-        self.fill(inputs, clock_ms)
-    }
-
-    /// A step of a build: what comes out is kept beside.
-    pub(crate) fn fill(&mut self, inputs: Vec<(SourceId, Delta)>, clock_ms: i64) -> Result<Vec<Failure>> {
-        let output = self.circuit.step(inputs, clock_ms).map_err(|error| of_flow(&error))?;
-        self.due_ms = output.due_ms;
-        let (going, coming) = self.stored(&output.rows)?;
-        for row in going {
-            let key = [ANSWER, &difference::id_bytes(&row)].concat();
-            self.circuit.notes().remove(&key).map_err(|error| of_flow(&error))?;
-        }
-        for row in coming {
-            let key = [ANSWER, &difference::id_bytes(&row)].concat();
-            self.circuit.notes().put(&key, row.as_bytes()).map_err(|error| of_flow(&error))?;
-        }
-        Ok(output.failures)
-    }
-
-    /// Compares the answer that was built with stored rows; what is left of it is new.
-    pub(crate) fn compare(&mut self, reply: &RawBatch) -> Result<Vec<Write>> {
-        let mut writes = Vec::new();
-        let circuit = &mut self.circuit;
-        let mut rows = 0;
-        read::documents(reply, &mut |stored| {
-            let key = [ANSWER, &difference::id_bytes(stored)].concat();
-            match circuit.notes().get(&key).map_err(|error| of_flow(&error))? {
-                None => writes.push(Write::Delete(difference::id(stored))),
-                Some(bytes) => {
-                    rows += 1;
-                    let wanted = RawDocument::from_bytes(&bytes).map_err(|_| bug("a row of the answer is damaged"))?;
-                    writes.extend(difference::change(stored, wanted));
-                    circuit.notes().remove(&key).map_err(|error| of_flow(&error))?;
-                }
-            }
-            Ok(())
-        })?;
-        self.rows += rows;
-        Ok(writes)
-    }
-
-    /// The next rows of the answer that are not stored; empty: that was all.
-    pub(crate) fn unstored(&mut self) -> Result<Vec<Write>> {
-        let page = self.circuit.notes().page(ANSWER, None, 1_000).map_err(|error| of_flow(&error))?;
-        let mut writes = Vec::new();
-        for (key, bytes) in page {
-            let row = RawDocumentBuf::from_bytes(bytes).map_err(|_| bug("a row of the answer is damaged"))?;
-            writes.push(Write::Insert(row));
-            self.circuit.notes().remove(&key).map_err(|error| of_flow(&error))?;
-        }
-        self.rows += i64::try_from(writes.len()).unwrap_or(0);
-        Ok(writes)
-    }
-
     /// One epoch: whole commits, or none when only time has passed.
     pub(crate) fn epoch(&mut self, commits: &[Arc<Commit>], clock_ms: i64) -> Result<Epoch> {
         if self.plan.changes {
             return self.changes(commits, clock_ms);
         }
+        let Some(inputs) = self.inputs(commits)? else { return Ok(Epoch { rebuild: true, ..Epoch::default() }) };
+        let output = self.circuit.step(inputs, clock_ms).map_err(|error| of_flow(&error))?;
+        self.due_ms = output.due_ms;
+        let (going, coming) = self.stored(&output.rows)?;
+        self.rows += i64::try_from(coming.len()).unwrap_or(0) - i64::try_from(going.len()).unwrap_or(0);
+        Ok(Epoch { going, coming, failures: output.failures, clock_ms, ..Epoch::default() })
+    }
+
+    /// What commits do to the sources. `None`: a collection has to be read anew.
+    fn inputs(&mut self, commits: &[Arc<Commit>]) -> Result<Option<Vec<(SourceId, Delta)>>> {
         let mut inputs = Vec::new();
         for event in commits.iter().flat_map(|commit| &commit.events) {
             for number in 0..self.mirrors.len() {
@@ -211,16 +159,12 @@ impl Live {
                         self.feed(number, before.as_deref(), after.as_deref(), &mut inputs);
                     }
                     Effect::Cleared => self.clear(number, &mirror, &mut inputs)?,
-                    Effect::Replaced => return Ok(Epoch { rebuild: true, ..Epoch::default() }),
+                    Effect::Replaced => return Ok(None),
                     Effect::Nothing => {}
                 }
             }
         }
-        let output = self.circuit.step(inputs, clock_ms).map_err(|error| of_flow(&error))?;
-        self.due_ms = output.due_ms;
-        let (going, coming) = self.stored(&output.rows)?;
-        self.rows += i64::try_from(coming.len()).unwrap_or(0) - i64::try_from(going.len()).unwrap_or(0);
-        Ok(Epoch { going, coming, failures: output.failures, clock_ms, ..Epoch::default() })
+        Ok(Some(inputs))
     }
 
     /// Keeps what is about to be written.

@@ -1,17 +1,30 @@
 //! Reading the collections of a plan, all of them at one moment (SQL-9.2).
 
-use bson::{Document, RawDocument, RawDocumentBuf, Timestamp, doc};
+use bson::{Bson, Document, RawDocument, RawDocumentBuf, Timestamp, doc};
 use futures::StreamExt;
+use millstream_sql::SqlError;
 use millstream_sql::expr::Context;
 use millstream_sql::plan::Source;
 use millstream_value::Doc;
 use mongodb::raw_batch_cursor::{RawBatch, RawBatchCursor, SessionRawBatchCursor};
 use mongodb::{Client, ClientSession};
 
-use crate::error::{Result, bug, of_driver};
+use crate::error::{Result, bug, code, of_driver};
 
 /// Documents in one reply. What is read is used as a whole, so that few large replies are best.
 const BATCH_SIZE: i32 = 10_000;
+
+/// The class of a moment that a deployment has no longer.
+pub(crate) const MOMENT_IS_OVER: &str = "72000";
+
+/// What deployments answer who do not know snapshots outside of transactions: IllegalOperation, InvalidOptions,
+/// CommandNotSupported, ReadConcernMajorityNotEnabled.
+const NO_SNAPSHOTS: [i32; 4] = [20, 72, 115, 148];
+
+/// Whether a moment cannot be read: it is too long ago, or the deployment knows none.
+pub(crate) fn is_moment_over(error: &SqlError) -> bool {
+    error.state.0 == MOMENT_IS_OVER || error.state.0 == "0A000"
+}
 
 /// The moment that is read.
 pub(crate) enum Moment<'s> {
@@ -33,6 +46,8 @@ pub(crate) struct Find {
     pub(crate) fields: Option<Vec<String>>,
     /// In the order of `_id`.
     pub(crate) sorted: bool,
+    /// Only what comes behind this `_id`.
+    pub(crate) after: Option<Bson>,
 }
 
 /// An open read.
@@ -47,7 +62,7 @@ impl Find {
     /// Everything of a collection.
     pub(crate) fn all(database: &str, collection: &str) -> Self {
         let (database, collection) = (database.to_owned(), collection.to_owned());
-        Self { database, collection, filter: Document::new(), fields: None, sorted: false }
+        Self { database, collection, filter: Document::new(), fields: None, sorted: false, after: None }
     }
 
     /// What a plan needs of one of its sources; with a context what its filter lets through.
@@ -72,7 +87,13 @@ impl Find {
             }
             Moment::Time(time) => {
                 command.insert("readConcern", doc! {"level": "snapshot", "atClusterTime": *time});
-                database.run_cursor_command(command).batch().await.map(Cursor::Free)
+                let cursor = database.run_cursor_command(command).batch().await;
+                if let Err(error) = &cursor
+                    && code(error).is_some_and(|code| NO_SNAPSHOTS.contains(&code))
+                {
+                    return Err(SqlError::new("0A000", format!("the deployment reads no snapshots: {error}")));
+                }
+                cursor.map(Cursor::Free)
             }
             Moment::Now => database.run_cursor_command(command).batch().await.map(Cursor::Free),
         };
@@ -95,8 +116,13 @@ impl Find {
 
     fn command(&self) -> Document {
         let mut command = doc! {"find": &self.collection, "batchSize": BATCH_SIZE};
-        if !self.filter.is_empty() {
-            command.insert("filter", self.filter.clone());
+        let mut filter = self.filter.clone();
+        if let Some(after) = &self.after {
+            // The order of all types, which a plain `$gt` does not leave its own.
+            filter.insert("$expr", doc! {"$gt": ["$_id", {"$literal": after}]});
+        }
+        if !filter.is_empty() {
+            command.insert("filter", filter);
         }
         if self.sorted {
             command.insert("sort", doc! {"_id": 1});

@@ -89,9 +89,9 @@ impl Subscription {
             let mut moment = Moment::Time(time);
             let mut reading = find.open(client, &mut moment).await?;
             while let Some(reply) = reading.next(&mut moment).await? {
-                let (back, failures) = blocking(live, move |live| live.load(number, &reply, clock_ms)).await?;
+                let (back, loaded) = blocking(live, move |live| live.load(number, &reply, clock_ms)).await?;
                 live = back;
-                if let Some(failure) = failures.into_iter().find(|failure| failure.weight > 0) {
+                if let Some(failure) = loaded.failures.into_iter().find(|failure| failure.weight > 0) {
                     tracing::debug!("a row is left out of a subscription: {}", failure.error);
                 }
             }
@@ -232,14 +232,10 @@ impl Running {
             if page.is_empty() {
                 break;
             }
-            for write in page {
-                if let crate::difference::Write::Insert(row) = write
-                    && self.subscription.snapshot
-                {
-                    let sent = self.send(self.told("snapshot", &row, None)?).await;
-                    if sent.is_err() {
-                        return Ok(sent);
-                    }
+            for row in page.iter().filter(|_| self.subscription.snapshot) {
+                let sent = self.send(self.told("snapshot", row, None)?).await;
+                if sent.is_err() {
+                    return Ok(sent);
                 }
             }
         }

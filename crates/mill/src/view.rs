@@ -1,6 +1,7 @@
 //! A materialized view over tables, as it runs (SQL-14.2): built from a snapshot, then kept right, commit by commit.
 
-use std::collections::BTreeSet;
+mod build;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,12 +17,11 @@ use crate::checkpoint::{self, Checkpoint, NotCommitted};
 use crate::commit::{Commit, Place};
 use crate::dead_letters;
 use crate::definition::{Definition, kind_id};
-use crate::deployment::{Deployment, after, now_ms};
+use crate::deployment::{Deployment, now_ms};
 use crate::difference::Write;
-use crate::error::{Result, bug, of_driver, of_flow};
-use crate::hub::{Hub, Inbox, Name, News, Wants};
+use crate::error::{Result, bug, of_flow};
+use crate::hub::{Hub, Inbox, News, Wants};
 use crate::live::{Live, Position};
-use crate::read::{Find, Moment};
 use crate::run::{End, Stop, at, blocking, published, target, until};
 use crate::wait::barriers;
 
@@ -31,8 +31,6 @@ const COMMITS_MAX: usize = 1_000;
 const SAVE_EVERY: Duration = Duration::from_secs(2);
 /// The state of a view, unless an option says otherwise (SQL-18.8).
 const STATE_BYTES_MAX: u64 = 10 << 30;
-/// How often a build tells how far it is.
-const TELL_EVERY: Duration = Duration::from_millis(500);
 
 /// What a view runs with.
 pub(crate) struct View {
@@ -67,15 +65,13 @@ impl View {
             step: checkpoint.step(),
             place: Place::Time(Timestamp { time: 0, increment: 0 }),
             clock_ms: 0,
+            filling: None,
         };
         let mut running = Running { view: self, checkpoint, live: None, position, database, collection };
         let mut whole = running.resume(&row).await?;
         loop {
-            if !whole {
-                match running.build().await? {
-                    End::Rebuild => {}
-                    other => return Ok(other),
-                }
+            if !whole && let Some(end) = running.build().await? {
+                return Ok(end);
             }
             published(&client, &running.view.definition, "running", None).await?;
             match running.follow().await? {
@@ -91,11 +87,8 @@ impl Running {
         self.view.deployment.client().clone()
     }
 
-    /// Opens the state that is there. False: there is none, or it does not go with what is stored.
+    /// Opens the state that is there. False: there is none, or it is not whole, or it does not go with what is stored.
     async fn resume(&mut self, row: &Document) -> Result<bool> {
-        if row.get_object_id("generation").ok() != Some(self.position.generation) {
-            return Ok(false);
-        }
         let mut live = match self.open(false) {
             Ok(live) => live,
             Err(error) => {
@@ -105,6 +98,13 @@ impl Running {
         };
         let Some(position) = live.position()? else { return Ok(false) };
         if position.generation != self.position.generation {
+            return Ok(false);
+        }
+        if position.filling.is_some() {
+            (self.position, self.live) = (position, Some(live));
+            return Ok(false);
+        }
+        if row.get_object_id("generation").ok() != Some(position.generation) {
             return Ok(false);
         }
         live.rows = row.get_i64("rows").unwrap_or(0);
@@ -146,127 +146,6 @@ impl Running {
         Ok(live)
     }
 
-    /// Reads the sources at one time, and writes what is not yet stored as it should be. [`End::Rebuild`]: done.
-    async fn build(&mut self) -> Result<End> {
-        let client = self.client();
-        let definition = Arc::clone(&self.view.definition);
-        published(&client, &definition, "building", None).await?;
-        self.live = None;
-        let mut live = self.open(true)?;
-        let Some(time) = self.view.deployment.time().await? else {
-            return Err(SqlError::new("0A000", "the deployment has no change streams: views need a replica set"));
-        };
-        let changes = self.view.plan.changes;
-        let start = if changes { self.start(time)? } else { Place::Time(after(time)) };
-        // Tables that changes are joined with are read as of the start.
-        let time = if changes { start.time().unwrap_or(time) } else { time };
-        let clock_ms = if changes { 0 } else { now_ms() };
-        let total = self.total(live.names()).await;
-        let (mut read, mut told) = (0_u64, Instant::now());
-        let mut failures: Vec<Failure> = Vec::new();
-        // Constants are there from the first step on.
-        failures.extend(live.fill(Vec::new(), clock_ms)?);
-        for number in 0..live.mirrors.len() {
-            let Some(mirror) = live.mirrors.get(number).cloned() else { continue };
-            let mut find = Find::all(&mirror.name.0, &mirror.name.1);
-            find.fields = mirror.fields.as_ref().map(|fields| fields.iter().cloned().collect());
-            let mut moment = Moment::Time(time);
-            let mut reading = find.open(&client, &mut moment).await?;
-            while let Some(reply) = reading.next(&mut moment).await? {
-                if self.view.stop.is_stopped() {
-                    return Ok(End::Stopped);
-                }
-                let (back, some) = blocking(live, move |live| {
-                    let failures = live.load(number, &reply, clock_ms)?;
-                    Ok((reply.doc_slices().map_or(0, |documents| documents.into_iter().count()), failures))
-                })
-                .await?;
-                live = back;
-                let (count, some) = some;
-                read += u64::try_from(count).unwrap_or(0);
-                failures.extend(some);
-                if told.elapsed() >= TELL_EVERY {
-                    told = Instant::now();
-                    let percent = i32::try_from((read * 100).checked_div(total).unwrap_or(99).min(99)).unwrap_or(99);
-                    if !self.checkpoint.note(doc! {"loading": percent}).await? {
-                        return Ok(End::TakenOver);
-                    }
-                }
-            }
-        }
-        self.position.place = start;
-        self.position.clock_ms = clock_ms;
-        self.store(live, failures).await
-    }
-
-    /// Writes the difference between what is stored and what was built.
-    async fn store(&mut self, mut live: Live, failures: Vec<Failure>) -> Result<End> {
-        let client = self.client();
-        self.prepare(&client).await?;
-        live.rows = 0;
-        if self.view.plan.changes {
-            return self.complete(live, failures).await;
-        }
-        let mut session = client.start_session().await.map_err(|error| of_driver(&error))?;
-        let mut moment = Moment::Now;
-        let mut reading = Find::all(&self.database, &self.collection).open(&client, &mut moment).await?;
-        while let Some(reply) = reading.next(&mut moment).await? {
-            let (back, writes) = blocking(live, move |live| live.compare(&reply)).await?;
-            live = back;
-            checkpoint::write(&mut session, &self.database, &self.collection, &writes).await?;
-        }
-        loop {
-            let (back, writes) = blocking(live, Live::unstored).await?;
-            live = back;
-            if writes.is_empty() {
-                break;
-            }
-            checkpoint::write(&mut session, &self.database, &self.collection, &writes).await?;
-        }
-        self.complete(live, failures).await
-    }
-
-    /// Where outputs of changes begin.
-    fn start(&self, now: Timestamp) -> Result<Place> {
-        match &self.view.definition.start {
-            None => Ok(Place::Time(after(now))),
-            Some(start) => Place::from_bson(start)
-                .ok_or_else(|| SqlError::new("0A000", "a view that starts with a snapshot is not offered yet")),
-        }
-    }
-
-    /// The state is whole, and what is stored goes with it.
-    async fn complete(&mut self, live: Live, failures: Vec<Failure>) -> Result<End> {
-        self.position.step = self.checkpoint.step() + 1;
-        let position = self.position.clone();
-        let (back, ()) = blocking(live, move |live| {
-            live.keep(&[])?;
-            live.commit(&position)
-        })
-        .await?;
-        self.live = Some(back);
-        Ok(self.write(Vec::new(), failures).await?.unwrap_or(End::Rebuild))
-    }
-
-    /// Makes the collection, and the index of its default order.
-    async fn prepare(&mut self, client: &Client) -> Result<()> {
-        let database = client.database(&self.database);
-        if let Err(error) = database.create_collection(&self.collection).await {
-            let error = of_driver(&error);
-            if error.state.0 != "42P07" {
-                return Err(error);
-            }
-        }
-        let order = &self.view.definition.order;
-        if !order.is_empty() {
-            let keys: Document =
-                order.iter().map(|(name, down)| (name.clone(), Bson::Int32(if *down { -1 } else { 1 }))).collect();
-            let index = doc! {"createIndexes": &self.collection, "indexes": [{"key": keys, "name": "default_order"}]};
-            database.run_command(index).await.map_err(|error| of_driver(&error))?;
-        }
-        Ok(())
-    }
-
     /// Follows the changes.
     async fn follow(&mut self) -> Result<End> {
         let live = self.live.as_ref().ok_or_else(|| bug("a view without a state"))?;
@@ -304,6 +183,7 @@ impl Running {
                 }
                 Some(News::Lost(reason)) => {
                     tracing::warn!(object = %self.view.definition.id, "history is lost, building anew: {reason}");
+                    self.live = None;
                     return Ok(End::Rebuild);
                 }
                 Some(News::Quiet(place)) => {
@@ -355,6 +235,7 @@ impl Running {
         self.live = Some(live);
         self.position.clock_ms = position.clock_ms;
         if epoch.rebuild {
+            self.live = None;
             return Ok(Some(End::Rebuild));
         }
         if silent {
@@ -407,17 +288,6 @@ impl Running {
         let (live, ()) = blocking(live, move |live| live.commit(&position)).await?;
         self.live = Some(live);
         Ok(())
-    }
-
-    /// How many documents are to be read, about.
-    async fn total(&mut self, names: BTreeSet<Name>) -> u64 {
-        let client = self.client();
-        let mut total = 0;
-        for (database, name) in &names {
-            let collection = client.database(database).collection::<Document>(name);
-            total += collection.estimated_document_count().await.unwrap_or(0);
-        }
-        total
     }
 }
 

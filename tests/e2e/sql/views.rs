@@ -1,9 +1,12 @@
 //! Materialized views over tables (SQL-14).
 
+use std::time::Duration;
+
 use bson::{Bson, Document, doc};
 use futures::StreamExt;
 
-use super::Lab;
+use super::{Lab, eventually};
+use crate::support::Server;
 
 /// What a view shows must equal what its query answers (SQL-1.2).
 async fn agrees(lab: &mut Lab, view: &str, query: &str) {
@@ -281,4 +284,65 @@ async fn a_view_can_be_read_by_another() {
     assert_eq!(lab.fails("DROP MATERIALIZED VIEW a").await, "2BP01");
     lab.tag("DROP MATERIALIZED VIEW a CASCADE").await;
     assert!(lab.rows("SHOW MATERIALIZED VIEWS").await.is_empty());
+}
+
+/// SQL-19.2: a build that was cut short goes on where it was, though the deployment no longer has the moment that was being
+/// read; and who reads a view that is not whole yet is told so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_build_that_was_cut_short_goes_on() {
+    let flags = ["--memory", "--mill", "off", "--test-commands", "--snapshot-window", "1"];
+    let mut lab = Lab::on(Server::with(&flags)).await;
+    lab.mill_name = Some("slow".to_owned());
+    let t = lab.collection("t");
+    for part in 0..7 {
+        t.insert_many((0..5_000).map(|n| doc! {"_id": part * 5_000 + n, "k": n % 7, "v": n % 10})).await.unwrap();
+    }
+    // Each reply to the mill takes its time.
+    let slow = doc! {"failCommands": ["getMore"], "blockConnection": true, "blockTimeMS": 600, "appName": "slow"};
+    let admin = lab.client.database("admin");
+    admin.run_command(doc! {"configureFailPoint": "failCommand", "mode": "alwaysOn", "data": slow}).await.unwrap();
+    let query = "SELECT k, COUNT(*) AS n, SUM(v) AS s, MIN(10 / v) AS least FROM t GROUP BY k";
+    lab.start_mill().await;
+    lab.tag(&format!("CREATE MATERIALIZED VIEW g AS {query}")).await;
+    let checkpoints = lab.client.database("millstream").collection::<Document>("checkpoints");
+    let loading = async || {
+        let row = checkpoints.find_one(doc! {}).await.unwrap();
+        row.and_then(|row| row.get_i32("loading").ok()).unwrap_or(0)
+    };
+    eventually("some of it was read", async || loading().await >= 20).await;
+    let told = lab.answer("SELECT * FROM g").await.unwrap().notices;
+    assert!(told[0].message.starts_with("\"g\" is not whole yet: loading "), "{told:?}");
+    lab.drop_mill();
+    let read = loading().await;
+    assert!((20..99).contains(&read), "{read} %");
+    // In what was read, and in what was not.
+    for from in [0, 30_000] {
+        t.delete_many(doc! {"_id": {"$gte": from, "$lt": from + 100}}).await.unwrap();
+        t.update_many(doc! {"_id": {"$gte": from + 100, "$lt": from + 200}}, doc! {"$inc": {"v": 5}}).await.unwrap();
+        let changed = doc! {"$set": {"k": 3}};
+        t.update_many(doc! {"_id": {"$gte": from + 200, "$lt": from + 300}}, changed).await.unwrap();
+    }
+    t.insert_many((0..100).map(|n| doc! {"_id": 90_000 + n, "k": 1, "v": 1})).await.unwrap();
+    t.insert_one(doc! {"_id": -1, "k": 1, "v": 1}).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    lab.start_mill().await;
+    let mut least = i32::MAX;
+    eventually("all of it was read", async || {
+        let row = checkpoints.find_one(doc! {}).await.unwrap().unwrap();
+        if let Ok(percent) = row.get_i32("loading") {
+            least = least.min(percent);
+        }
+        row.get_i64("rows").is_ok()
+    })
+    .await;
+    assert!(least >= read, "it was at {read} % and went on at {least} %");
+    admin.run_command(doc! {"configureFailPoint": "failCommand", "mode": "off"}).await.unwrap();
+    lab.settle().await;
+    // The view leaves out the rows that fail, and the query may not have any.
+    let without = "SELECT k, COUNT(*) AS n, SUM(v) AS s, MIN(10 / v) AS least FROM t WHERE v <> 0 GROUP BY k";
+    agrees(&mut lab, "g", without).await;
+    assert!(lab.answer("SELECT * FROM g").await.unwrap().notices.is_empty());
+    let failing = t.count_documents(doc! {"v": 0}).await.unwrap();
+    let letters = lab.client.database("millstream").collection::<Document>("dead_letters");
+    assert_eq!(letters.count_documents(doc! {}).await.unwrap(), failing);
 }

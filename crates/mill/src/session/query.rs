@@ -2,18 +2,23 @@
 
 use std::sync::Arc;
 
-use bson::RawDocumentBuf;
+use bson::{Document, RawDocumentBuf, doc};
+use millstream_sql::Notice;
 use millstream_sql::expr::Context;
 use millstream_sql::plan::{Plan, Purpose};
-use millstream_sql::statement::Options;
+use millstream_sql::statement::{Kind, Options};
 use sqlparser::ast;
 
 use super::Session;
 use crate::answer::Answer;
-use crate::error::{Result, bug};
+use crate::catalog::Catalog;
+use crate::checkpoint::{CHECKPOINTS, DATABASE};
+use crate::definition::State;
+use crate::error::{Result, bug, of_driver};
 use crate::execute;
 use crate::planning::context;
 use crate::read::Moment;
+use crate::run::target;
 
 impl Session {
     /// Answers a query: rows that end, or for a change query rows that come.
@@ -27,7 +32,28 @@ impl Session {
             return self.subscription(query, &Options::default(), false).await;
         }
         let rows = self.rows(&plan, &context).await?;
-        Ok(Answer::rows(plan.columns.clone(), rows, plan.notices.clone()))
+        let mut notices = plan.notices.clone();
+        notices.extend(self.loading(&plan, &planning.catalog).await?);
+        Ok(Answer::rows(plan.columns.clone(), rows, notices))
+    }
+
+    /// Says of each view among the sources that is not whole yet how far it is.
+    pub(super) async fn loading(&self, plan: &Plan, catalog: &Catalog) -> Result<Vec<Notice>> {
+        let mut notices = Vec::new();
+        let building = catalog
+            .all()
+            .filter(|definition| definition.kind == Kind::MaterializedView && definition.state == State::Building);
+        for view in building {
+            let (database, collection) = target(view)?;
+            if !plan.sources.iter().any(|source| source.database == database && source.collection == collection) {
+                continue;
+            }
+            let checkpoints = self.deployment.client().database(DATABASE).collection::<Document>(CHECKPOINTS);
+            let row = checkpoints.find_one(doc! {"_id": &view.id}).await.map_err(|error| of_driver(&error))?;
+            let percent = row.and_then(|row| row.get_i32("loading").ok()).unwrap_or(0);
+            notices.push(Notice::new(format!("\"{}\" is not whole yet: loading {percent} %", view.name)));
+        }
+        Ok(notices)
     }
 
     /// The rows of a plan as documents.

@@ -66,7 +66,8 @@ impl Session {
                 _ => return Err(error),
             },
         };
-        let notices = plan.notices.clone();
+        let mut notices = plan.notices.clone();
+        notices.extend(self.loading(&plan, &planning.catalog).await?);
         let subscription = Subscription {
             deployment: self.deployment.clone(),
             hub: self.hub(),
