@@ -1,7 +1,9 @@
 //! SQL over the real engine: sessions, and the mill that runs what they define.
 
 mod changes;
+mod definitions;
 mod lifecycle;
+mod lost;
 mod queries;
 mod triggers;
 mod views;
@@ -156,6 +158,19 @@ pub(crate) async fn eventually<F: AsyncFnMut() -> bool>(what: &str, mut holds: F
     let since = Instant::now();
     while !holds().await {
         assert!(since.elapsed() < WAIT_MAX, "waited in vain: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Waits until the rows of a query are as they should be.
+pub(crate) async fn eventually_rows(lab: &mut Lab, query: &str, holds: impl Fn(&[Document]) -> bool) {
+    let since = Instant::now();
+    loop {
+        let rows = lab.rows(query).await;
+        if holds(&rows) {
+            return;
+        }
+        assert!(since.elapsed() < WAIT_MAX, "waited in vain: {query}: {rows:?}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

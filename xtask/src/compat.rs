@@ -39,7 +39,7 @@ fn render(root: &Path) -> Result<String, Vec<String>> {
     }
     let output = command.output().map_err(|error| vec![format!("could not run cargo: {error}")])?;
     if output.status.success() {
-        Ok(String::from_utf8_lossy(&output.stdout).into_owned() + &statements::section(root))
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned() + &statements::sections(root))
     } else {
         let errors = String::from_utf8_lossy(&output.stderr);
         Err(vec![format!("millstream compatibility failed: {errors}")])

@@ -54,16 +54,23 @@ pub(crate) fn tests(root: &Path, files: &[PathBuf]) -> Vec<(PathBuf, String)> {
     tests
 }
 
-/// The text sessions, in the order of their names.
+/// Where behaviour is held as text.
+const SESSIONS: [&str; 4] =
+    ["conformance", "crates/sql/src/statement/tests", "crates/sql/tests/golden", "crates/sql/tests/sessions"];
+
+/// The text sessions as paths below the root, in the order of their folders and names.
 pub(crate) fn sessions(root: &Path) -> Vec<(PathBuf, String)> {
-    let entries = fs::read_dir(root.join("conformance")).into_iter().flatten().flatten().map(|entry| entry.path());
-    let mut files: Vec<PathBuf> = entries.filter(|path| is_session(path)).collect();
-    files.sort();
-    let read = |path: PathBuf| {
-        let text = fs::read_to_string(&path).unwrap_or_default();
-        (path, text)
-    };
-    files.into_iter().map(read).collect()
+    let mut sessions = Vec::new();
+    for folder in SESSIONS.map(|folder| root.join(folder)) {
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+        let mut files: Vec<PathBuf> = entries.filter(|path| is_session(path)).collect();
+        files.sort();
+        for file in files {
+            let text = fs::read_to_string(&file).unwrap_or_default();
+            sessions.push((file.strip_prefix(root).unwrap_or(&file).to_owned(), text));
+        }
+    }
+    sessions
 }
 
 fn is_session(path: &Path) -> bool {

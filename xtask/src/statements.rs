@@ -1,6 +1,6 @@
-//! What is done of each numbered statement of the behaviour reference, and which tests prove it.
+//! What is done of each numbered statement of the references, and which tests prove it.
 //!
-//! `conformance/statements.txt` has one row for each, in the reference's order:
+//! `conformance/statements.txt` has one row for each, in the references' order:
 //!
 //! ```text
 //! CS-1.1.1 same
@@ -8,6 +8,8 @@
 //! CS-1.7.4 not offered: time-series collections
 //! CS-7.5 client: ends its iteration at id 0
 //! CS-0.1 fact: words
+//! SQL-9.3 same
+//! E-19 same
 //! ```
 //!
 //! A row that says `same` or `differs` is cited by its number in a test: in a text session, or in test code.
@@ -19,8 +21,23 @@ use std::path::{Path, PathBuf};
 
 use crate::sources;
 
-const REFERENCE: &str = "docs/reference/change-streams.md";
 const ROWS: &str = "conformance/statements.txt";
+
+/// The references, in the order of their rows.
+static REFERENCES: &[Reference] = &[
+    Reference { title: "Change streams", what: "behaviour reference", page: "reference/change-streams.md" },
+    Reference { title: "SQL", what: "SQL reference", page: "reference/sql.md" },
+];
+
+/// A page below `docs/` whose statements have numbers.
+struct Reference {
+    title: &'static str,
+    what: &'static str,
+    page: &'static str,
+}
+
+/// What numbers begin with; `E-7` is an example of the SQL reference.
+static PREFIXES: &[&str] = &["CS-", "E-", "SQL-"];
 
 /// What a row can say, whether it needs a reason, and whether it needs a test.
 // tidy: sorted by name
@@ -38,6 +55,13 @@ struct State {
     has_test: bool,
 }
 
+/// A numbered statement, and the heading that it stands under.
+#[derive(Clone, Debug, PartialEq)]
+struct Statement {
+    number: String,
+    chapter: String,
+}
+
 /// `CS-14.6 differs: a cluster time for each document`.
 #[derive(Clone, Debug, PartialEq)]
 struct Row {
@@ -48,31 +72,54 @@ struct Row {
 
 /// Every row that is missing, wrong or unproved.
 pub(crate) fn problems(root: &Path, files: &[PathBuf]) -> Vec<String> {
-    check(&statements(root), &rows(root), &proofs(root, files))
+    let numbers: Vec<String> =
+        REFERENCES.iter().flat_map(|reference| reference.statements(root)).map(|statement| statement.number).collect();
+    check(&numbers, &rows(root), &proofs(root, files))
 }
 
-/// The section of the compatibility page.
-pub(crate) fn section(root: &Path) -> String {
+/// The sections of the compatibility page.
+pub(crate) fn sections(root: &Path) -> String {
     let files = sources::rust_files(root);
-    let (rows, proofs, titles) = (rows(root), proofs(root, &files), titles(root));
-    let mut out = String::from(
-        "\n## Change streams, statement by statement\n\n\
-         What Millstream does of each numbered statement of the [behaviour reference](reference/change-streams.md), and the tests \
-         that cite it:\ntext sessions by their name in `conformance/`, programs by their path.\n",
-    );
-    let mut chapter = "";
-    for row in &rows {
-        if chapter_of(&row.number) != chapter {
-            chapter = chapter_of(&row.number);
-            // Writing to a string cannot fail.
-            let title = titles.get(chapter).map_or(chapter, String::as_str);
-            let _ = write!(out, "\n### {title}\n\n| statement | here | tests |\n|---|---|---|\n");
+    let (rows, proofs) = (rows(root), proofs(root, &files));
+    REFERENCES.iter().map(|reference| reference.section(root, &rows, &proofs)).collect()
+}
+
+impl Reference {
+    fn section(&self, root: &Path, rows: &[Row], proofs: &BTreeMap<String, Vec<String>>) -> String {
+        let Self { title, what, page } = self;
+        let mut out = format!(
+            "\n## {title}, statement by statement\n\n\
+             What Millstream does of each numbered statement of the [{what}]({page}), and the tests that cite it:\n\
+             text sessions by their name in `conformance/`, everything else by its path.\n"
+        );
+        let mut chapter = String::new();
+        for statement in self.statements(root) {
+            let Some(row) = rows.iter().find(|row| row.number == statement.number) else { continue };
+            if statement.chapter != chapter {
+                chapter = statement.chapter;
+                // Writing to a string cannot fail.
+                let _ = write!(out, "\n### {chapter}\n\n| statement | here | tests |\n|---|---|---|\n");
+            }
+            let what = if row.reason.is_empty() { row.state.clone() } else { format!("{}: {}", row.state, row.reason) };
+            let tests = proofs.get(&row.number).map(|files| files.join(", ")).unwrap_or_default();
+            let _ = writeln!(out, "| {} | {what} | {tests} |", row.number);
         }
-        let what = if row.reason.is_empty() { row.state.clone() } else { format!("{}: {}", row.state, row.reason) };
-        let tests = proofs.get(&row.number).map(|files| files.join(", ")).unwrap_or_default();
-        let _ = writeln!(out, "| {} | {what} | {tests} |", row.number);
+        out
     }
-    out
+
+    fn statements(&self, root: &Path) -> Vec<Statement> {
+        let text = fs::read_to_string(root.join("docs").join(self.page)).unwrap_or_default();
+        let mut chapter = "";
+        let mut statements = Vec::new();
+        for line in text.lines() {
+            if let Some(title) = line.strip_prefix("## ") {
+                chapter = title;
+            } else if let Some(number) = statement(line) {
+                statements.push(Statement { number: number.to_owned(), chapter: chapter.to_owned() });
+            }
+        }
+        statements
+    }
 }
 
 fn check(statements: &[String], rows: &[Row], proofs: &BTreeMap<String, Vec<String>>) -> Vec<String> {
@@ -102,34 +149,23 @@ fn check(statements: &[String], rows: &[Row], proofs: &BTreeMap<String, Vec<Stri
     }
     let numbers: Vec<&String> = rows.iter().map(|row| &row.number).collect();
     if problems.is_empty() && numbers.iter().copied().ne(statements) {
-        problems.push(format!("{ROWS}: rows stand in another order than the reference's statements"));
+        problems.push(format!("{ROWS}: rows stand in another order than the references' statements"));
     }
     problems
 }
 
-/// The numbers of the reference's statements: those at the start of an item or of a table's row.
-fn statements(root: &Path) -> Vec<String> {
-    let text = fs::read_to_string(root.join(REFERENCE)).unwrap_or_default();
-    text.lines().filter_map(statement).map(str::to_owned).collect()
-}
-
+/// The number that a line is about: at the start of a paragraph, of an item or of a table's row.
 fn statement(line: &str) -> Option<&str> {
-    let number = match line.strip_prefix("| CS-") {
-        Some(row) => row.split_once(" |")?.0,
-        None => {
-            let item = line.strip_prefix("- ").or_else(|| line.split_once(". ").map(|(_, item)| item))?;
-            item.strip_prefix("**CS-")?.split_once("**")?.0
-        }
+    if let Some(row) = line.strip_prefix("| CS-") {
+        return line.get(2..2 + "CS-".len() + row.find(" |")?);
+    }
+    let item = match line.strip_prefix("- ") {
+        Some(item) => item,
+        None if line.starts_with(|c: char| c.is_ascii_digit()) => line.split_once(". ")?.1,
+        None => line,
     };
-    let start = line.find("CS-")?;
-    line.get(start..start + "CS-".len() + number.len())
-}
-
-/// The title of each chapter: `CS-1 Event documents`.
-fn titles(root: &Path) -> BTreeMap<String, String> {
-    let text = fs::read_to_string(root.join(REFERENCE)).unwrap_or_default();
-    let titles = text.lines().filter_map(|line| line.strip_prefix("## "));
-    titles.filter_map(|title| Some((title.split_once(' ')?.0.to_owned(), title.to_owned()))).collect()
+    let number = item.strip_prefix("**")?.split(['*', ' ']).next()?;
+    PREFIXES.iter().any(|prefix| number.starts_with(prefix)).then_some(number)
 }
 
 fn rows(root: &Path) -> Vec<Row> {
@@ -162,22 +198,24 @@ fn proofs(root: &Path, files: &[PathBuf]) -> BTreeMap<String, Vec<String>> {
     proofs
 }
 
+/// Sessions of the engine are known by their names, everything else by its path.
 fn name_of(session: &Path) -> String {
-    session.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default()
+    match session.strip_prefix("conformance") {
+        Ok(name) => name.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default(),
+        Err(_) => format!("`{}`", session.display()),
+    }
 }
 
 /// Every number in a text, each as a whole: a sentence's full stop is no part of it.
 fn citations(text: &str) -> Vec<String> {
     let of_number = |c: char| c.is_ascii_digit() || c == '.';
-    let mut pieces = text.split("CS-");
-    pieces.next();
-    let numbers = pieces.map(|rest| rest.split(|c| !of_number(c)).next().unwrap_or_default().trim_end_matches('.'));
-    numbers.filter(|number| !number.is_empty()).map(|number| format!("CS-{number}")).collect()
-}
-
-/// `CS-14` of `CS-14.6`.
-fn chapter_of(number: &str) -> &str {
-    number.split('.').next().unwrap_or(number)
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && !"-.".contains(c));
+    let cited = words.filter_map(|word| {
+        let prefix = PREFIXES.iter().find(|prefix| word.starts_with(**prefix))?;
+        let number = word.get(prefix.len()..)?.split(|c| !of_number(c)).next()?.trim_end_matches('.');
+        (!number.is_empty()).then(|| format!("{prefix}{number}"))
+    });
+    cited.collect()
 }
 
 #[cfg(test)]
@@ -188,6 +226,8 @@ mod unit {
     fn statements_begin_items_and_rows() {
         assert_eq!(statement("- **CS-1.2.3** Text with **CS-9.9**."), Some("CS-1.2.3"));
         assert_eq!(statement("12. **CS-14.12** `$push`"), Some("CS-14.12"));
+        assert_eq!(statement("**SQL-9.3** *Alias visibility.* An"), Some("SQL-9.3"));
+        assert_eq!(statement("**E-1 R1 (15, 10.5).** First"), Some("E-1"));
         assert_eq!(statement("| CS-13.4 | Every OP_MSG | all |"), Some("CS-13.4"));
         assert_eq!(statement("Text. See **CS-1.1**"), None);
         assert_eq!(statement("| `insert` | CS-2.8 |"), None);
@@ -196,6 +236,7 @@ mod unit {
     #[test]
     fn citations_are_whole_numbers() {
         assert_eq!(citations("it ends (CS-1.2.3, CS-14.1). See CS-5.\n"), ["CS-1.2.3", "CS-14.1", "CS-5"]);
+        assert_eq!(citations("(SQL-9.3, E-19): 1E-5 or THE-7"), ["SQL-9.3", "E-19"]);
     }
 
     fn found(rows: &[&str], cited: &[&str]) -> Vec<String> {

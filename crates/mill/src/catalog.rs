@@ -152,6 +152,7 @@ impl plan::Catalog for Catalog {
                 .iter()
                 .map(|argument| (argument.name.clone(), crate::trigger::type_of(&argument.data_type).ok().flatten()))
                 .collect(),
+            defaults: routine.arguments.iter().filter_map(|argument| argument.default.clone()).collect(),
             returns: routine.returns.as_ref().and_then(|kind| crate::trigger::type_of(kind).ok().flatten()),
             body,
             volatility: match routine.volatility {

@@ -204,8 +204,11 @@ impl Session {
 
     /// The parameters as plans know them.
     fn variables(&self) -> (Vec<Variable>, Vec<millstream_flow::Datum>) {
-        let names = (1..=self.parameters.len()).map(|number| Variable { name: format!("${number}"), kind: None });
-        (names.collect(), self.parameters.iter().map(from_bson).collect())
+        let variable = |(at, value): (usize, &Bson)| Variable {
+            text: value.as_str().map(str::to_owned),
+            ..Variable::new(format!("${}", at + 1), None)
+        };
+        (self.parameters.iter().enumerate().map(variable).collect(), self.parameters.iter().map(from_bson).collect())
     }
 
     /// A name's database and own part.

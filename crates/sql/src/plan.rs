@@ -27,6 +27,7 @@ mod walk;
 mod write;
 
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use millstream_flow::{Datum, Lateness, Node, NodeId, Row, key};
@@ -35,7 +36,7 @@ use sqlparser::ast;
 
 use crate::error::Result;
 use crate::expr::{Context, to_value};
-use crate::{Expr, Notice, SqlError, Type};
+use crate::{Expr, Notice, Type};
 
 use binder::{Binder, Scan};
 use builtin::builtin;
@@ -82,6 +83,8 @@ pub enum Relation {
 pub struct Routine {
     /// Its arguments' names and types; no type: `any`.
     pub arguments: Vec<(String, Option<Type>)>,
+    /// What the last of them are if they are not given.
+    pub defaults: Vec<ast::Expr>,
     /// What it answers.
     pub returns: Option<Type>,
     /// What it does.
@@ -151,6 +154,16 @@ pub struct Variable {
     pub name: String,
     /// Its type, if known.
     pub kind: Option<Type>,
+    /// Of a parameter that is a text: that. It takes the type of what it meets, as a literal does (SQL-4.10).
+    pub text: Option<String>,
+}
+
+impl Variable {
+    /// One that is no parameter.
+    #[must_use]
+    pub fn new(name: impl Into<String>, kind: Option<Type>) -> Self {
+        Self { name: name.into(), kind, text: None }
+    }
 }
 
 /// A planned query.
@@ -171,6 +184,8 @@ pub struct Plan {
     pub notices: Vec<Notice>,
     /// Over changes: the column that holds the time of the change that a row comes from.
     pub time: Option<usize>,
+    /// What its names stand for.
+    pub uses: Uses,
     rel: rel::Rel,
     scans: Vec<Scan>,
     /// The columns of the relation that the answer's rows are made of.
@@ -178,6 +193,15 @@ pub struct Plan {
     lateness: Lateness,
     /// The column that stands for `_id` because it is the key.
     id: Option<usize>,
+}
+
+/// What a query uses, also through views.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Uses {
+    /// Collections and views by their database and name.
+    pub relations: BTreeSet<(String, String)>,
+    /// Routines by their name in lower case.
+    pub routines: BTreeSet<String>,
 }
 
 /// A column of an answer.
@@ -320,6 +344,7 @@ impl Plan {
             limit: bound.limit,
             notices: binder.notices,
             time,
+            uses: binder.uses,
             rel,
             scans: binder.scans,
             output,
@@ -409,14 +434,6 @@ impl Plan {
     pub fn check_stored(&self) -> Result<()> {
         stored::check(self)
     }
-}
-
-/// A query of our own.
-pub(crate) fn parsed(text: &str) -> Result<ast::Query> {
-    let dialect = sqlparser::dialect::PostgreSqlDialect {};
-    let parser = sqlparser::parser::Parser::new(&dialect).try_with_sql(text);
-    let query = parser.and_then(|mut parser| parser.parse_query());
-    query.map(|query| *query).map_err(|error| SqlError::new("42601", error.to_string()))
 }
 
 /// A context for constants.

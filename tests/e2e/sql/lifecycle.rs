@@ -102,7 +102,7 @@ async fn mills_share_the_work() {
     }
 }
 
-/// SQL-18.8: an option is unknown, or not offered, or it does what it says; also when it is changed later.
+/// SQL-18.8, SQL-15.5: an option is unknown, or not offered, or it does what it says; also when it is changed later.
 #[tokio::test]
 async fn options_without_an_effect_are_refused() {
     let mut lab = Lab::new().await;
@@ -115,5 +115,7 @@ async fn options_without_an_effect_are_refused() {
     assert_eq!(lab.fails("ALTER MATERIALIZED VIEW v SET (colour = 'red')").await, "22023");
     let body = "AS BEGIN DELETE FROM u; END";
     assert_eq!(lab.fails(&format!("CREATE TRIGGER g ON t FOR INSERT WITH (parallel = 4) {body}")).await, "0A000");
+    let once = format!("CREATE TRIGGER g ON t FOR INSERT WITH (guarantee = 'at_least_once') {body}");
+    assert_eq!(lab.fails(&once).await, "0A000");
     assert_eq!(lab.fails("SET atomic = off").await, "0A000");
 }

@@ -41,6 +41,12 @@ async fn parameters_are_values() {
     lab.collection("t").insert_many([doc! {"_id": 1, "a": "x"}, doc! {"_id": 2, "a": "y"}]).await.unwrap();
     lab.session.set_parameters(vec!["y".into()]);
     assert_eq!(lab.rows("SELECT _id FROM t WHERE a = $1").await, [doc! {"_id": 2}]);
+    // A text is read as what it meets, as a literal is (SQL-4.10).
+    lab.session.set_parameters(vec!["2".into(), "x".into(), 3.into()]);
+    assert_eq!(lab.rows("SELECT _id, $1 + 1 AS n FROM t WHERE _id = $1").await, [doc! {"_id": 2, "n": 3}]);
+    assert_eq!(lab.rows("SELECT $1 || $2 AS t, $3 AS n").await, [doc! {"t": "2x", "n": 3}]);
+    assert_eq!(lab.fails("SELECT 1 = $2 AS n").await, "22P02");
+    assert_eq!(lab.fails("SELECT $4 AS n").await, "42P02");
 }
 
 /// E-7: `WHERE` over values of every kind, with what is asked of the server never hiding a row (SQL-20.2).

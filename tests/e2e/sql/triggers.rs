@@ -12,7 +12,7 @@ fn without_ids(mut rows: Vec<Document>) -> Vec<Document> {
     rows
 }
 
-/// E-1: the first reference statement (SQL-23.1, SQL-15.2, SQL-15.7)
+/// E-1: the first reference statement (SQL-23.1, SQL-15.2, SQL-15.4, SQL-15.7, SQL-16.4)
 #[tokio::test]
 async fn an_order_goes_its_way() {
     let mut lab = Lab::with_mill().await;

@@ -208,7 +208,7 @@ async fn a_limit_keeps_the_first_rows() {
     assert!(indexes.contains(&"default_order".to_owned()), "{indexes:?}");
 }
 
-/// SQL-11.3: rows leave and enter by the clock, without any change.
+/// SQL-11.3, SQL-11.5: rows leave and enter by the clock, without any change.
 #[tokio::test]
 async fn rows_come_and_go_with_time() {
     let mut lab = Lab::with_mill().await;

@@ -170,8 +170,9 @@ impl Session {
         let mut planning = self.planning().await?;
         self.is_free(&planning, &database, kind, &name, create.or_replace)?;
         planning.settings.database.clone_from(&database);
-        let arguments: Vec<Variable> =
-            create.arguments.iter().map(|argument| Variable { name: argument.name.clone(), kind: None }).collect();
+        let names = create.arguments.iter().map(|argument| argument.name.clone());
+        let numbers = (1..=create.arguments.len()).map(|number| format!("${number}"));
+        let arguments: Vec<Variable> = names.chain(numbers).map(|name| Variable::new(name, None)).collect();
         let mut uses = (BTreeSet::new(), BTreeSet::new());
         let mut notices = Vec::new();
         match &create.body {

@@ -82,8 +82,7 @@ pub(crate) enum Step {
 /// Plans a trigger.
 pub(crate) async fn plan(planning: &mut Planning, deployment: &Deployment, create: &CreateTrigger) -> Result<Planned> {
     let (database, collection) = name(&create.table, &planning.settings.database)?;
-    let variables: Vec<Variable> =
-        OF_CHANGE.iter().map(|(name, kind)| Variable { name: (*name).to_owned(), kind: kind.clone() }).collect();
+    let variables: Vec<Variable> = OF_CHANGE.iter().map(|(name, kind)| Variable::new(*name, kind.clone())).collect();
     let own = planning.settings.database.clone();
     let planned = planning.plan(deployment, |catalog, settings| {
         let mut maker = Maker { catalog, settings, variables: variables.clone(), depth: 0, body: Body::default() };
@@ -114,7 +113,7 @@ pub(crate) async fn plan_procedure(
 ) -> Result<Body> {
     let mut variables = Vec::new();
     for argument in &create.arguments {
-        variables.push(Variable { name: argument.name.clone(), kind: type_of(&argument.data_type)? });
+        variables.push(Variable::new(&argument.name, type_of(&argument.data_type)?));
     }
     let planned = planning.plan(deployment, |catalog, settings| {
         let mut maker = Maker { catalog, settings, variables: variables.clone(), depth: 0, body: Body::default() };
@@ -157,7 +156,7 @@ impl Maker<'_> {
         for declaration in &block.declarations {
             let kind = type_of(&declaration.data_type)?;
             let value = declaration.value.as_ref().map(|value| self.computed(value)).transpose()?;
-            self.variables.push(Variable { name: declaration.name.clone(), kind: kind.clone() });
+            self.variables.push(Variable::new(&declaration.name, kind.clone()));
             let slot = self.variables.len() - 1;
             steps.extend(value.map(|value| Step::Assign(slot, kind, value)));
         }
@@ -192,7 +191,7 @@ impl Maker<'_> {
             BodyStatement::For { variable, query, body } => {
                 let plan = self.query(query)?;
                 // The variable is new in the loop, and may be called as one outside is.
-                self.variables.push(Variable { name: variable.clone(), kind: Some(Type::Document) });
+                self.variables.push(Variable::new(variable, Some(Type::Document)));
                 let slot = self.variables.len() - 1;
                 let steps = self.statements(body)?;
                 self.hide(slot);
@@ -235,8 +234,10 @@ impl Maker<'_> {
     }
 
     fn write(&mut self, write: Write) -> Step {
-        let sources = write.plan.sources.iter();
-        self.body.uses.0.extend(sources.map(|source| (Some(source.database.clone()), source.collection.clone())));
+        let uses = &write.plan.uses;
+        let relations = uses.relations.iter();
+        self.body.uses.0.extend(relations.map(|(database, name)| (Some(database.clone()), name.clone())));
+        self.body.uses.1.extend(uses.routines.iter().cloned());
         self.body.notices.extend(write.plan.notices.iter().cloned());
         Step::Write(Box::new(write))
     }
@@ -298,8 +299,7 @@ impl Maker<'_> {
                     .collect();
                 let first = change.len();
                 let mut variables = change;
-                variables
-                    .extend(given.iter().map(|(name, kind, _)| Variable { name: name.clone(), kind: kind.clone() }));
+                variables.extend(given.iter().map(|(name, kind, _)| Variable::new(name, kind.clone())));
                 let mut inner = Maker {
                     catalog: self.catalog,
                     settings: self.settings,

@@ -7,7 +7,7 @@ use sqlparser::ast;
 use crate::error::Result;
 use crate::plan::rel::{ColumnId, Rel};
 use crate::plan::scope::Scope;
-use crate::plan::{Catalog, Purpose, Settings, SourceColumn, Variable};
+use crate::plan::{Catalog, Purpose, Settings, SourceColumn, Uses, Variable};
 use crate::{Expr, Notice, SqlError, Type};
 
 /// How deep queries may be nested in each other, views included.
@@ -27,6 +27,9 @@ pub(crate) struct Binder<'a> {
     pub(crate) ctes: Vec<Cte>,
     /// The clock of a view, where it may be named.
     pub(crate) clock: Option<ColumnId>,
+    /// The database of one-part names: inside of a view that is the view's.
+    pub(crate) database: String,
+    pub(crate) uses: Uses,
     depth: usize,
 }
 
@@ -109,6 +112,8 @@ impl<'a> Binder<'a> {
             notices: Vec::new(),
             ctes: Vec::new(),
             clock: None,
+            database: settings.database.clone(),
+            uses: Uses::default(),
             depth: 0,
         }
     }

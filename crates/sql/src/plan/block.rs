@@ -13,6 +13,9 @@ use crate::plan::syntax;
 use crate::plan::{Purpose, SourceColumn};
 use crate::{Expr, SqlError, Type};
 
+/// The FROM item that holds the arguments of a routine.
+pub(crate) const ARGUMENTS: &str = "!arguments";
+
 /// What resolving a block's expressions brings forth, beside the expressions.
 pub(crate) struct Block {
     pub(crate) scope: Rc<Scope>,
@@ -272,6 +275,18 @@ impl Resolver<'_, '_> {
         self.block.driver.map(|scan| Expr::Column(self.binder.scan_column(scan, column)))
     }
 
+    /// An argument of the routine whose query this is part of: it wins over every column (SQL-16.3).
+    fn argument_of_routine(&self, name: &str) -> Result<Option<Expr>> {
+        let mut around = Some(&self.block.scope);
+        while let Some(scope) = around {
+            if let Some(arguments) = scope.item(ARGUMENTS)? {
+                return Ok(arguments.known(name)?.map(Expr::Column));
+            }
+            around = scope.parent.as_ref();
+        }
+        Ok(None)
+    }
+
     /// The slot of a variable.
     pub(crate) fn slot(&self, name: &str) -> Option<usize> {
         self.binder.variables.iter().position(|variable| variable.name.eq_ignore_ascii_case(name))
@@ -286,6 +301,9 @@ impl Names for Resolver<'_, '_> {
         }
         if let Some(slot) = self.slot(&first.value) {
             return Ok(path(Expr::Variable(slot), rest));
+        }
+        if let Some(argument) = self.argument_of_routine(&first.value)? {
+            return Ok(path(argument, rest));
         }
         let scope = Rc::clone(&self.block.scope);
         // An alias of FROM, in the innermost query that has it, comes before any column (SQL-3.7).
@@ -322,8 +340,12 @@ impl Names for Resolver<'_, '_> {
     }
 
     fn variable(&mut self, name: &str) -> Result<Expr> {
-        let slot = self.slot(name);
-        slot.map(Expr::Variable).ok_or_else(|| SqlError::new("42P02", format!("there is no parameter {name}")))
+        let Some(slot) = self.slot(name) else {
+            let argument = self.argument_of_routine(name)?;
+            return argument.ok_or_else(|| SqlError::new("42P02", format!("there is no parameter {name}")));
+        };
+        let text = self.binder.variables.get(slot).and_then(|variable| variable.text.clone());
+        Ok(text.map_or(Expr::Variable(slot), Expr::Untyped))
     }
 }
 

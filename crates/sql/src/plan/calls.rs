@@ -40,6 +40,10 @@ impl Resolver<'_, '_> {
         if syntax::WINDOW_FUNCTIONS.iter().any(|row| row.name == name) {
             return Err(SqlError::new("42809", format!("window function {} requires an OVER clause", function.name)));
         }
+        if crate::expr::table_function(&name).is_some() {
+            return Err(SqlError::new("0A000", format!("{} makes rows: it may stand in FROM only", function.name))
+                .hint("write FROM t, UNNEST(t.items) AS item"));
+        }
         self.routine(&name, function)
     }
 
@@ -113,8 +117,9 @@ impl Resolver<'_, '_> {
     /// A routine of the user's (SQL-16).
     fn routine(&mut self, name: &str, function: &ast::Function) -> Result<Option<Expr>> {
         let Some(arguments) = syntax::arguments(function) else { return Ok(None) };
-        let database = self.binder.settings.database.clone();
+        let database = self.binder.database.clone();
         let Some(routine) = self.binder.catalog.routine(&database, name, arguments.len()) else { return Ok(None) };
+        self.binder.uses.routines.insert(name.to_ascii_lowercase());
         let in_view = self.binder.purpose == Purpose::View || self.block.origin.is_some();
         if in_view && routine.volatility == Volatility::Volatile {
             return Err(SqlError::new(
@@ -124,7 +129,10 @@ impl Resolver<'_, '_> {
             .hint("declare it IMMUTABLE if equal arguments give equal results"));
         }
         let mut values = Vec::with_capacity(arguments.len());
-        for (argument, (_, kind)) in arguments.iter().zip(&routine.arguments) {
+        let missing = routine.arguments.len().saturating_sub(arguments.len());
+        let defaults = routine.defaults.len().checked_sub(missing).and_then(|from| routine.defaults.get(from..));
+        let given = arguments.into_iter().chain(defaults.unwrap_or_default());
+        for (argument, (_, kind)) in given.zip(&routine.arguments) {
             let value = self.inner(argument)?;
             values.push(match kind {
                 Some(kind) => Expr::Cast { value: Box::new(value), to: kind.clone(), attempt: false },

@@ -1,5 +1,6 @@
 //! FROM: tables, views, subqueries, functions that make rows, and joins (SQL-3.8, SQL-9.8, SQL-13).
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use millstream_flow::{Datum, JoinKind};
@@ -10,7 +11,7 @@ use crate::near::nearest;
 use crate::plan::binder::{Binder, Bound, Origin, Scan};
 use crate::plan::block::{Block, Place};
 use crate::plan::rel::Rel;
-use crate::plan::scope::{Item, Open, Scope};
+use crate::plan::scope::{Item, Open, Scope, unique};
 use crate::plan::{Column, Relation, SourceColumn, syntax};
 use crate::{Expr, Notice, SqlError};
 
@@ -70,6 +71,14 @@ impl Binder<'_> {
             });
         }
         let from = from.unwrap_or_else(empty);
+        let images = ["NEW", "OLD"];
+        if from.origin.is_some() || self.variables.iter().any(|variable| images.contains(&variable.name.as_str())) {
+            let reserved = |item: &&Item| images.iter().any(|image| item.alias.eq_ignore_ascii_case(image));
+            if let Some(item) = from.items.iter().find(reserved) {
+                return Err(SqlError::new("42939", format!("\"{}\" is the image of a change here", item.alias))
+                    .hint("give the table another alias"));
+            }
+        }
         let mut aliases: Vec<&str> = from.items.iter().map(|item| item.alias.as_str()).collect();
         aliases.sort_unstable();
         if let Some(twice) = aliases.windows(2).find(|pair| pair.first() == pair.last()).and_then(|pair| pair.first()) {
@@ -141,8 +150,9 @@ impl Binder<'_> {
         let parts = names(name)?;
         let (database, collection) = match parts.as_slice() {
             [one] => {
-                if let Some((at, cte)) = self.ctes.iter().enumerate().rev().find(|(_, cte)| cte.name == *one) {
-                    let (cte, at) = (cte.clone(), at);
+                if let Some(at) = self.cte(one)?
+                    && let Some(cte) = self.ctes.get(at).cloned()
+                {
                     let kept = self.ctes.split_off(cte.sees.min(at));
                     let bound = self.deeper(|binder| binder.query(&cte.query, cte.parent.as_ref()));
                     self.ctes.extend(kept);
@@ -152,7 +162,7 @@ impl Binder<'_> {
                     }
                     return self.derived(one, alias, bound);
                 }
-                (self.settings.database.clone(), one.clone())
+                (self.database.clone(), one.clone())
             }
             [database, collection] => (database.clone(), collection.clone()),
             _ => {
@@ -160,12 +170,14 @@ impl Binder<'_> {
             }
         };
         let shown = alias.map_or(collection.as_str(), |alias| &alias.name.value).to_owned();
+        self.uses.relations.insert((database.clone(), collection.clone()));
         match self.catalog.relation(&database, &collection) {
             Relation::View { query, columns } => {
                 let bound = self.deeper(|binder| {
                     let ctes = std::mem::take(&mut binder.ctes);
+                    let around = std::mem::replace(&mut binder.database, database);
                     let bound = binder.query(&query, None);
-                    binder.ctes = ctes;
+                    (binder.ctes, binder.database) = (ctes, around);
                     bound
                 })?;
                 let bound = named(bound, &columns)?;
@@ -204,6 +216,13 @@ impl Binder<'_> {
                 Ok(self.scanned(scan, item))
             }
         }
+    }
+
+    /// The place of the `WITH` query that a name means: the innermost of that name, else of the one name that is like it.
+    fn cte(&self, name: &str) -> Result<Option<usize>> {
+        let names: BTreeMap<&str, usize> =
+            self.ctes.iter().enumerate().map(|(at, cte)| (cte.name.as_str(), at)).collect();
+        unique(name, names.iter().map(|(name, at)| (*name, *at)))
     }
 
     /// A collection that is not there: an empty table, told of (SQL-3.2).

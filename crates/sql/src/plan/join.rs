@@ -169,6 +169,52 @@ impl Binder<'_> {
         Ok(Join { left, right, kind, keys, residual, mark: None, over: Over::Relations })
     }
 
+    /// Puts conditions on one side of a join below it, where that changes nothing: what does not pass is not kept there, nor
+    /// read. Gives the conditions that are left.
+    pub(crate) fn sunk(&self, rel: Rel, conditions: Vec<Expr>) -> (Rel, Vec<Expr>) {
+        let movable = |condition: &Expr| {
+            let volatile = |part: &Expr| match part {
+                Expr::Call(function, _) => function.volatile,
+                Expr::KeyPart(_) | Expr::Routine(..) => true,
+                _ => false,
+            };
+            !condition.columns().is_empty() && !condition.any(&mut |part| volatile(part))
+        };
+        match rel {
+            Rel::Join(mut join) if !matches!(join.over, Over::Changes(_)) => {
+                use JoinKind as J;
+                let (left_columns, right_columns) = (self.columns_of(&join.left), self.columns_of(&join.right));
+                let to_left = matches!(join.kind, J::Inner | J::Left | J::Semi | J::Anti | J::Mark | J::Single);
+                let to_right = matches!(join.kind, J::Inner | J::Right);
+                let (mut left, mut right, mut rest) = (Vec::new(), Vec::new(), Vec::new());
+                for condition in conditions {
+                    let columns = condition.columns();
+                    match movable(&condition) {
+                        true if to_left && columns.iter().all(|id| left_columns.contains(id)) => left.push(condition),
+                        true if to_right && columns.iter().all(|id| right_columns.contains(id)) => {
+                            right.push(condition)
+                        }
+                        _ => rest.push(condition),
+                    }
+                }
+                let below = |side: &mut Rel, conditions| {
+                    let (rel, rest) = self.sunk(std::mem::replace(side, Rel::One), conditions);
+                    *side = rel.filtered(rest);
+                };
+                below(&mut join.left, left);
+                below(&mut join.right, right);
+                (Rel::Join(join), rest)
+            }
+            Rel::Rekey { input, key } if matches!(*input, Rel::Join(_)) => {
+                let (movable, mut rest): (Vec<_>, Vec<_>) = conditions.into_iter().partition(movable);
+                let (input, stayed) = self.sunk(*input, movable);
+                rest.extend(stayed);
+                (Rel::Rekey { input: Box::new(input), key }, rest)
+            }
+            other => (other, conditions),
+        }
+    }
+
     /// `USING (name)`: the condition, and the one column that it makes of two.
     fn using(&mut self, left: &From, right: &From, name: &str, kind: JoinKind) -> Result<(Expr, Expr)> {
         let side = |binder: &mut Self, from: &From| {

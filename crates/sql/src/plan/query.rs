@@ -137,15 +137,6 @@ impl Binder<'_> {
             SetExpr::Select(select) => self.select(select, &Tail::default(), parent),
             SetExpr::Query(query) => self.query(query, parent),
             SetExpr::Values(values) => self.values(values, parent),
-            SetExpr::Table(table) => {
-                let name = table.table_name.clone().unwrap_or_default();
-                let text = match &table.schema_name {
-                    Some(schema) => format!("SELECT * FROM {}.{}", quoted(schema), quoted(&name)),
-                    None => format!("SELECT * FROM {}", quoted(&name)),
-                };
-                let query = crate::plan::parsed(&text)?;
-                self.query(&query, parent)
-            }
             SetExpr::SetOperation { left, op, set_quantifier, right } => {
                 let all = match set_quantifier {
                     ast::SetQuantifier::All => true,
@@ -334,8 +325,4 @@ impl Binder<'_> {
             _ => Ok(None),
         }
     }
-}
-
-fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }

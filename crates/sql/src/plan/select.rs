@@ -55,6 +55,7 @@ impl Binder<'_> {
         }
         let rel = self.join_all(from.rel, std::mem::take(&mut block.joins_before))?;
         let (rel, early) = self.filters_to_joins(rel, early)?;
+        let (rel, early) = self.sunk(rel, early);
         let mut rel = self.filter_by_clock(rel, early, over_changes)?;
 
         // GROUP BY.

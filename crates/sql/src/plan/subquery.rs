@@ -12,7 +12,7 @@ use sqlparser::ast;
 use crate::error::Result;
 use crate::expr::{Comparison, Test};
 use crate::plan::binder::{Binder, Bound};
-use crate::plan::block::{Place, Resolver, Subjoin};
+use crate::plan::block::{ARGUMENTS, Place, Resolver, Subjoin};
 use crate::plan::rel::{Aggregate, ColumnId, Join, Over, Rel};
 use crate::plan::scope::{Item, Open, Scope};
 use crate::plan::syntax;
@@ -111,7 +111,7 @@ impl Resolver<'_, '_> {
             }
             _ => None,
         };
-        let item = Item { alias: "!arguments".to_owned(), known, open: Open::No };
+        let item = Item { alias: ARGUMENTS.to_owned(), known, open: Open::No };
         let scope = Rc::new(Scope { items: vec![item], merged: Vec::new(), parent: None, first_only: false });
         if let Some(expr) = plain {
             let mut block = crate::plan::block::Block::new(scope);

@@ -2,6 +2,7 @@
 //!
 //! - The frame's `EXCLUDE …` becomes part of the window's base name: `(ORDER BY x ROWS … EXCLUDE TIES)` is read as
 //!   `("!exclude ties" ORDER BY x ROWS …)`, `(w ROWS … EXCLUDE TIES)` as `("!exclude ties:w" ROWS …)`.
+//! - `TABLE t` becomes `SELECT * FROM t`: the library reads it without what stands behind.
 //! - `x BETWEEN SYMMETRIC a AND b` becomes the call `"!between_symmetric"(x, a, b)`.
 //!
 //! [`reveal`] turns the text of a tree back.
@@ -72,6 +73,32 @@ pub(super) fn between_symmetric(value: Expr, low: Expr, high: Expr) -> Expr {
         over: None,
         within_group: Vec::new(),
     })
+}
+
+/// Writes `SELECT * FROM t` for every `TABLE t` that is a query.
+pub(super) fn tables(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    let plain = |word: &str, keyword| Token::Word(Word { value: word.to_owned(), quote_style: None, keyword });
+    let mut done: Vec<TokenWithSpan> = Vec::with_capacity(tokens.len());
+    let mut rest = tokens.into_iter().peekable();
+    while let Some(token) = rest.next() {
+        let is_table = keyword(&token.token) == Keyword::TABLE
+            && done.last().is_none_or(|before| begins_query(&before.token))
+            && rest.peek().is_some_and(|next| matches!(next.token, Token::Word(_)));
+        if is_table {
+            let select = [plain("SELECT", Keyword::SELECT), Token::Mul, plain("FROM", Keyword::FROM)];
+            done.extend(select.map(|part| TokenWithSpan { token: part, span: token.span }));
+        } else {
+            done.push(token);
+        }
+    }
+    done
+}
+
+/// Whether a query may stand behind a token.
+fn begins_query(before: &Token) -> bool {
+    use Keyword as K;
+    let words = [K::ALL, K::AS, K::DISTINCT, K::EXCEPT, K::EXPLAIN, K::INTERSECT, K::UNION];
+    matches!(before, Token::LParen | Token::RParen | Token::SemiColon) || words.contains(&keyword(before))
 }
 
 /// Moves every `EXCLUDE …` that ends a frame into its window's base name.

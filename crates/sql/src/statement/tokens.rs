@@ -28,7 +28,7 @@ pub(super) fn tokens(text: &str, offset: usize) -> Result<Tokens> {
     let error = failed.map(|error| lexical(&error).at(on_one_line(&lines, error.location)));
     limits::names(&tokens)?;
     words(&mut tokens);
-    Ok(Tokens { tokens: disguise::frames(tokens), error })
+    Ok(Tokens { tokens: disguise::frames(disguise::tables(tokens)), error })
 }
 
 /// The tokens of a printed tree, blanks too.

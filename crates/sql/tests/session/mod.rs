@@ -9,7 +9,7 @@ use bson::{Bson, Document};
 use jiff::tz::TimeZone;
 use millstream_flow::{Change, Circuit, Delta, Output, Row, Store};
 use millstream_sql::expr::Context;
-use millstream_sql::plan::{Catalog, DrivenChange, Plan, Purpose, Relation, Routine, Settings};
+use millstream_sql::plan::{Catalog, DrivenChange, Plan, Purpose, Relation, Routine, Settings, Source};
 use millstream_sql::statement::{Statement, script};
 use millstream_value::{Doc, DocBuf, from_bson_document, to_bson_document};
 
@@ -120,6 +120,15 @@ impl Session {
                 Ok(plan) => plan.notices.iter().map(|notice| notice.message.clone()).collect(),
                 Err(error) => vec![error],
             },
+            "needs" => self.plan(rest, Purpose::Batch).map_or_else(|error| vec![error], |plan| needs(&plan)),
+            "explain" => match self.plan(rest, Purpose::View) {
+                Ok(plan) => plan.explain().lines().map(str::to_owned).collect(),
+                Err(error) => vec![error],
+            },
+            "filter" => match self.plan(rest, Purpose::Batch) {
+                Ok(plan) => plan.sources.iter().map(|source| self.pushed(source)).collect(),
+                Err(error) => vec![error],
+            },
             "set" => {
                 match rest.trim() {
                     "unbounded" => self.options.unbounded = true,
@@ -190,6 +199,13 @@ impl Session {
             routine: Box::new(|name, _| Err(millstream_flow::RowError::new("42883", name))),
             clock: Box::new(move || now),
         })
+    }
+
+    /// What is asked of a source's deployment.
+    fn pushed(&self, source: &Source) -> String {
+        let filter = source.filter(&self.context()).map_or("everything".to_owned(), |filter| shown(filter.as_doc()));
+        let fields = source.fields.as_ref().map_or("all fields".to_owned(), |fields| fields.join(", "));
+        format!("{} ({fields}): {filter}", source.collection)
     }
 
     /// The rows of every source, as they are now.
@@ -326,6 +342,18 @@ impl Session {
         }
         out
     }
+}
+
+/// What the changes that drive a plan have to bring.
+fn needs(plan: &Plan) -> Vec<String> {
+    let driven = plan.sources.iter().filter_map(|source| Some((source, source.driven?)));
+    let told = driven.map(|(source, driven)| {
+        let operations = ["INSERT", "UPDATE", "DELETE"].into_iter().zip(driven.operations);
+        let mut words: Vec<&str> = operations.filter(|(_, passes)| *passes).map(|(name, _)| name).collect();
+        words.extend([("old", driven.old), ("new", driven.new)].iter().filter(|(_, is)| *is).map(|(name, _)| *name));
+        format!("{}: {}", source.collection, words.join(" "))
+    });
+    told.collect()
 }
 
 struct Tables<'s>(&'s Session);

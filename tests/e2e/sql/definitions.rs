@@ -1,0 +1,258 @@
+//! Definitions: names, routines, where they begin, how one waits for them (SQL-3.1, SQL-14 to SQL-18).
+
+use bson::{Bson, Document, doc};
+
+use super::{Lab, column, eventually};
+
+/// SQL-3.1: tables and views share one name space in each database, routines and triggers have one each.
+#[tokio::test]
+async fn names_are_of_one_kind() {
+    let mut lab = Lab::new().await;
+    lab.tag("INSERT INTO t (_id, a) VALUES (1, 1); INSERT INTO other.t (_id, a) VALUES (2, 2)").await;
+    assert_eq!(lab.rows("SELECT a FROM shop.t UNION ALL SELECT a FROM other.t").await, [doc! {"a": 1}, doc! {"a": 2}]);
+    assert_eq!(lab.fails("CREATE VIEW t AS SELECT 1 AS one").await, "42P07");
+    assert_eq!(lab.fails("CREATE MATERIALIZED VIEW t AS SELECT a FROM other.t").await, "42P07");
+    lab.tag("CREATE VIEW v AS SELECT a FROM t").await;
+    assert_eq!(lab.fails("CREATE MATERIALIZED VIEW v AS SELECT a FROM t").await, "42P07");
+    assert_eq!(lab.fails("CREATE TABLE v (a integer)").await, "42P07");
+    lab.tag("CREATE VIEW other.v AS SELECT a FROM t").await;
+    assert_eq!(lab.rows("SELECT a FROM other.v").await, [doc! {"a": 2}], "its own database's table");
+    lab.tag("CREATE FUNCTION v() RETURNS integer LANGUAGE SQL RETURN 7").await;
+    lab.tag("CREATE PROCEDURE v() LANGUAGE SQL AS BEGIN RETURN; END").await;
+    lab.tag("CREATE TRIGGER v ON t FOR INSERT AS BEGIN RETURN; END").await;
+    assert_eq!(lab.rows("SELECT v() AS n FROM v").await, [doc! {"n": 7}]);
+    assert_eq!(lab.fails("SELECT a FROM far.away.t").await, "0A000");
+}
+
+/// SQL-16.3: names in any case; an argument is cast, and wins over a column; `$1` is it, too.
+#[tokio::test]
+async fn arguments_are_meant_first() {
+    let mut lab = Lab::new().await;
+    lab.tag("INSERT INTO t (_id, a) VALUES (1, 10), (2, 20)").await;
+    lab.tag(
+        "CREATE FUNCTION Above(a bigint) RETURNS bigint LANGUAGE SQL STABLE AS 'SELECT COUNT(*) FROM t WHERE t.a > a';
+         CREATE FUNCTION twice(x bigint) RETURNS bigint LANGUAGE SQL IMMUTABLE AS 'SELECT $1 + x';
+         CREATE FUNCTION kind(x any) RETURNS text LANGUAGE SQL AS 'SELECT BSON_TYPE(x)'",
+    )
+    .await;
+    assert_eq!(lab.rows("SELECT ABOVE(15) AS n, above('5') AS m").await, [doc! {"n": 1_i64, "m": 2_i64}]);
+    assert_eq!(lab.rows("SELECT twice('4') AS n, TWICE(2) AS m").await, [doc! {"n": 8_i64, "m": 4_i64}]);
+    assert_eq!(lab.rows("SELECT kind(1.5::float8) AS a, kind(1) AS b").await, [doc! {"a": "double", "b": "int"}]);
+    assert_eq!(lab.fails("SELECT twice('four')").await, "22P02");
+    lab.tag("CREATE FUNCTION plus(x bigint, y bigint DEFAULT 10, z bigint DEFAULT 100) RETURNS bigint LANGUAGE SQL RETURN x + y + z").await;
+    assert_eq!(
+        lab.rows("SELECT plus(1) AS a, plus(1, 2) AS b, plus(1, 2, 3) AS c").await,
+        [doc! {"a": 111_i64, "b": 103_i64, "c": 6_i64}]
+    );
+    assert_eq!(lab.fails("SELECT twice(1, 2)").await, "42883");
+}
+
+/// SQL-16.6
+#[tokio::test]
+async fn routines_are_dropped() {
+    let mut lab = Lab::new().await;
+    lab.tag(
+        "CREATE FUNCTION one() RETURNS integer LANGUAGE SQL RETURN 1;
+         CREATE FUNCTION two() RETURNS integer LANGUAGE SQL RETURN one() + one();
+         CREATE PROCEDURE p() LANGUAGE SQL AS BEGIN INSERT INTO t (n) VALUES (two()); END",
+    )
+    .await;
+    assert_eq!(lab.fails("DROP FUNCTION one").await, "2BP01");
+    assert_eq!(lab.fails("DROP FUNCTION nothing").await, "42704");
+    lab.tag("DROP FUNCTION IF EXISTS nothing; DROP FUNCTION one CASCADE").await;
+    assert!(lab.rows("SHOW FUNCTIONS").await.is_empty());
+    assert!(lab.rows("SHOW PROCEDURES").await.is_empty());
+    assert_eq!(lab.fails("CALL p()").await, "42883");
+}
+
+/// SQL-18.5: it returns when everything acknowledged before is dealt with, or says why it does not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_waits_for_what_was_written() {
+    let mut lab = Lab::with_mill().await;
+    lab.tag("CREATE MATERIALIZED VIEW v AS SELECT a FROM t; WAIT FOR ALL").await;
+    for n in 0..20_i32 {
+        lab.collection("t").insert_one(doc! {"_id": n, "a": n}).await.unwrap();
+        lab.tag("WAIT FOR MATERIALIZED VIEW v").await;
+        let there = lab.collection("v").find_one(doc! {"_id": n}).await.unwrap();
+        assert_eq!(there, Some(doc! {"_id": n, "a": n}));
+    }
+    assert_eq!(lab.fails("WAIT FOR MATERIALIZED VIEW nothing").await, "42704");
+    lab.stop_mill().await;
+    lab.tag("CREATE TRIGGER g ON t FOR INSERT AS BEGIN RETURN; END").await;
+    assert_eq!(lab.fails("WAIT FOR TRIGGER g TIMEOUT INTERVAL '50 milliseconds'").await, "57014");
+    lab.tag("PAUSE TRIGGER g").await;
+    assert_eq!(lab.fails("WAIT FOR TRIGGER g").await, "55000");
+}
+
+/// SQL-15.9, SQL-15.6: from now on, or from a time on; what takes another's place goes on where that was; in sequence.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn triggers_have_a_beginning() {
+    let mut lab = Lab::with_mill().await;
+    lab.tag("INSERT INTO t (_id) VALUES (1); INSERT INTO t (_id) VALUES (2)").await;
+    let trigger = |target: &str, with: &str| {
+        format!(
+            "CREATE OR REPLACE TRIGGER {target} ON t FOR INSERT {with}
+             AS BEGIN INSERT INTO {target} (_id, place) VALUES (NEW._id, (SELECT COUNT(*) FROM {target})); END"
+        )
+    };
+    lab.tag(&trigger("a", "")).await;
+    lab.tag(&trigger("b", "WITH (start = TIMESTAMPTZ '2020-01-01 00:00:00Z')")).await;
+    lab.tag("INSERT INTO t (_id) VALUES (3); INSERT INTO t (_id) VALUES (4)").await;
+    lab.settle().await;
+    let row = |id: i32, place: i64| doc! {"_id": id, "place": place};
+    assert_eq!(lab.documents("a").await, [row(3, 0), row(4, 1)]);
+    assert_eq!(lab.documents("b").await, [row(1, 0), row(2, 1), row(3, 2), row(4, 3)]);
+    lab.stop_mill().await;
+    lab.tag("INSERT INTO t (_id) VALUES (5)").await;
+    lab.tag(&trigger("a", "WITH (retries = 1)")).await;
+    lab.start_mill().await;
+    lab.settle().await;
+    assert_eq!(lab.documents("a").await, [row(3, 0), row(4, 1), row(5, 2)], "the place was kept");
+    lab.tag("DROP TRIGGER b; INSERT INTO t (_id) VALUES (6)").await;
+    lab.tag(&trigger("b", "")).await;
+    lab.tag("INSERT INTO t (_id) VALUES (7)").await;
+    lab.settle().await;
+    let made = lab.documents("b").await;
+    assert_eq!(column(&made, "_id"), [1, 2, 3, 4, 5, 7].map(Bson::from), "made anew, it begins now");
+}
+
+/// SQL-14.9: to aggregate over changes for ever, a view over the collection of a change query's outputs.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn changes_are_counted_for_ever() {
+    let mut lab = Lab::with_mill().await;
+    lab.tag(
+        "CREATE MATERIALIZED VIEW moves AS
+         SELECT OLD.status AS was, NEW.status AS became FROM orders WHERE CHANGE_DETECTED() AND CHANGED(status);
+         CREATE MATERIALIZED VIEW counted AS SELECT was, became, COUNT(*) AS n FROM moves GROUP BY was, became",
+    )
+    .await;
+    lab.settle().await;
+    lab.tag("INSERT INTO orders (_id, status) VALUES (1, 'new'), (2, 'new')").await;
+    lab.tag("UPDATE orders SET status = 'paid'").await;
+    lab.tag("DELETE FROM orders").await;
+    let expected = [
+        doc! {"was": "new", "became": "paid", "n": 2_i64},
+        doc! {"was": "paid", "became": Bson::Null, "n": 2_i64},
+        doc! {"was": Bson::Null, "became": "new", "n": 2_i64},
+    ];
+    let counted = "SELECT was, became, n FROM counted ORDER BY was, became";
+    for _ in 0..3 {
+        lab.settle().await;
+    }
+    assert_eq!(lab.rows(counted).await, expected);
+}
+
+/// SQL-14.7: what a view may not hold is refused; `target` writes elsewhere.
+#[tokio::test]
+async fn views_have_their_limits() {
+    let mut lab = Lab::with_mill().await;
+    for (query, state) in [
+        ("SELECT GEN_RANDOM_UUID() AS u FROM t", "0A000"),
+        ("SELECT CLOCK_TIMESTAMP() AS c FROM t", "0A000"),
+        ("SELECT LOCALTIMESTAMP AS c FROM t", "MS005"),
+        ("WITH RECURSIVE r AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM r WHERE n < 3) SELECT n FROM r", "0A000"),
+        ("SELECT a, a AS a FROM t", "42701"),
+    ] {
+        assert_eq!(lab.fails(&format!("CREATE MATERIALIZED VIEW v AS {query}")).await, state, "{query}");
+    }
+    lab.tag("INSERT INTO t (_id, a) VALUES (1, 2)").await;
+    lab.tag("CREATE MATERIALIZED VIEW v WITH (target = 'reports.daily') AS SELECT a FROM t; WAIT FOR ALL").await;
+    let daily = lab.client.database("reports").collection::<Document>("daily");
+    assert_eq!(daily.find_one(doc! {}).await.unwrap(), Some(doc! {"_id": 1, "a": 2}));
+    assert_eq!(lab.fails("CREATE MATERIALIZED VIEW w WITH (target = 'far.db.c') AS SELECT a FROM t").await, "0A000");
+}
+
+/// SQL-19.2: what changes while a view is first filled is in it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_view_is_filled_while_its_table_changes() {
+    let mut lab = Lab::with_mill().await;
+    let t = lab.collection("t");
+    t.insert_many((0..6_000).map(|n| doc! {"_id": n, "g": n % 10, "v": n})).await.unwrap();
+    lab.tag("CREATE MATERIALIZED VIEW v AS SELECT g, COUNT(*) AS n, SUM(v) AS s FROM t GROUP BY g").await;
+    for n in 0..40_i32 {
+        t.update_one(doc! {"_id": n * 7}, doc! {"$inc": {"v": 1_000, "g": 1}}).await.unwrap();
+        t.delete_one(doc! {"_id": n * 11 + 1}).await.unwrap();
+        t.insert_one(doc! {"_id": 10_000 + n, "g": 3, "v": n}).await.unwrap();
+    }
+    lab.settle().await;
+    let shown = lab.rows("SELECT g, n, s FROM v ORDER BY g").await;
+    assert_eq!(shown, lab.rows("SELECT g, COUNT(*) AS n, SUM(v) AS s FROM t GROUP BY g ORDER BY g").await);
+}
+
+/// SQL-19.5: groups are kept for ever, and a limit of bytes says when that is too much, instead of forgetting.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn state_is_limited_and_never_forgotten() {
+    let mut lab = Lab::with_mill().await;
+    let query = "SELECT k, COUNT(*) AS n FROM t GROUP BY k";
+    lab.tag(&format!("CREATE MATERIALIZED VIEW v WITH (max_state_bytes = 20000) AS {query}")).await;
+    lab.collection("t").insert_one(doc! {"_id": -1, "k": "first"}).await.unwrap();
+    lab.settle().await;
+    lab.collection("t").insert_many((0..2_000).map(|n| doc! {"_id": n, "k": format!("key {n}")})).await.unwrap();
+    let definitions = lab.client.database("millstream").collection::<Document>("definitions");
+    eventually("it has failed", async || {
+        definitions.find_one(doc! {"name": "v"}).await.unwrap().unwrap().get_str("state").unwrap() == "failed"
+    })
+    .await;
+    let row = &lab.rows("SHOW MATERIALIZED VIEWS").await[0];
+    assert!(row.get_str("error").unwrap().starts_with("53400"), "{row}");
+    // Every commit before it is there.
+    let shown = lab.documents("v").await;
+    assert!((1..2_001).contains(&shown.len()), "{}", shown.len());
+    assert_eq!(shown[0], doc! {"_id": "first", "k": "first", "n": 1_i64});
+}
+
+/// SQL-18.7: the text, the operators and what they keep, what is read of each table, the key, the notices.
+#[tokio::test]
+async fn plans_are_explained() {
+    let mut lab = Lab::new().await;
+    let text = async |lab: &mut Lab, explain: &str| -> Vec<String> {
+        column(&lab.rows(explain).await, "plan").iter().map(|line| line.as_str().unwrap().to_owned()).collect()
+    };
+    let lines =
+        text(&mut lab, "EXPLAIN CREATE MATERIALIZED VIEW v AS SELECT a, COUNT(*) AS n FROM t WHERE b=1 GROUP BY a")
+            .await;
+    assert_eq!(lines[0], "CREATE MATERIALIZED VIEW v AS SELECT a, COUNT(*) AS n FROM t WHERE b = 1 GROUP BY a");
+    assert!(lines.iter().any(|line| line.contains("partitions")), "{lines:?}");
+    assert!(lines.iter().any(|line| line.contains("read shop.t (b, a)")), "{lines:?}");
+    assert_eq!(lines.last().unwrap(), "key: a");
+    let lines = text(&mut lab, "EXPLAIN DELETE FROM t WHERE a = 1").await;
+    assert_eq!(lines[0], "DELETE FROM t WHERE a = 1");
+    assert!(lab.rows("SHOW TABLES").await.is_empty(), "nothing was run");
+    let answer = lab.answer("EXPLAIN SELECT a FROM nowhere").await.unwrap();
+    assert!(answer.notices.iter().any(|notice| notice.message.contains("nowhere")));
+}
+
+/// SQL-20.1, SQL-20.4: one change stream serves all objects of a mill; who comes later misses nothing, nor do the others.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_stream_serves_all() {
+    let mut lab = Lab::with_mill().await;
+    lab.tag(
+        "CREATE MATERIALIZED VIEW a AS SELECT COUNT(*) AS n FROM t;
+         CREATE MATERIALIZED VIEW b AS SELECT COUNT(*) AS n FROM u;
+         CREATE TRIGGER g ON t FOR INSERT AS BEGIN INSERT INTO u (_id) VALUES (NEW._id); END",
+    )
+    .await;
+    for n in 0..30_i32 {
+        lab.collection("t").insert_one(doc! {"_id": n}).await.unwrap();
+        if n % 10 == 5 {
+            lab.tag(&format!("CREATE MATERIALIZED VIEW late{n} AS SELECT COUNT(*) AS n FROM t")).await;
+        }
+    }
+    for _ in 0..2 {
+        lab.settle().await;
+    }
+    for name in ["a", "b", "late5", "late15", "late25"] {
+        assert_eq!(lab.documents(name).await, [doc! {"_id": {}, "n": 30_i64}], "{name}");
+    }
+    let status = lab.client.database("admin").run_command(doc! {"serverStatus": 1}).await.unwrap();
+    let streams = status.get_document("metrics").unwrap().get_document("changeStreams").unwrap();
+    assert_eq!(streams.get_i64("open").unwrap(), 1);
+}
+
+/// SQL-16.5: a native routine that no program has registered.
+#[tokio::test]
+async fn native_routines_have_to_be_registered() {
+    let mut lab = Lab::new().await;
+    let native = "CREATE FUNCTION f(x text) RETURNS text LANGUAGE NATIVE AS 'nobody registered this'";
+    assert_eq!(lab.fails(native).await, "42883");
+}
