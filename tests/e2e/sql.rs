@@ -1,6 +1,7 @@
 //! SQL over the real engine: sessions, and the mill that runs what they define.
 
 mod changes;
+mod command;
 mod definitions;
 mod lifecycle;
 mod lost;

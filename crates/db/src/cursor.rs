@@ -107,6 +107,20 @@ pub enum Source {
     Changes(Box<ChangeStream>),
     /// The end of the log, for the tools that tail it.
     Oplog(Box<OplogTail>),
+    /// Documents that somebody else makes, as they come.
+    Tail(Box<dyn Tail>),
+}
+
+/// Documents that are made elsewhere, as they come.
+pub trait Tail: Send {
+    /// What has come: at most `count` documents and 16 MiB, but at least one if there is one. Never waits.
+    ///
+    /// # Errors
+    /// What ended it. It is of no use afterwards.
+    fn batch(&mut self, count: usize) -> Result<Batch>;
+
+    /// Whether a waiting reader should look again; if not, `waker` is woken when it should.
+    fn poll_ready(&mut self, waker: &Waker) -> bool;
 }
 
 /// Documents for one reply.
@@ -150,7 +164,7 @@ impl Source {
     pub fn awaits(&self) -> bool {
         match self {
             Self::Documents { .. } => false,
-            Self::Changes(_) => true,
+            Self::Changes(_) | Self::Tail(_) => true,
             Self::Oplog(tail) => tail.awaits(),
         }
     }
@@ -161,6 +175,7 @@ impl Source {
         match self {
             Self::Documents { .. } | Self::Oplog(_) => true,
             Self::Changes(stream) => stream.reads_disk(),
+            Self::Tail(_) => false,
         }
     }
 
@@ -209,6 +224,7 @@ impl Source {
                 })
             }
             Self::Oplog(tail) => tail.batch(count),
+            Self::Tail(tail) => tail.batch(count),
         }
     }
 
@@ -216,7 +232,7 @@ impl Source {
     pub fn read_ahead(&mut self) {
         match self {
             Self::Changes(stream) => stream.read_ahead(EVENTS_BYTES_MAX),
-            Self::Documents { .. } | Self::Oplog(_) => {}
+            Self::Documents { .. } | Self::Oplog(_) | Self::Tail(_) => {}
         }
     }
 
@@ -226,6 +242,7 @@ impl Source {
             Self::Documents { .. } => true,
             Self::Changes(stream) => stream.subscription().poll_ready(waker),
             Self::Oplog(tail) => tail.poll_ready(waker),
+            Self::Tail(tail) => tail.poll_ready(waker),
         }
     }
 }
@@ -259,7 +276,7 @@ impl Cursors {
             keeps: no_timeout,
             subscription: match &source {
                 Source::Changes(stream) => Some(Arc::clone(stream.subscription())),
-                Source::Documents { .. } | Source::Oplog(_) => None,
+                Source::Documents { .. } | Source::Oplog(_) | Source::Tail(_) => None,
             },
             place: Mutex::new(Place::Here(source)),
             used_ms: AtomicI64::new(self.now_ms()),

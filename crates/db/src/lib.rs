@@ -33,7 +33,7 @@ mod view;
 mod watch;
 mod write;
 
-pub use cursor::{Api, BATCH_BYTES_MAX, Batch, Cursors, Lease, Owner, ReadAhead, Source};
+pub use cursor::{Api, BATCH_BYTES_MAX, Batch, Cursors, Lease, Owner, ReadAhead, Source, Tail};
 pub use db::{Db, Options};
 pub use ddl::{Dropped, HideIndex, IndexesCreated, Modification, Renamed, parse_images};
 pub use error::{DuplicateKey, Error, Result};

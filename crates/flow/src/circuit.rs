@@ -229,6 +229,20 @@ mod tests {
     }
 
     #[test]
+    fn a_step_that_nobody_waits_for_ends() {
+        let nodes = vec![
+            Node::Source { source: 0 },
+            Node::SetOperation { left: 0, right: 0, operation: crate::SetOperation::Distinct, all: false },
+        ];
+        let over = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let mut circuit = Circuit::new(nodes, 1, Store::memory_until(Arc::clone(&over))).unwrap();
+        let rows = |n| vec![(0, vec![change(n, &[Datum::Int(n)], 1)])];
+        assert_eq!(circuit.step(rows(1), 0).unwrap().rows.len(), 1);
+        over.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert!(matches!(circuit.step(rows(2), 0), Err(Error::Interrupted)));
+    }
+
+    #[test]
     fn values_are_there_from_the_first_step_on() {
         let row = Row::new(vec![], vec![Datum::Int(1)]);
         let mut circuit = Circuit::new(vec![Node::Values(vec![row.clone()])], 0, Store::memory()).unwrap();

@@ -47,6 +47,9 @@ pub enum Error {
         /// The limit.
         limit_bytes: u64,
     },
+    /// Nobody waits for the answer any more.
+    #[error("interrupted")]
+    Interrupted,
     /// An invariant does not hold.
     #[error("internal error: {0}")]
     Bug(&'static str),

@@ -12,6 +12,8 @@ mod usage;
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use fjall::Slice;
 
@@ -36,6 +38,8 @@ pub struct Store {
     position: Option<Vec<u8>>,
     /// Where keys are put together.
     scratch: Cell<Vec<u8>>,
+    /// Set from elsewhere when nobody waits for the answer any more.
+    interrupt: Option<Arc<AtomicBool>>,
 }
 
 /// What the last commit has left.
@@ -54,6 +58,12 @@ impl Store {
     #[must_use]
     pub fn memory() -> Self {
         Self::default()
+    }
+
+    /// The same, whose circuit ends with [`Error::Interrupted`] soon after `interrupt` is set.
+    #[must_use]
+    pub fn memory_until(interrupt: Arc<AtomicBool>) -> Self {
+        Self { interrupt: Some(interrupt), ..Self::default() }
     }
 
     fn on_disk(disk: Disk, options: StoreOptions) -> Result<Self> {
@@ -125,7 +135,14 @@ impl Store {
         Ok(())
     }
 
+    /// An error once nobody waits any more. Everything that takes long asks for state again and again.
+    fn check_interrupt(&self) -> Result<()> {
+        let is_set = self.interrupt.as_ref().is_some_and(|interrupt| interrupt.load(Ordering::Relaxed));
+        if is_set { Err(Error::Interrupted) } else { Ok(()) }
+    }
+
     fn get(&self, key: &[u8]) -> Result<Option<Slice>> {
+        self.check_interrupt()?;
         match (self.rows.get(key), &self.below) {
             (Some(value), _) => Ok(value.clone()),
             (None, None) => Ok(None),
@@ -134,6 +151,7 @@ impl Store {
     }
 
     fn set(&mut self, key: &[u8], value: Option<Slice>) -> Result<()> {
+        self.check_interrupt()?;
         let bytes = |value: &Slice| key.len() - NODE_BYTES + value.len();
         let new = value.as_ref().map(bytes);
         let old = match (&self.below, self.rows.get_mut(key)) {

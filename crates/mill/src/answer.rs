@@ -1,5 +1,7 @@
 //! What statements answer.
 
+use std::task::Poll;
+
 use bson::RawDocumentBuf;
 use millstream_sql::plan::Column;
 use millstream_sql::{Notice, SqlError};
@@ -67,6 +69,14 @@ impl Rows {
         match &mut self.come {
             Come::There(rows) => Ok(rows.next()),
             Come::Later(rows) => rows.recv().await.transpose(),
+        }
+    }
+
+    /// The next row, if it has come; if not, the waker is woken when it has.
+    pub fn poll_next(&mut self, context: &mut std::task::Context<'_>) -> Poll<Result<Option<RawDocumentBuf>>> {
+        match &mut self.come {
+            Come::There(rows) => Poll::Ready(Ok(rows.next())),
+            Come::Later(rows) => rows.poll_recv(context).map(Option::transpose),
         }
     }
 

@@ -54,6 +54,52 @@ pub(crate) fn code(error: &Error) -> Option<i32> {
     }
 }
 
+/// Classes of statements' errors and the MongoDB codes that stand for them (SQL-21.1).
+// Sorted by class.
+static CODES: &[(&str, i32)] = &[
+    ("08006", 6),
+    ("0A000", 115),
+    ("22003", 15),
+    ("23505", 11_000),
+    ("23514", 121),
+    ("25000", 20),
+    ("25001", 20),
+    ("25P01", 20),
+    ("25P02", 251),
+    ("28000", 18),
+    ("2BP01", 20),
+    ("40001", 112),
+    ("42501", 13),
+    ("42601", 9),
+    ("42602", 9),
+    ("42622", 9),
+    ("42704", 26),
+    ("42710", 48),
+    ("42723", 48),
+    ("42804", 14),
+    ("42809", 20),
+    ("42P01", 26),
+    ("42P07", 48),
+    ("53400", 146),
+    ("54000", 10_334),
+    ("55000", 20),
+    ("57014", 11_601),
+    ("58030", 96),
+    ("72000", 239),
+    ("MS001", 286),
+    ("MS002", 47),
+    ("MS004", 146),
+    ("P0001", 96),
+    ("XX000", 1),
+];
+
+/// The MongoDB code of an error's class; BadValue where there is none of its own.
+#[must_use]
+pub fn mongodb_code(error: &SqlError) -> i32 {
+    let of = |class: &str| CODES.binary_search_by_key(&class, |(state, _)| *state).ok().and_then(|at| CODES.get(at));
+    of(error.state.0).map_or(2, |(_, code)| *code)
+}
+
 /// The class of a deployment's code.
 pub(crate) fn class(code: i32) -> Option<&'static str> {
     CLASSES
@@ -108,6 +154,7 @@ pub(crate) fn of_watch(error: &millstream_watch::Error) -> SqlError {
 /// What ends a circuit's run.
 pub(crate) fn of_flow(error: &millstream_flow::Error) -> SqlError {
     let state = match error {
+        millstream_flow::Error::Interrupted => "57014",
         millstream_flow::Error::StateLimit { .. } => "53400",
         _ => "XX000",
     };
@@ -147,5 +194,8 @@ mod tests {
         assert_eq!(class(11_000), Some("23505"));
         assert_eq!(class(112), Some("40001"));
         assert_eq!(class(9_999), None);
+        assert!(CODES.is_sorted_by_key(|(state, _)| *state));
+        let codes = ["42601", "42704", "22012", "MS004", "40001"].map(|state| mongodb_code(&SqlError::new(state, "")));
+        assert_eq!(codes, [9, 26, 2, 146, 112]);
     }
 }

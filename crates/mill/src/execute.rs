@@ -1,6 +1,7 @@
 //! A plan that is answered once (SQL-9.2): its sources are read at one moment, and its circuit takes one step.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use millstream_flow::{Change, Circuit, Delta, Row, SourceId, Store};
 use millstream_sql::SqlError;
@@ -24,12 +25,27 @@ pub(crate) async fn rows(
     context: &Arc<Context>,
 ) -> Result<Vec<Row>> {
     let (inputs, count) = read(client, moment, plan, context).await?;
-    if count <= ROWS_FEW {
-        return step(plan, context, inputs);
+    // Of two sources the rows may come to any number of pairs.
+    if plan.sources.len() == 1 && count <= ROWS_FEW {
+        return step(plan, context, inputs, Store::memory());
     }
     let (plan, context) = (Arc::clone(plan), Arc::clone(context));
-    let done = tokio::task::spawn_blocking(move || step(&plan, &context, inputs)).await;
+    let wanted = Wanted::default();
+    let store = Store::memory_until(Arc::clone(&wanted.over));
+    let done = tokio::task::spawn_blocking(move || step(&plan, &context, inputs, store)).await;
     done.map_err(|error| bug(&format!("a computation ended: {error}")))?
+}
+
+/// Somebody waits for an answer. When this is dropped nobody does, and its computation ends.
+#[derive(Default)]
+struct Wanted {
+    over: Arc<AtomicBool>,
+}
+
+impl Drop for Wanted {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+    }
 }
 
 /// The same of a plan that is not shared; computed here.
@@ -40,7 +56,7 @@ pub(crate) async fn rows_of(
     context: &Arc<Context>,
 ) -> Result<Vec<Row>> {
     let (inputs, _) = read(client, moment, plan, context).await?;
-    step(plan, context, inputs)
+    step(plan, context, inputs, Store::memory())
 }
 
 async fn read(
@@ -65,9 +81,9 @@ async fn read(
     Ok((inputs, count))
 }
 
-fn step(plan: &Plan, context: &Arc<Context>, inputs: Vec<(SourceId, Delta)>) -> Result<Vec<Row>> {
+fn step(plan: &Plan, context: &Arc<Context>, inputs: Vec<(SourceId, Delta)>, store: Store) -> Result<Vec<Row>> {
     let (nodes, output) = plan.circuit(context)?;
-    let mut circuit = Circuit::new(nodes, output, Store::memory()).map_err(|error| of_flow(&error))?;
+    let mut circuit = Circuit::new(nodes, output, store).map_err(|error| of_flow(&error))?;
     let output = circuit.step(inputs, now_ms()).map_err(|error| of_flow(&error))?;
     // SQL-19.6: one row that cannot be evaluated fails the query.
     if let Some(failure) = output.failures.into_iter().find(|failure| failure.weight > 0) {

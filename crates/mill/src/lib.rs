@@ -42,5 +42,6 @@ mod wait;
 mod write;
 
 pub use answer::{Answer, Outcome, Rows};
+pub use error::mongodb_code;
 pub use mill::{Mill, MillOptions};
 pub use session::{Session, SessionOptions};

@@ -75,6 +75,20 @@ impl Session {
         })
     }
 
+    /// Another session in a database of the same deployment, by the same connections.
+    #[must_use]
+    pub fn another(&self, database: &str) -> Self {
+        Self {
+            deployment: self.deployment.clone(),
+            database: database.to_owned(),
+            settings: Settings::default(),
+            transaction: None,
+            catalog: self.catalog.clone(),
+            hub: self.hub.clone(),
+            parameters: Vec::new(),
+        }
+    }
+
     /// The database of names without one.
     #[must_use]
     pub fn database(&self) -> &str {

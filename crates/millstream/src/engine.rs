@@ -48,6 +48,8 @@ pub(crate) struct EngineOptions {
     pub(crate) test_commands: bool,
     /// What an operator should know, one sentence each.
     pub(crate) warnings: Vec<String>,
+    /// Who runs the SQL of its clients.
+    pub(crate) sql: Option<Arc<dyn millstream_server::SqlRunner>>,
 }
 
 /// What transactions may take.
@@ -101,6 +103,7 @@ pub(crate) async fn start_engine(options: EngineOptions, ready: impl FnOnce(Sock
         replica_set,
         test_commands,
         warnings,
+        sql,
     } = options;
     // The port first: a port in use must not leave a new data folder behind.
     let options = millstream_server::Options {
@@ -109,6 +112,7 @@ pub(crate) async fn start_engine(options: EngineOptions, ready: impl FnOnce(Sock
         test_commands,
         command_line: std::env::args().collect(),
         startup_warnings: warnings,
+        sql,
         ..millstream_server::Options::default()
     };
     let port = Port::bind(address).await?;

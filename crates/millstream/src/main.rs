@@ -40,6 +40,7 @@ mod parse;
 mod serve;
 mod signals;
 mod sql;
+mod sql_command;
 mod terminal;
 mod tokens;
 mod watch;

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
 use tracing::{info, warn};
@@ -14,6 +15,7 @@ use millstream_value::Namespace;
 
 use crate::mill::{self, Keeper, State};
 use crate::signals::Signals;
+use crate::sql_command::SqlCommand;
 use crate::{logging, parse, terminal};
 
 /// The end of `serve --help`.
@@ -40,9 +42,11 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
     if !config.memory {
         make_folder(&config.data)?;
     }
-    let options = engine_options(&config);
+    let sql = Arc::new(SqlCommand::default());
+    let options = EngineOptions { sql: Some(sql.clone()), ..engine_options(&config) };
     let warning = options.warnings.first().cloned();
     let say_started = |address: SocketAddr| {
+        sql.reach(engine::uri(address, &config.replica_set));
         terminal::say(&start_lines(address, &config));
         if let Some(warning) = warning {
             terminal::say(&format!("WARNING: {warning}\n"));
@@ -95,6 +99,7 @@ fn engine_options(config: &ServeConfig) -> EngineOptions {
         replica_set: config.replica_set.clone(),
         test_commands: config.test_commands,
         warnings: public_warning(config).into_iter().collect(),
+        sql: None,
     }
 }
 

@@ -19,6 +19,7 @@ mod refused;
 mod replica_set;
 mod server_status;
 mod sessions;
+mod sql;
 mod stats;
 mod transactions;
 mod views;
@@ -85,6 +86,7 @@ pub(crate) static TABLE: &[Command] = &[
     server_status::SERVER_STATUS,
     cluster_parameters::SET_CLUSTER_PARAMETER,
     parameters::SET_PARAMETER,
+    sql::SQL,
     sessions::START_SESSION,
     diagnostics::TOP,
     crud::UPDATE,

@@ -19,6 +19,7 @@
 //! | `server` | what all connections share |
 //! | `counters` | what `serverStatus` counts |
 //! | `options` | what the operator chose |
+//! | `sql` | SQL, which somebody else runs |
 //! | `shutdown` | stopping, seen from everywhere |
 //! | `write_concern` | what a client may ask of a write's durability |
 //!
@@ -41,6 +42,7 @@ mod reader;
 mod reply;
 mod server;
 mod shutdown;
+mod sql;
 mod transaction;
 mod write_concern;
 
@@ -49,3 +51,4 @@ pub use engine::Engine;
 pub use listener::{Listening, Port, ServeError};
 pub use options::Options;
 pub use shutdown::Shutdown;
+pub use sql::{Pending, SqlAnswer, SqlFailure, SqlRequest, SqlRows, SqlRunner};

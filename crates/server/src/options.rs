@@ -1,7 +1,10 @@
 //! What the operator chose.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
+
+use crate::SqlRunner;
 
 /// How to serve.
 #[derive(Debug, Clone)]
@@ -24,6 +27,8 @@ pub struct Options {
     pub command_line: Vec<String>,
     /// What `getLog: "startupWarnings"` shows, one sentence each.
     pub startup_warnings: Vec<String>,
+    /// Who runs what clients send as `sql`; none: nobody.
+    pub sql: Option<Arc<dyn SqlRunner>>,
 }
 
 impl Default for Options {
@@ -38,6 +43,7 @@ impl Default for Options {
             shutdown_grace: Duration::from_secs(5),
             command_line: Vec::new(),
             startup_warnings: Vec::new(),
+            sql: None,
         }
     }
 }

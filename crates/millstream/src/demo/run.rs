@@ -33,6 +33,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<exit::Code> {
         tempfile::Builder::new().prefix("millstream-demo-").tempdir().context("could not create a temporary folder")?;
     let began = Instant::now();
     let options = EngineOptions {
+        sql: None,
         data: Data::Folder(folder.path().to_owned()),
         address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
         images_all: false,
