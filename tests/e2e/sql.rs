@@ -5,15 +5,17 @@ mod command;
 mod definitions;
 mod lifecycle;
 mod lost;
+mod natives;
 mod queries;
 mod triggers;
 mod views;
+mod webhooks;
 mod writes;
 
 use std::time::{Duration, Instant};
 
 use bson::{Bson, Document};
-use millstream_mill::{Answer, Mill, MillOptions, Outcome, Rows, Session, SessionOptions};
+use millstream_mill::{Answer, Mill, MillOptions, Natives, Outcome, Rows, Session, SessionOptions};
 use millstream_sql::SqlError;
 use millstream_sql::statement::script;
 use mongodb::{Client, Collection};
@@ -32,6 +34,7 @@ pub(crate) struct Lab {
     mill: Option<Mill>,
     /// What the mill's connections call themselves.
     pub(crate) mill_name: Option<String>,
+    natives: Natives,
     folder: TempDir,
 }
 
@@ -46,7 +49,8 @@ impl Lab {
         let options = SessionOptions { database: Some("shop".to_owned()) };
         let session = Session::connect(&server.uri(), options).await.unwrap();
         let client = Client::with_uri_str(server.uri()).await.unwrap();
-        Self { server, session, client, mill: None, mill_name: None, folder: tempfile::tempdir().unwrap() }
+        let (natives, folder) = (Natives::new(), tempfile::tempdir().unwrap());
+        Self { server, session, client, mill: None, mill_name: None, natives, folder }
     }
 
     /// With one.
@@ -56,10 +60,17 @@ impl Lab {
         lab
     }
 
+    /// With native routines, for its session and the mills to come.
+    pub(crate) fn register(&mut self, natives: Natives) {
+        self.session.set_natives(natives.clone());
+        self.natives = natives;
+    }
+
     pub(crate) async fn start_mill(&mut self) {
         let mut options = MillOptions::new(self.folder.path().join("state"));
         options.lease = Duration::from_secs(1);
         let name = self.mill_name.as_ref().map_or_else(String::new, |name| format!("&appName={name}"));
+        options.natives = self.natives.clone();
         self.mill = Some(Mill::start(&format!("{}{name}", self.server.uri()), options).await.unwrap());
     }
 

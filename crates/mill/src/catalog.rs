@@ -6,13 +6,14 @@ use std::sync::Arc;
 use bson::{Document, doc};
 use futures::TryStreamExt;
 use millstream_sql::plan::{self, Relation, Routine};
-use millstream_sql::statement::{Kind, RoutineBody, RoutineKind, Statement, Volatility};
+use millstream_sql::statement::{CreateRoutine, Kind, Options, RoutineBody, Statement, Volatility};
 use parking_lot::Mutex;
 
 use crate::checkpoint::DATABASE;
 use crate::definition::{DEFINITIONS, Definition};
 use crate::deployment::Deployment;
 use crate::error::{Result, of_driver};
+use crate::hosted::Host;
 
 /// Databases that hold nothing of a user's.
 const OWN: &[&str] = &["admin", "config", "local", DATABASE];
@@ -24,12 +25,20 @@ pub(crate) struct Catalog {
     definitions: BTreeMap<String, Arc<Definition>>,
     collections: BTreeMap<String, BTreeSet<String>>,
     unknown: Arc<Mutex<BTreeSet<String>>>,
+    /// What routines that are no SQL need of the program.
+    pub(crate) host: Host,
 }
 
 impl Catalog {
+    /// Nothing is known yet.
+    pub(crate) fn new(host: Host) -> Self {
+        Self { host, ..Self::default() }
+    }
+
     /// Reads the definitions, with those of `before` where they have not changed, and the collections of a database.
     pub(crate) async fn read(deployment: &Deployment, before: &Self, database: &str) -> Result<Self> {
-        let mut catalog = Self { definitions: definitions(deployment, before).await?, ..Self::default() };
+        let definitions = definitions(deployment, before).await?;
+        let mut catalog = Self { definitions, host: before.host.clone(), ..Self::default() };
         catalog.look(deployment, database).await?;
         Ok(catalog)
     }
@@ -82,8 +91,49 @@ impl Catalog {
         Ok(names.into_iter().filter(|name| !OWN.contains(&name.as_str())).collect())
     }
 
-    fn routine_of(&self, database: &str, name: &str) -> Option<&Arc<Definition>> {
-        self.get(database, Kind::Function, name).or_else(|| self.get(database, Kind::Procedure, name))
+    /// Whether this program has the native routines that an object uses, at whatever depth.
+    pub(crate) fn is_runnable(&self, definition: &Definition) -> bool {
+        self.natives_of(definition).iter().all(|name| self.host.natives.get(name).is_some())
+    }
+
+    /// The native routines that an object uses, at whatever depth.
+    pub(crate) fn natives_of(&self, definition: &Definition) -> BTreeSet<String> {
+        let native = |used: &&Arc<Definition>| match &routine(used)?.body {
+            RoutineBody::Native(name) => Some(name.clone()),
+            _ => None,
+        };
+        self.uses(definition).iter().filter_map(native).collect()
+    }
+
+    /// Goes up with every change of an object, and of the routines that a trigger has taken into its plan.
+    pub(crate) fn version(&self, definition: &Definition) -> i64 {
+        let mut version = definition.version;
+        if definition.kind == Kind::Trigger {
+            version += self.uses(definition).iter().map(|used| used.version).sum::<i64>();
+        }
+        version
+    }
+
+    /// The routines and views that an object uses, at whatever depth. What reads a materialized view does not run it.
+    fn uses(&self, definition: &Definition) -> Vec<&Arc<Definition>> {
+        let mut uses = Vec::new();
+        let mut seen: BTreeSet<&str> = BTreeSet::new();
+        let mut ahead: Vec<&str> = definition.depends_on.iter().map(String::as_str).collect();
+        while let Some(id) = ahead.pop() {
+            let Some((id, used)) = self.definitions.get_key_value(id) else { continue };
+            if used.kind != Kind::MaterializedView && seen.insert(id) {
+                uses.push(used);
+                ahead.extend(used.depends_on.iter().map(String::as_str));
+            }
+        }
+        uses
+    }
+
+    /// The webhooks that procedures are.
+    pub(crate) fn webhook_procedures(&self) -> impl Iterator<Item = &Arc<Definition>> {
+        self.all().filter(|definition| {
+            definition.kind == Kind::Procedure && routine(definition).is_some_and(|routine| webhook(routine).is_some())
+        })
     }
 }
 
@@ -135,7 +185,7 @@ impl plan::Catalog for Catalog {
     }
 
     fn routine(&self, database: &str, name: &str, arguments: usize) -> Option<Routine> {
-        let definition = self.routine_of(database, name)?;
+        let definition = self.get(database, Kind::Function, name)?;
         let Statement::CreateRoutine(routine) = definition.statement.as_ref() else { return None };
         let least = routine.arguments.iter().filter(|argument| argument.default.is_none()).count();
         if !(least..=routine.arguments.len()).contains(&arguments) {
@@ -144,7 +194,8 @@ impl plan::Catalog for Catalog {
         let body = match &routine.body {
             RoutineBody::Query(query) => plan::RoutineBody::Query(query.clone()),
             RoutineBody::Expression(expression) => plan::RoutineBody::Query(crate::syntax::select(expression)),
-            RoutineBody::Block(_) | RoutineBody::Native(_) | RoutineBody::Webhook(_) => plan::RoutineBody::Host,
+            RoutineBody::Block(_) | RoutineBody::Native(_) => plan::RoutineBody::Host,
+            RoutineBody::Webhook(_) => plan::RoutineBody::Remote,
         };
         Some(Routine {
             arguments: routine
@@ -181,14 +232,18 @@ impl plan::Catalog for Catalog {
     }
 }
 
-/// The procedure of a name, with its arguments.
-pub(crate) fn procedure<'c>(
-    catalog: &'c Catalog,
-    database: &str,
-    name: &str,
-) -> Option<&'c millstream_sql::statement::CreateRoutine> {
-    match catalog.get(database, Kind::Procedure, name)?.statement.as_ref() {
-        Statement::CreateRoutine(routine) if routine.kind == RoutineKind::Procedure => Some(routine),
+/// The routine that a definition makes.
+pub(crate) fn routine(definition: &Definition) -> Option<&CreateRoutine> {
+    match definition.statement.as_ref() {
+        Statement::CreateRoutine(routine) => Some(routine),
+        _ => None,
+    }
+}
+
+/// The options of a routine that is a webhook.
+pub(crate) fn webhook(routine: &CreateRoutine) -> Option<&Options> {
+    match &routine.body {
+        RoutineBody::Webhook(options) => Some(options),
         _ => None,
     }
 }

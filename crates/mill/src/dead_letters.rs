@@ -14,24 +14,48 @@ pub(crate) const DEAD_LETTERS: &str = "dead_letters";
 /// Statements in one command.
 const STATEMENTS_MAX: usize = 1_000;
 
-/// Writes down rows that a view leaves out, and crosses out those that it no longer does.
-pub(crate) async fn note(session: &mut ClientSession, object: &str, kind: &str, failures: &[Failure]) -> Result<()> {
-    let mut updates = Vec::new();
-    let mut deletes = Vec::new();
-    for failure in failures {
+/// A row that a view leaves out, or no longer does.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Letter {
+    key: Bson,
+    /// Why; `None`: it evaluates again.
+    error: Option<Document>,
+}
+
+impl Letter {
+    pub(crate) fn of(failure: &Failure) -> Self {
         let parts: Vec<Bson> = failure.key.iter().map(to_bson).collect();
         let key = match <[Bson; 1]>::try_from(parts) {
             Ok([one]) => one,
             Err(parts) => Bson::Array(parts),
         };
-        let id = doc! {"object": object, "key": key};
-        if failure.weight < 0 {
+        let error = doc! {"sqlstate": failure.error.state.0, "message": &failure.error.message};
+        Self { key, error: (failure.weight >= 0).then_some(error) }
+    }
+
+    /// As it is kept until it is written.
+    pub(crate) fn to_document(&self) -> Document {
+        doc! {"key": self.key.clone(), "error": self.error.clone()}
+    }
+
+    /// From how it is kept.
+    pub(crate) fn from_document(kept: &Document) -> Option<Self> {
+        Some(Self { key: kept.get("key")?.clone(), error: kept.get_document("error").ok().cloned() })
+    }
+}
+
+/// Writes down rows that a view leaves out, and crosses out those that it no longer does.
+pub(crate) async fn note(session: &mut ClientSession, object: &str, kind: &str, letters: &[Letter]) -> Result<()> {
+    let mut updates = Vec::new();
+    let mut deletes = Vec::new();
+    for letter in letters {
+        let id = doc! {"object": object, "key": letter.key.clone()};
+        let Some(error) = &letter.error else {
             deletes.push(Bson::from(doc! {"q": {"_id": id}, "limit": 1}));
             continue;
-        }
-        let error = doc! {"sqlstate": failure.error.state.0, "message": &failure.error.message};
+        };
         let change = doc! {
-            "$set": {"kind": kind, "error": error, "last_at": DateTime::now()},
+            "$set": {"kind": kind, "error": error.clone(), "last_at": DateTime::now()},
             "$setOnInsert": {"first_at": DateTime::now()},
             "$inc": {"attempts": 1},
         };

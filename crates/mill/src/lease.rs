@@ -6,6 +6,7 @@
 //! object's checkpoint keeps away.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,12 +31,28 @@ pub(crate) struct Leases {
     rows: Collection<Document>,
     name: String,
     length: Duration,
-    /// When the last renewal that was confirmed was sent.
-    renewed: Arc<Mutex<Instant>>,
-    task: JoinHandle<()>,
+    /// The mill that had this one's place before, and is gone.
+    former: Option<String>,
+    /// Where this one is written down for the next.
+    note: PathBuf,
+    /// None while there is nothing to share: then nothing is written.
+    membership: Option<Membership>,
     /// The beats of others, and since when they are seen so.
     seen: BTreeMap<String, (Option<i64>, Instant)>,
     looked: Instant,
+}
+
+#[derive(Debug)]
+struct Membership {
+    /// When the last renewal that was confirmed was sent.
+    renewed: Arc<Mutex<Instant>>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
 }
 
 /// What a look shows.
@@ -45,15 +62,32 @@ struct View {
 }
 
 impl Leases {
-    /// Comes in.
-    pub(crate) async fn join(deployment: &Deployment, name: &str, length: Duration) -> Result<Self> {
+    /// That of a mill with a folder of its own: whoever had the folder before is gone.
+    pub(crate) fn new(deployment: &Deployment, name: &str, length: Duration, folder: &Path) -> Self {
         let rows: Collection<Document> = deployment.client().database(DATABASE).collection(LEASES);
         let name = format!("{name}:{:08x}", rand::random::<u32>());
+        let note = folder.join("member");
+        // The first one in a folder finds nothing.
+        let former = std::fs::read_to_string(&note).ok();
+        Self { rows, name, length, former, note, membership: None, seen: BTreeMap::new(), looked: Instant::now() }
+    }
+
+    /// Becomes one of those who share.
+    async fn join(&mut self) -> Result<()> {
+        if let Some(former) = &self.former {
+            self.remove(former).await?;
+        }
         let sent = Instant::now();
-        renew(&rows, &name).await.map_err(|error| of_driver(&error))?;
+        renew(&self.rows, &self.name).await.map_err(|error| of_driver(&error))?;
+        if let Err(error) = std::fs::write(&self.note, &self.name) {
+            tracing::debug!("the next mill of this folder will have to wait for this one's lease: {error}");
+        }
+        self.former = None;
         let renewed = Arc::new(Mutex::new(sent));
-        let task = tokio::spawn(keep_renewing(rows.clone(), name.clone(), length, Arc::clone(&renewed)));
-        Ok(Self { rows, name, length, renewed, task, seen: BTreeMap::new(), looked: sent })
+        let (rows, name, length) = (self.rows.clone(), self.name.clone(), self.length);
+        let task = tokio::spawn(keep_renewing(rows, name, length, Arc::clone(&renewed)));
+        self.membership = Some(Membership { renewed, task });
+        Ok(())
     }
 
     /// What it is called.
@@ -63,11 +97,26 @@ impl Leases {
 
     /// Whether it may work.
     fn holds(&self) -> bool {
-        self.renewed.lock().elapsed() < self.length.mul_f64(0.9)
+        let renewed = self.membership.as_ref().map(|membership| *membership.renewed.lock());
+        renewed.is_some_and(|renewed| renewed.elapsed() < self.length.mul_f64(0.9))
     }
 
-    /// Which of the objects are this mill's: those that it has, up to its share, and free ones if it has less.
-    pub(crate) async fn arrange(&mut self, objects: BTreeSet<String>) -> Result<BTreeSet<String>> {
+    /// Which of the objects are this mill's: those that it has, up to its share, and free ones if it has less. Of `rare` ones,
+    /// which not every mill can run, it takes all that are free.
+    pub(crate) async fn arrange(
+        &mut self,
+        objects: BTreeSet<String>,
+        rare: &BTreeSet<String>,
+    ) -> Result<BTreeSet<String>> {
+        if objects.is_empty() {
+            if self.membership.is_some() {
+                self.leave().await;
+            }
+            return Ok(BTreeSet::new());
+        }
+        if self.membership.is_none() {
+            self.join().await?;
+        }
         if !self.holds() {
             return Ok(BTreeSet::new());
         }
@@ -82,12 +131,14 @@ impl Leases {
         let share = objects.len().div_ceil(members);
         let mut ours: BTreeSet<String> =
             objects.iter().filter(|object| view.owners.get(*object) == Some(&self.name)).cloned().collect();
-        while ours.len() > share {
-            ours.pop_last();
+        while ours.len() > share
+            && let Some(last) = ours.iter().rfind(|object| !rare.contains(*object)).cloned()
+        {
+            ours.remove(&last);
         }
         for object in &objects {
-            if ours.len() >= share {
-                break;
+            if ours.len() >= share && !rare.contains(object) {
+                continue;
             }
             if !view.owners.contains_key(object) && self.take(object).await? {
                 ours.insert(object.clone());
@@ -108,15 +159,17 @@ impl Leases {
     }
 
     /// Goes, and leaves everything to the others.
-    pub(crate) async fn leave(&self) {
-        self.task.abort();
-        let gone = async {
-            self.rows.delete_one(doc! {"_id": member_id(&self.name)}).await?;
-            self.rows.delete_many(doc! {"owner": &self.name}).await
-        };
-        if let Err(error) = gone.await {
+    pub(crate) async fn leave(&mut self) {
+        if self.membership.take().is_some()
+            && let Err(error) = self.remove(&self.name).await
+        {
             tracing::debug!("leases could not be given back: {error}");
         }
+    }
+
+    async fn remove(&self, member: &str) -> Result<()> {
+        self.rows.delete_one(doc! {"_id": member_id(member)}).await.map_err(|error| of_driver(&error))?;
+        self.rows.delete_many(doc! {"owner": member}).await.map(drop).map_err(|error| of_driver(&error))
     }
 
     async fn look(&self) -> Result<View> {
@@ -176,12 +229,6 @@ impl Leases {
             Err(error) if code(&error) == Some(11_000) => Ok(false),
             Err(error) => Err(of_driver(&error)),
         }
-    }
-}
-
-impl Drop for Leases {
-    fn drop(&mut self) {
-        self.task.abort();
     }
 }
 

@@ -15,14 +15,17 @@ use bson::{Bson, Document, RawDocument, RawDocumentBuf, doc};
 use millstream_flow::{Change, Circuit, Delta, Failure, Row, SourceId, Store};
 use millstream_sql::expr::Context;
 use millstream_sql::plan::Plan;
+use millstream_sql::statement::Options;
 use millstream_value::Doc;
 
 pub(crate) use self::filling::Filling;
 
 use crate::commit::{Commit, Place};
+use crate::dead_letters::Letter;
 use crate::difference::{self, Write};
 use crate::error::{Result, bug, of_flow};
 use crate::hub::Name;
+use crate::images::Images;
 use crate::mirror::{Effect, Mirror, mirrors};
 
 /// What is written and not yet known to be there.
@@ -82,6 +85,10 @@ pub(crate) struct Live {
     /// The largest change time so far, where changes are the rows (SQL-12.3).
     time_ms: i64,
     missing_is_null: bool,
+    /// Numbers of columns are stored as doubles (SQL-14.4).
+    doubles: bool,
+    /// How long outputs of changes are kept (SQL-14.8).
+    retain_ms: Option<i64>,
 }
 
 impl Epoch {
@@ -116,7 +123,20 @@ impl Live {
         let (nodes, output) = plan.circuit(&context)?;
         let circuit = Circuit::new(nodes, output, store).map_err(|error| of_flow(&error))?;
         let (mirrors, places) = mirrors(&plan.sources);
-        Ok(Self { circuit, plan, context, mirrors, places, due_ms: None, rows: 0, time_ms: 0, missing_is_null: false })
+        let (missing_is_null, doubles, retain_ms) = (false, false, None);
+        Ok(Self {
+            circuit,
+            plan,
+            context,
+            mirrors,
+            places,
+            due_ms: None,
+            rows: 0,
+            time_ms: 0,
+            missing_is_null,
+            doubles,
+            retain_ms,
+        })
     }
 
     /// Where it is, if it was ever complete.
@@ -168,20 +188,23 @@ impl Live {
     }
 
     /// Keeps what is about to be written.
-    pub(crate) fn keep(&mut self, writes: &[Write]) -> Result<()> {
+    pub(crate) fn keep(&mut self, writes: &[Write], letters: &[Letter]) -> Result<()> {
         let writes: Vec<Bson> = writes.iter().map(|write| write.to_document().into()).collect();
-        let kept = RawDocumentBuf::try_from(&doc! {"writes": writes}).map_err(|error| bug(&error.to_string()))?;
+        let letters: Vec<Bson> = letters.iter().map(|letter| letter.to_document().into()).collect();
+        let kept = RawDocumentBuf::try_from(&doc! {"writes": writes, "letters": letters});
+        let kept = kept.map_err(|error| bug(&error.to_string()))?;
         self.circuit.notes().put(PENDING, kept.as_bytes()).map_err(|error| of_flow(&error))
     }
 
     /// What was about to be written.
-    pub(crate) fn kept(&mut self) -> Result<Vec<Write>> {
+    pub(crate) fn kept(&mut self) -> Result<(Vec<Write>, Vec<Letter>)> {
         let Some(bytes) = self.circuit.notes().get(PENDING).map_err(|error| of_flow(&error))? else {
-            return Ok(Vec::new());
+            return Ok((Vec::new(), Vec::new()));
         };
         let kept = RawDocument::from_bytes(&bytes).and_then(Document::try_from).map_err(|_| bug("kept writes"))?;
-        let writes = kept.get_array("writes").into_iter().flatten().filter_map(Bson::as_document);
-        Ok(writes.filter_map(Write::from_document).collect())
+        let all = |name: &str| kept.get_array(name).into_iter().flatten().filter_map(Bson::as_document);
+        let letters = all("letters").filter_map(Letter::from_document).collect();
+        Ok((all("writes").filter_map(Write::from_document).collect(), letters))
     }
 
     /// The collections that are read.
@@ -189,9 +212,31 @@ impl Live {
         self.plan.sources.iter().map(|source| (source.database.clone(), source.collection.clone())).collect()
     }
 
+    /// Takes over the options that matter to what is made of changes and rows (SQL-18.8).
+    pub(crate) fn set_options(&mut self, options: &Options) -> Result<()> {
+        let looks_up = self.plan.changes && Images::of(options)? == Images::Lookup;
+        self.missing_is_null(looks_up || options.text("missing_image")? == Some("null"));
+        self.doubles = options.text("numeric_as")? == Some("double");
+        self.retain_ms = options.interval("retain")?.map(crate::interval::millis).transpose()?;
+        Ok(())
+    }
+
+    /// The collections whose changes are the rows.
+    pub(crate) fn driven(&self) -> BTreeSet<Name> {
+        let driven = self.plan.sources.iter().filter(|source| source.driven.is_some());
+        driven.map(|source| (source.database.clone(), source.collection.clone())).collect()
+    }
+
     /// What was missing of a change is NULL (SQL-12.8).
     pub(crate) fn missing_is_null(&mut self, is_null: bool) {
         self.missing_is_null = is_null;
+    }
+
+    /// A row as it is stored.
+    fn document(&self, row: &Row) -> Result<RawDocumentBuf> {
+        let document = self.plan.document(row, &self.context).into_bytes();
+        let document = RawDocumentBuf::from_bytes(document).map_err(|_| bug("a row is no document"))?;
+        if self.doubles { with_doubles(&document) } else { Ok(document) }
     }
 
     fn clear(&mut self, number: usize, mirror: &Mirror, inputs: &mut Vec<(SourceId, Delta)>) -> Result<()> {
@@ -243,10 +288,22 @@ impl Live {
     fn stored(&self, rows: &Delta) -> Result<(Vec<RawDocumentBuf>, Vec<RawDocumentBuf>)> {
         let (mut going, mut coming) = (Vec::new(), Vec::new());
         for change in rows {
-            let document = self.plan.document(&change.row, &self.context).into_bytes();
-            let document = RawDocumentBuf::from_bytes(document).map_err(|_| bug("a row is no document"))?;
+            let document = self.document(&change.row)?;
             if change.weight < 0 { going.push(document) } else { coming.push(document) }
         }
         Ok((going, coming))
     }
+}
+
+/// A stored row whose decimal columns are doubles.
+fn with_doubles(row: &RawDocument) -> Result<RawDocumentBuf> {
+    let mut stored = Document::try_from(row).map_err(|error| bug(&error.to_string()))?;
+    for (name, value) in stored.iter_mut() {
+        if let Bson::Decimal128(number) = value
+            && name != "_id"
+        {
+            *value = Bson::Double(number.to_string().parse().map_err(|_| bug("a decimal is no number"))?);
+        }
+    }
+    RawDocumentBuf::try_from(&stored).map_err(|error| bug(&error.to_string()))
 }

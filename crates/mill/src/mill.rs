@@ -21,9 +21,12 @@ use crate::commit::Place;
 use crate::definition::{DEFINITIONS, Definition, State};
 use crate::deployment::{Deployment, after};
 use crate::error::{Result, bug, is_passing};
+use crate::hosted::Host;
 use crate::hub::{Hub, Inbox, News, Wants};
 use crate::lease::Leases;
+use crate::native::Natives;
 use crate::object::{self, Object};
+use crate::outbox::{self, Outbox};
 use crate::run::{End, Stop, published};
 
 /// How a mill is run.
@@ -33,15 +36,18 @@ pub struct MillOptions {
     pub state_folder: PathBuf,
     /// What it is called among several on one deployment; `None`: a name of its own.
     pub name: Option<String>,
-    /// How long another waits for it when it is gone.
+    /// How long another waits for it when it is gone. It is renewed three times in this time, as long as anything is defined.
     pub lease: Duration,
+    /// The native routines of this program (SQL-16.5).
+    pub natives: Natives,
 }
 
 impl MillOptions {
     /// With the state in a folder.
     #[must_use]
     pub fn new(state_folder: impl Into<PathBuf>) -> Self {
-        Self { state_folder: state_folder.into(), name: None, lease: Duration::from_secs(3) }
+        let (name, natives) = (None, Natives::new());
+        Self { state_folder: state_folder.into(), name, lease: Duration::from_secs(10), natives }
     }
 }
 
@@ -66,9 +72,11 @@ impl Mill {
         let hub = Hub::start(deployment.connection().clone());
         let name = (DATABASE.to_owned(), DEFINITIONS.to_owned());
         let definitions = hub.join(Wants { collections: [name].into(), images: false }, Place::Time(after(time)));
-        let leases = Leases::join(&deployment, options.name.as_deref().unwrap_or("mill"), options.lease).await?;
+        let name = options.name.as_deref().unwrap_or("mill");
+        let leases = Leases::new(&deployment, name, options.lease, &options.state_folder);
         let (tell, stop) = Stop::new();
-        let run = Run { deployment, stores, hub, leases, catalog: Catalog::default(), running: BTreeMap::new(), stop };
+        let catalog = Catalog::new(Host::with(options.natives));
+        let run = Run { deployment, stores, hub, leases, catalog, running: BTreeMap::new(), stop };
         Ok(Self { tell, task: Some(tokio::spawn(run.run(definitions))) })
     }
 
@@ -112,10 +120,26 @@ struct Run {
 
 /// The task of one object.
 struct Running {
-    generation: ObjectId,
-    version: i64,
+    as_of: (Option<ObjectId>, i64),
     tell: watch::Sender<bool>,
     task: Task,
+}
+
+/// What can run.
+enum Job {
+    Object(Arc<Definition>),
+    /// The delivery of webhooks.
+    Outbox,
+}
+
+impl Job {
+    /// What it was made of; when that changes it begins anew.
+    fn as_of(&self, catalog: &Catalog) -> (Option<ObjectId>, i64) {
+        match self {
+            Self::Object(definition) => (Some(definition.generation), catalog.version(definition)),
+            Self::Outbox => (None, 0),
+        }
+    }
 }
 
 /// A task that ends with whoever holds it.
@@ -184,21 +208,27 @@ impl Run {
 
     /// Begins what is to run here, and ends what is not.
     async fn arrange(&mut self) -> Result<()> {
-        let wanted: BTreeMap<String, Arc<Definition>> = self
-            .catalog
-            .all()
-            .filter(|definition| matches!(definition.kind, Kind::MaterializedView | Kind::Trigger))
-            .filter(|definition| matches!(definition.state, State::Building | State::Running))
-            .map(|definition| (definition.id.clone(), Arc::clone(definition)))
-            .collect();
-        let ours = self.leases.arrange(wanted.keys().cloned().collect()).await?;
+        let objects = self.catalog.all().filter(|definition| {
+            matches!(definition.kind, Kind::MaterializedView | Kind::Trigger)
+                && matches!(definition.state, State::Building | State::Running)
+                && self.catalog.is_runnable(definition)
+        });
+        let mut wanted: BTreeMap<String, Job> =
+            objects.map(|definition| (definition.id.clone(), Job::Object(Arc::clone(definition)))).collect();
+        let rare = wanted.iter().filter(|(_, job)| match job {
+            Job::Object(definition) => !self.catalog.natives_of(definition).is_empty(),
+            Job::Outbox => false,
+        });
+        let rare = rare.map(|(id, _)| id.clone()).collect();
+        if self.catalog.webhook_procedures().next().is_some() {
+            wanted.insert(outbox::OBJECT.to_owned(), Job::Outbox);
+        }
+        let ours = self.leases.arrange(wanted.keys().cloned().collect(), &rare).await?;
         let over: Vec<String> = self
             .running
             .iter()
             .filter(|(id, running)| {
-                let same = wanted.get(*id).is_some_and(|definition| {
-                    definition.generation == running.generation && definition.version == running.version
-                });
+                let same = wanted.get(*id).is_some_and(|job| job.as_of(&self.catalog) == running.as_of);
                 !same || !ours.contains(*id) || running.task.0.is_finished()
             })
             .map(|(id, _)| id.clone())
@@ -210,10 +240,12 @@ impl Run {
                 let _ = (&mut running.task.0).await;
             }
         }
-        self.leases.release_all_but(&ours).await?;
-        for (id, definition) in wanted {
+        if !wanted.is_empty() {
+            self.leases.release_all_but(&ours).await?;
+        }
+        for (id, job) in wanted {
             if ours.contains(&id) && !self.running.contains_key(&id) {
-                let running = self.begin(definition);
+                let running = self.begin(job);
                 self.running.insert(id, running);
             }
         }
@@ -221,19 +253,23 @@ impl Run {
         Ok(())
     }
 
-    fn begin(&self, definition: Arc<Definition>) -> Running {
+    fn begin(&self, job: Job) -> Running {
         let (tell, stop) = Stop::new();
-        let object = Object {
-            deployment: self.deployment.clone(),
-            hub: self.hub.clone(),
-            stores: self.stores.clone(),
-            host: self.leases.name().to_owned(),
-            catalog: self.catalog.clone(),
-            definition: Arc::clone(&definition),
-            stop,
+        let as_of = job.as_of(&self.catalog);
+        let (deployment, hub) = (self.deployment.clone(), self.hub.clone());
+        let task = match job {
+            Job::Object(definition) => tokio::spawn(keep_running(Object {
+                deployment,
+                hub,
+                stores: self.stores.clone(),
+                host: self.leases.name().to_owned(),
+                catalog: self.catalog.clone(),
+                definition,
+                stop,
+            })),
+            Job::Outbox => tokio::spawn(Outbox { deployment, hub, host: self.catalog.host.clone(), stop }.run()),
         };
-        let (generation, version) = (definition.generation, definition.version);
-        Running { generation, version, tell, task: Task(tokio::spawn(keep_running(object))) }
+        Running { as_of, tell, task: Task(task) }
     }
 
     /// Removes the state of what is not defined any more.

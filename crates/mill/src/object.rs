@@ -11,8 +11,9 @@ use crate::catalog::Catalog;
 use crate::definition::Definition;
 use crate::deployment::Deployment;
 use crate::error::Result;
+use crate::hosted::Surroundings;
 use crate::hub::Hub;
-use crate::planning::{Planning, context};
+use crate::planning::Planning;
 use crate::run::{End, Stop};
 use crate::view::View;
 
@@ -26,6 +27,13 @@ pub(crate) struct Object {
     pub(crate) catalog: Catalog,
     pub(crate) definition: Arc<Definition>,
     pub(crate) stop: Stop,
+}
+
+impl Object {
+    /// What its expressions meet.
+    pub(crate) fn surroundings(&self) -> Result<Surroundings> {
+        Surroundings::new(&self.catalog, &self.definition.database, &self.definition.settings.time_zone)
+    }
 }
 
 /// Runs an object until it is asked to stop, or cannot go on.
@@ -42,7 +50,7 @@ pub(crate) async fn run(object: Object) -> Result<End> {
 }
 
 async fn view_of(object: Object, plan: Plan) -> Result<End> {
-    let context = context(&object.definition.settings.time_zone, Vec::new())?;
+    let context = object.surroundings()?.context(Vec::new());
     let view = View {
         definition: object.definition,
         deployment: object.deployment,

@@ -1,26 +1,35 @@
 //! Options of definitions, as they are kept.
 
 use bson::{Bson, Document, doc};
+use millstream_sql::SqlError;
 use millstream_sql::statement::{Literal, Options};
 
 use crate::answer::not_offered;
 use crate::error::Result;
 
-/// Refuses what an option could ask for, but nothing here does: better than taking it and doing something else.
+/// Refuses values that no option takes, and what nothing here does: better than taking it and doing something else.
 pub(crate) fn refuse_unoffered(options: &Options) -> Result<()> {
-    if options.get("retain").is_some() {
-        return Err(not_offered("retain"));
-    }
     if options.integer("parallel")?.is_some_and(|lanes| lanes != 1) {
         return Err(not_offered("parallel other than 1"));
     }
-    for (name, offered) in [("late", "dead_letter"), ("numeric_as", "decimal"), ("on_error", "skip")] {
-        if options.text(name)?.is_some_and(|wanted| wanted != offered) {
-            return Err(not_offered(&format!("{name} other than '{offered}'")));
+    for (name, values) in [
+        ("images", ["auto", "lookup", "mirror"].as_slice()),
+        ("late", &["dead_letter", "drop"]),
+        ("missing_image", &["fail", "null"]),
+        ("numeric_as", &["decimal", "double"]),
+        ("on_error", &["fail", "skip"]),
+    ] {
+        if let Some(value) = options.text(name)?
+            && !values.contains(&value)
+        {
+            let message = format!("{name} cannot be '{value}'");
+            return Err(SqlError::new("22023", message).hint(format!("it is one of: {}", values.join(", "))));
         }
     }
-    if options.text("images")? == Some("lookup") {
-        return Err(not_offered("images = 'lookup'"));
+    if let Some(text) = options.interval("retain")?
+        && crate::interval::millis(text)? <= 0
+    {
+        return Err(SqlError::new("22023", "retain is a length of time above zero"));
     }
     Ok(())
 }

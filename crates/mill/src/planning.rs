@@ -1,11 +1,7 @@
 //! Planning with what is known of names, again where a database had to be looked up first.
 
-use std::sync::Arc;
-
 use jiff::tz::TimeZone;
-use millstream_flow::{Datum, RowError};
 use millstream_sql::SqlError;
-use millstream_sql::expr::Context;
 use millstream_sql::plan::{Plan, Purpose, Settings, Variable};
 use sqlparser::ast;
 
@@ -90,16 +86,4 @@ pub(crate) fn time_zone(name: &str) -> Result<TimeZone> {
         return Ok(TimeZone::UTC);
     }
     TimeZone::get(name).map_err(|_| SqlError::new("22023", format!("there is no time zone \"{name}\"")))
-}
-
-/// What expressions depend on while a plan runs.
-pub(crate) fn context(zone: &str, variables: Vec<Datum>) -> Result<Arc<Context>> {
-    Ok(Arc::new(Context {
-        variables,
-        time_zone: time_zone(zone)?,
-        routine: Box::new(|name: &str, _: &[Datum]| {
-            Err(RowError::new("0A000", format!("{name} cannot be called here")))
-        }),
-        clock: Box::new(now_ms),
-    }))
 }

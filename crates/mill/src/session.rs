@@ -23,7 +23,9 @@ use crate::answer::{Answer, not_offered};
 use crate::catalog::Catalog;
 use crate::deployment::Deployment;
 use crate::error::{Result, of_driver};
+use crate::hosted::{Host, Surroundings};
 use crate::hub::Hub;
+use crate::native::Natives;
 use crate::planning::Planning;
 use crate::value::from_bson;
 
@@ -100,6 +102,11 @@ impl Session {
         self.database = database.to_owned();
     }
 
+    /// Gives it the native routines of this program (SQL-16.5).
+    pub fn set_natives(&mut self, natives: Natives) {
+        self.catalog.host = Host::with(natives);
+    }
+
     /// Whether a transaction is open.
     #[must_use]
     pub fn in_transaction(&self) -> bool {
@@ -143,7 +150,13 @@ impl Session {
             Statement::Alter { object, alteration } => self.alter(object, alteration).await,
             Statement::Begin => self.begin().await,
             Statement::Call(call) => self.call(call).await,
-            Statement::CancelSubscription(_) => Err(not_offered("CANCEL SUBSCRIPTION")),
+            Statement::CancelSubscription(id) => {
+                if !crate::subscriptions::cancel(&self.deployment, id) {
+                    let message = format!("this program has no subscription {id}");
+                    return Err(SqlError::new("42704", message).hint("SHOW SUBSCRIPTIONS lists them"));
+                }
+                Ok(Answer::done("CANCEL SUBSCRIPTION", Vec::new()))
+            }
             Statement::Commit => self.commit().await,
             Statement::CreateConnection(_) => Err(not_offered("CREATE CONNECTION")),
             Statement::CreateDashboard(_) => Err(not_offered("CREATE DASHBOARD")),
@@ -214,6 +227,11 @@ impl Session {
     async fn planning(&mut self) -> Result<Planning> {
         self.catalog = Catalog::read(&self.deployment, &self.catalog, &self.database).await?;
         Planning::new(self.catalog.clone(), &self.database, &self.settings.kept)
+    }
+
+    /// What expressions of its statements meet.
+    fn surroundings(&self) -> Result<Surroundings> {
+        Surroundings::new(&self.catalog, &self.database, &self.settings.kept.time_zone)
     }
 
     /// The parameters as plans know them.

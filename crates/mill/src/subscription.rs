@@ -16,9 +16,11 @@ use crate::deployment::{Deployment, after, now_ms};
 use crate::difference::{id, id_bytes};
 use crate::error::{Result, bug};
 use crate::hub::{Hub, Inbox, News, Wants};
+use crate::images::Images;
 use crate::live::Live;
 use crate::read::{Find, Moment};
 use crate::run::{at, blocking, until};
+use crate::subscriptions::Listed;
 use crate::trigger::keep_images;
 
 /// Rows that wait for whoever takes them; then the stream is not read further.
@@ -40,6 +42,13 @@ pub(crate) struct Subscription {
     pub(crate) plan: Arc<Plan>,
     pub(crate) context: Arc<Context>,
     pub(crate) start: Start,
+    /// Where it ends: behind everything up to there, what stands at the place included.
+    pub(crate) until: Option<Place>,
+    pub(crate) images: Images,
+    pub(crate) missing_is_null: bool,
+    /// Whether a row that cannot be evaluated ends it (SQL-19.6).
+    pub(crate) fails: bool,
+    pub(crate) listed: Arc<Listed>,
     /// Whether columns about the change stand in front.
     pub(crate) told: bool,
     /// Whether the rows that are there come first.
@@ -52,7 +61,7 @@ static TOLD: &[&str] = &["_op", "_token", "_time", "_key", "_old"];
 impl Subscription {
     /// Begins.
     pub(crate) async fn begin(self) -> Result<Rows> {
-        if self.plan.changes {
+        if self.plan.changes && self.images == Images::Kept {
             prepare(&self.deployment, &self.plan).await?;
         }
         let Some(now) = self.deployment.time().await? else {
@@ -71,7 +80,7 @@ impl Subscription {
             columns = told.chain(columns).collect();
         }
         let (rows, taken) = mpsc::channel(QUEUE);
-        let running = Running { subscription: self, rows, sent: 0, place: Place::Time(time) };
+        let running = Running { subscription: self, rows, sent: 0, waiting: Vec::new(), place: Place::Time(time) };
         drop(tokio::spawn(running.run(live, inbox, time)));
         Ok(Rows::later(columns, taken))
     }
@@ -80,6 +89,7 @@ impl Subscription {
     async fn load(&self, time: Timestamp) -> Result<Live> {
         let client = self.deployment.client();
         let mut live = Live::open(Arc::clone(&self.plan), Arc::clone(&self.context), Store::memory())?;
+        live.missing_is_null(self.missing_is_null || self.images == Images::Lookup);
         let clock_ms = if self.plan.changes { 0 } else { now_ms() };
         live.fill(Vec::new(), clock_ms)?;
         for number in 0..live.mirrors.len() {
@@ -116,6 +126,8 @@ struct Running {
     rows: mpsc::Sender<Result<RawDocumentBuf>>,
     /// Outputs so far, those that were skipped included.
     sent: u64,
+    /// Outputs of one that ends, which are sorted when it has ended (SQL-13.10).
+    waiting: Vec<Row>,
     place: Place,
 }
 
@@ -125,9 +137,11 @@ struct Over;
 impl Running {
     async fn run(mut self, live: Live, inbox: Inbox, time: Timestamp) {
         let rows = self.rows.clone();
+        let listed = Arc::clone(&self.subscription.listed);
         let ended = tokio::select! {
             ended = self.follow(live, inbox, time) => ended,
             () = rows.closed() => return,
+            () = listed.cancelled() => Err(SqlError::new("57014", "the subscription was cancelled")),
         };
         if let Err(error) = ended {
             // Nobody listens any more.
@@ -149,6 +163,10 @@ impl Running {
                 biased;
                 news = inbox.next() => match news {
                     News::Lost(reason) => return Err(SqlError::new("MS001", format!("changes are lost: {reason}"))),
+                    News::Quiet(place) if self.is_over(&place) => return self.finish(live, clock_ms).await,
+                    News::Commit(commit) if self.is_over(&commit.place) => {
+                        return self.finish(live, clock_ms).await;
+                    }
                     News::Quiet(place) => {
                         let watermark = place.time().map_or(0, |time| i64::from(time.time) * 1_000);
                         self.place = place;
@@ -159,6 +177,8 @@ impl Running {
                     }
                     News::Commit(commit) => {
                         self.place = commit.place.clone();
+                        let client = self.subscription.deployment.client().clone();
+                        let commit = self.subscription.images.complete(&client, commit, &live.driven()).await?;
                         (vec![commit], 0)
                     }
                 },
@@ -171,6 +191,32 @@ impl Running {
                 return Ok(());
             }
         }
+    }
+
+    /// Whether a place is behind the end.
+    fn is_over(&self, place: &Place) -> bool {
+        match (&self.subscription.until, place) {
+            (None, _) => false,
+            (Some(Place::Token(until)), Place::Token(place)) => place.data() > until.data(),
+            (Some(until), place) => place.time() > until.time(),
+        }
+    }
+
+    /// What is left at the end: what time has closed by then, and all that was to be sorted.
+    async fn finish(&mut self, live: Live, clock_ms: i64) -> Result<()> {
+        let until = self.subscription.until.as_ref().and_then(Place::time);
+        let until_ms = until.map_or(0, |until| i64::from(until.time) * 1_000);
+        if self.subscription.plan.changes {
+            let (_, outcome) = self.step(live, Vec::new(), clock_ms.max(until_ms)).await?;
+            if outcome.is_ok() {
+                let mut rows = std::mem::take(&mut self.waiting);
+                self.subscription.plan.sort(&mut rows);
+                self.subscription.until = None;
+                // Whether somebody still listens does not matter any more.
+                let _ = self.send_outputs(&rows).await?;
+            }
+        }
+        Ok(())
     }
 
     async fn step(
@@ -186,6 +232,9 @@ impl Running {
             return Err(SqlError::new("55000", reason));
         }
         for failure in epoch.failures.iter().filter(|failure| failure.weight > 0) {
+            if self.subscription.fails && failure.error.state.0 != "MS003" {
+                return Err(SqlError::from(failure.error.clone()));
+            }
             tracing::debug!("a row is left out of a subscription: {}", failure.error);
         }
         if changes {
@@ -249,6 +298,10 @@ impl Running {
     /// Outputs of a change query.
     async fn send_outputs(&mut self, rows: &[Row]) -> Result<std::result::Result<(), Over>> {
         let plan = Arc::clone(&self.subscription.plan);
+        if self.subscription.until.is_some() && !plan.order.is_empty() {
+            self.waiting.extend_from_slice(rows);
+            return Ok(Ok(()));
+        }
         let (skip, most) = plan.limit;
         for row in rows {
             self.sent += 1;

@@ -1,25 +1,24 @@
 //! Triggers (SQL-15): what runs once for each matching change, after its commit.
 
 mod body;
+mod existing;
 mod plan;
 mod run;
 
 use bson::{Document, doc};
+use futures::TryStreamExt;
 use millstream_sql::SqlError;
 use millstream_sql::statement::{Options, Statement, TriggerEvent};
 
 use crate::deployment::Deployment;
 use crate::error::{Result, of_driver};
+use crate::images::Images;
 use crate::object::Object;
 use crate::planning::Planning;
 use crate::run::End;
 
-pub(crate) use self::body::Run;
+pub(crate) use self::body::{Cause, Run};
 pub(crate) use self::plan::{Body, Planned, plan, plan_call, plan_procedure, type_of};
-
-/// The options of webhooks (SQL-16.4).
-// Sorted by name.
-pub(crate) static WEBHOOK_OPTIONS: &[&str] = &["headers", "method", "retries", "secret", "timeout", "url"];
 
 /// Runs a trigger.
 pub(crate) async fn run(object: Object) -> Result<End> {
@@ -39,27 +38,64 @@ impl Planned {
 
     /// Has the deployment keep images where they are needed (SQL-12.6), and refuses what cannot be kept once.
     pub(crate) async fn prepare(&self, deployment: &Deployment, options: &Options) -> Result<()> {
-        match options.text("images")? {
-            None | Some("auto") => {}
-            Some("mirror" | "lookup") => return Err(crate::answer::not_offered("images other than 'auto'")),
-            Some(other) => return Err(SqlError::new("22023", format!("images cannot be '{other}'"))),
-        }
+        let images = Images::of(options)?;
         match options.text("on_failure")? {
             None | Some("dead_letter" | "pause") => {}
             Some(other) => return Err(SqlError::new("22023", format!("on_failure cannot be '{other}'"))),
         }
-        match options.text("guarantee")? {
-            None | Some("exactly_once") => {}
-            Some("at_least_once") => return Err(crate::answer::not_offered("guarantee = 'at_least_once'")),
-            Some(other) => return Err(SqlError::new("22023", format!("guarantee cannot be '{other}'"))),
-        }
         for number in ["batch", "max_depth", "parallel", "retries"] {
             options.integer(number)?;
         }
-        if self.needs_images() {
+        if at_least_once(options)? {
+            self.check_loops(options)?;
+        } else {
+            self.check_targets(deployment).await?;
+        }
+        if self.needs_images() && images == Images::Kept {
             keep_images(deployment, &self.database, &self.collection).await?;
         }
         Ok(())
+    }
+
+    /// What cannot share a transaction with the place cannot happen exactly once (SQL-15.5).
+    async fn check_targets(&self, deployment: &Deployment) -> Result<()> {
+        let hint = "WITH (guarantee = 'at_least_once') accepts that it may be repeated after a crash";
+        if let Some(routine) = self.body.outside.first() {
+            let message = format!("what {routine} does cannot be part of a transaction");
+            return Err(SqlError::new("0A000", message).hint(hint));
+        }
+        for (database, collection) in &self.body.written {
+            let database = deployment.client().database(database);
+            let found = database.list_collections().filter(doc! {"name": collection}).await;
+            let mut found = found.map_err(|error| of_driver(&error))?;
+            while let Some(found) = found.try_next().await.map_err(|error| of_driver(&error))? {
+                if found.options.capped == Some(true) || found.options.timeseries.is_some() {
+                    let message = format!("{collection} is capped or of time series, which no transaction writes");
+                    return Err(SqlError::new("0A000", message).hint(hint));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Without transactions a trigger does not know its own changes (SQL-15.7).
+    fn check_loops(&self, options: &Options) -> Result<()> {
+        let own = (self.database.clone(), self.collection.clone());
+        if self.body.written.contains(&own) && !options.boolean("recursive")?.unwrap_or(false) {
+            let message = format!("the trigger writes its own table {}, and would fire itself", own.1);
+            return Err(SqlError::new("42P16", message)
+                .hint("with guarantee = 'at_least_once' that needs recursive = true, and a condition that ends it"));
+        }
+        Ok(())
+    }
+}
+
+/// Whether effects may be repeated.
+pub(crate) fn at_least_once(options: &Options) -> Result<bool> {
+    match options.text("guarantee")? {
+        None | Some("exactly_once") => Ok(false),
+        Some("at_least_once") => Ok(true),
+        Some(other) => Err(SqlError::new("22023", format!("guarantee cannot be '{other}'"))),
     }
 }
 

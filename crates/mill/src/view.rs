@@ -10,17 +10,19 @@ use millstream_flow::{Failure, StoreOptions, Stores};
 use millstream_sql::SqlError;
 use millstream_sql::expr::Context;
 use millstream_sql::plan::Plan;
+use millstream_sql::statement::Options;
 use mongodb::Client;
 use tokio::time::Instant;
 
 use crate::checkpoint::{self, Checkpoint, NotCommitted};
 use crate::commit::{Commit, Place};
-use crate::dead_letters;
+use crate::dead_letters::{self, Letter};
 use crate::definition::{Definition, kind_id};
 use crate::deployment::{Deployment, now_ms};
 use crate::difference::Write;
 use crate::error::{Result, bug, of_flow};
 use crate::hub::{Hub, Inbox, News, Wants};
+use crate::images::Images;
 use crate::live::{Live, Position};
 use crate::run::{End, Stop, at, blocking, published, target, until};
 use crate::wait::barriers;
@@ -52,6 +54,41 @@ struct Running {
     position: Position,
     database: String,
     collection: String,
+    errors: Errors,
+    images: Images,
+}
+
+/// What becomes of rows that cannot be evaluated (SQL-13.5, SQL-19.6).
+#[derive(Clone, Copy, Debug)]
+struct Errors {
+    /// The view fails, before the commit that has it.
+    fail: bool,
+    /// Rows that come too late are counted only.
+    drop_late: bool,
+    /// How many were.
+    late: i64,
+}
+
+impl Errors {
+    fn of(options: &Options) -> Result<Self> {
+        let (fail, drop_late) = (options.text("on_error")? == Some("fail"), options.text("late")? == Some("drop"));
+        Ok(Self { fail, drop_late, late: 0 })
+    }
+
+    /// What is written down of failures; an error if they are to end the view.
+    fn letters(self, failures: &[Failure]) -> Result<Vec<Letter>> {
+        let failures = failures.iter().filter(|failure| !self.is_dropped(failure));
+        let late = |failure: &Failure| failure.error.state.0 == "MS003";
+        match failures.clone().find(|failure| self.fail && failure.weight > 0 && !late(failure)) {
+            Some(failure) => Err(SqlError::from(failure.error.clone())),
+            None => Ok(failures.map(Letter::of).collect()),
+        }
+    }
+
+    /// Whether a row is one of those that are too late, and nothing is said of it.
+    fn is_dropped(self, failure: &Failure) -> bool {
+        self.drop_late && failure.error.state.0 == "MS003"
+    }
 }
 
 impl View {
@@ -67,7 +104,11 @@ impl View {
             clock_ms: 0,
             filling: None,
         };
-        let mut running = Running { view: self, checkpoint, live: None, position, database, collection };
+        let images = if self.plan.changes { Images::of(&self.definition.options)? } else { Images::Kept };
+        let mut errors = Errors::of(&self.definition.options)?;
+        errors.late = row.get_i64("late").unwrap_or(0);
+        let mut running =
+            Running { view: self, checkpoint, live: None, position, database, collection, errors, images };
         let mut whole = running.resume(&row).await?;
         loop {
             if !whole && let Some(end) = running.build().await? {
@@ -111,9 +152,9 @@ impl Running {
         let step = self.checkpoint.step();
         self.position = position;
         if self.position.step == step + 1 {
-            let writes = live.kept()?;
+            let (writes, letters) = live.kept()?;
             self.live = Some(live);
-            if let Some(end) = self.write(writes, Vec::new()).await? {
+            if let Some(end) = self.write(writes, letters).await? {
                 return match end {
                     End::Rebuild => Ok(false),
                     _ => Err(SqlError::new("40001", "another process runs this view")),
@@ -142,7 +183,7 @@ impl Running {
         };
         let store = stores.store(&name, options).map_err(|error| of_flow(&error))?;
         let mut live = Live::open(Arc::clone(&self.view.plan), Arc::clone(&self.view.context), store)?;
-        live.missing_is_null(self.view.definition.options.text("missing_image")? == Some("null"));
+        live.set_options(&self.view.definition.options)?;
         Ok(live)
     }
 
@@ -199,6 +240,11 @@ impl Running {
                     }
                     continue;
                 }
+                // The commit that fails is to be the only one of its epoch.
+                Some(News::Commit(first)) if self.errors.fail => {
+                    let asked = is_barrier(&first);
+                    (vec![first], asked)
+                }
                 Some(News::Commit(first)) => gather(first, &mut inbox),
                 None => (Vec::new(), false),
             };
@@ -217,22 +263,30 @@ impl Running {
     async fn advance(&mut self, commits: &[Arc<Commit>], clock_ms: i64, asked: bool) -> Result<Option<End>> {
         let clock_ms = self.position.clock_ms.max(clock_ms);
         let live = self.live.take().ok_or_else(|| bug("a view without a state"))?;
-        let commits = commits.to_vec();
+        let mut complete = Vec::with_capacity(commits.len());
+        for commit in commits {
+            complete.push(self.images.complete(&self.client(), Arc::clone(commit), &live.driven()).await?);
+        }
+        let commits = complete;
         let mut position = self.position.clone();
         position.step = self.checkpoint.step() + 1;
-        let (live, (epoch, writes, position, silent)) = blocking(live, move |live| {
+        let errors = self.errors;
+        let (live, (epoch, writes, letters, position, silent)) = blocking(live, move |live| {
             let mut epoch = live.epoch(&commits, clock_ms)?;
             let writes = epoch.take_writes();
             position.clock_ms = epoch.clock_ms;
-            let silent = writes.is_empty() && epoch.failures.is_empty() && !asked;
+            let letters = errors.letters(&epoch.failures)?;
+            let silent = writes.is_empty() && letters.is_empty() && !asked;
             if !epoch.rebuild && !silent {
-                live.keep(&writes)?;
+                live.keep(&writes, &letters)?;
                 live.commit(&position)?;
             }
-            Ok((epoch, writes, position, silent))
+            Ok((epoch, writes, letters, position, silent))
         })
         .await?;
         self.live = Some(live);
+        let late = epoch.failures.iter().filter(|failure| errors.is_dropped(failure)).count();
+        self.errors.late += i64::try_from(late).unwrap_or(0);
         self.position.clock_ms = position.clock_ms;
         if epoch.rebuild {
             self.live = None;
@@ -242,11 +296,11 @@ impl Running {
             return Ok(None);
         }
         self.position = position;
-        self.write(writes, epoch.failures).await
+        self.write(writes, letters).await
     }
 
     /// Writes what an epoch changes, together with the place.
-    async fn write(&mut self, writes: Vec<Write>, failures: Vec<Failure>) -> Result<Option<End>> {
+    async fn write(&mut self, writes: Vec<Write>, letters: Vec<Letter>) -> Result<Option<End>> {
         let set = doc! {
             "kind": kind_id(self.view.definition.kind),
             "generation": self.position.generation,
@@ -255,8 +309,9 @@ impl Running {
             "rows": self.live.as_ref().map_or(0, |live| live.rows),
             "state_bytes": self.live.as_ref().map_or(0, |live| i64::try_from(live.state_bytes()).unwrap_or(i64::MAX)),
             "loading": Bson::Null,
+            "late": self.errors.late,
         };
-        let (writes, failures) = (Arc::new(writes), Arc::new(failures));
+        let (writes, letters) = (Arc::new(writes), Arc::new(letters));
         let id = self.view.definition.id.clone();
         let kind = kind_id(self.view.definition.kind);
         let (database, collection) = (self.database.clone(), self.collection.clone());
@@ -264,11 +319,11 @@ impl Running {
         let committed = tokio::select! {
             biased;
             committed = self.checkpoint.commit(set, |session| {
-                let (writes, failures, id) = (Arc::clone(&writes), Arc::clone(&failures), id.clone());
+                let (writes, letters, id) = (Arc::clone(&writes), Arc::clone(&letters), id.clone());
                 let (database, collection) = (database.clone(), collection.clone());
                 Box::pin(async move {
                     checkpoint::write(session, &database, &collection, &writes).await?;
-                    dead_letters::note(session, &id, kind, &failures).await
+                    dead_letters::note(session, &id, kind, &letters).await
                 })
             }) => committed,
             () = stop.stopped() => return Ok(Some(End::Stopped)),
@@ -291,9 +346,13 @@ impl Running {
     }
 }
 
+/// Whether somebody asks for the place of those who see it.
+fn is_barrier(commit: &Commit) -> bool {
+    commit.events.iter().any(|event| crate::hub::names(event).contains(&barriers()))
+}
+
 /// More commits that are there already.
 fn gather(first: Arc<Commit>, inbox: &mut Inbox) -> (Vec<Arc<Commit>>, bool) {
-    let is_barrier = |commit: &Commit| commit.events.iter().any(|event| crate::hub::names(event).contains(&barriers()));
     let mut asked = is_barrier(&first);
     let mut commits = vec![first];
     while commits.len() < COMMITS_MAX {

@@ -10,6 +10,7 @@ use millstream_sql::expr::{Context, Expr, Step};
 use millstream_sql::plan::{Column, Conflict, Target, Write, WriteAction};
 use millstream_sql::{Notice, SqlError};
 use mongodb::ClientSession;
+use sha2::{Digest as _, Sha256};
 
 use crate::checkpoint::run;
 use crate::error::{Result, bug, of_driver};
@@ -37,16 +38,37 @@ pub(crate) struct Written {
 /// The indexes by which a conflict can be found; the first is that of `_id`.
 pub(crate) type Unique = Vec<Vec<String>>;
 
-/// Does a write in a transaction.
+/// The `_id`s of new documents that have none.
+#[derive(Clone, Debug)]
+pub(crate) enum Ids {
+    /// New ones.
+    New,
+    /// The same whenever the same statement runs again (SQL-15.5); what is there already is then left as it is.
+    Of(String),
+}
+
+impl Ids {
+    /// That of a row.
+    fn id(&self, row: usize) -> ObjectId {
+        let Self::Of(statement) = self else { return ObjectId::new() };
+        let hash = Sha256::digest(format!("{statement}#{row}"));
+        let first = hash.first_chunk::<12>();
+        first.map_or_else(ObjectId::new, |bytes| ObjectId::from_bytes(*bytes))
+    }
+}
+
+/// Does a write in the session's transaction; without one its commands are on their own, as many documents at a time as
+/// go into a command (SQL-10.1).
 pub(crate) async fn write(
     session: &mut ClientSession,
     write: &Write,
     context: &Arc<Context>,
     unique: &Unique,
+    ids: &Ids,
 ) -> Result<Written> {
     let client = session.client();
     let rows = execute::rows_of(&client, &mut Moment::Transaction(session), &write.plan, context).await?;
-    let mut work = Work { session, write, context, statements: Vec::new(), bytes: 0, done: Written::default() };
+    let mut work = Work { session, write, context, ids, statements: Vec::new(), bytes: 0, done: Written::default() };
     match &write.action {
         WriteAction::Insert { targets, conflict } => {
             work.insert(&rows, targets.as_deref(), conflict.as_ref(), unique).await?
@@ -68,6 +90,7 @@ struct Work<'w> {
     session: &'w mut ClientSession,
     write: &'w Write,
     context: &'w Arc<Context>,
+    ids: &'w Ids,
     /// Statements of one command.
     statements: Vec<Bson>,
     bytes: usize,
@@ -82,7 +105,7 @@ impl Work<'_> {
         conflict: Option<&Conflict>,
         unique: &Unique,
     ) -> Result<()> {
-        for row in rows {
+        for (number, row) in rows.iter().enumerate() {
             let mut new = match targets {
                 None if row.values.is_empty() => Document::new(),
                 None => whole(row.value(0))?,
@@ -97,8 +120,9 @@ impl Work<'_> {
                     new
                 }
             };
-            if !new.contains_key("_id") {
-                let mut with = doc! {"_id": ObjectId::new()};
+            let unnamed = !new.contains_key("_id");
+            if unnamed {
+                let mut with = doc! {"_id": self.ids.id(number)};
                 with.extend(new);
                 new = with;
             }
@@ -111,11 +135,24 @@ impl Work<'_> {
                 }
             }
             self.returning(&new)?;
-            self.push(new.into()).await?;
             self.done.count += 1;
+            if matches!(self.ids, Ids::Of(_)) && self.is_there(&new, unnamed).await? {
+                continue;
+            }
+            self.push(new.into()).await?;
             self.done.changed += 1;
         }
         Ok(())
+    }
+
+    /// Whether a document was inserted by an earlier run of the same statement.
+    async fn is_there(&mut self, new: &Document, unnamed: bool) -> Result<bool> {
+        let collection = self.session.client().database(&self.write.database);
+        let collection = collection.collection::<Document>(&self.write.collection);
+        let id = new.get("_id").cloned().unwrap_or(Bson::Null);
+        let found = collection.find_one(doc! {"_id": {"$eq": id}}).session(&mut *self.session).await;
+        let found = found.map_err(|error| of_driver(&error))?;
+        Ok(found.is_some_and(|found| unnamed || found == *new))
     }
 
     /// The document that is in the way of a new one.

@@ -100,8 +100,10 @@ pub struct Routine {
 pub enum RoutineBody {
     /// One query; its first column of its first row is the answer.
     Query(Box<ast::Query>),
-    /// The host answers ([`Expr::Routine`]): a webhook or native code.
+    /// The host answers ([`Expr::Routine`]): native code.
     Host,
+    /// The host asks somebody else, who may answer otherwise each time: a webhook.
+    Remote,
 }
 
 /// When equal arguments give equal answers.

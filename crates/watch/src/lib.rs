@@ -36,6 +36,8 @@ mod stream;
 mod token;
 mod typed;
 mod watchers;
+#[cfg(feature = "webhook")]
+pub mod webhook;
 
 pub use backoff::Backoff;
 pub use change_streams::ChangeStreams;

@@ -259,7 +259,7 @@ fn the_guide_shows_what_happens() {
             _ => {}
         }
     }
-    assert_eq!(examples, 6);
+    assert_eq!(examples, 7);
     signal(&mill.child, "-TERM");
     assert!(mill.finish().1.success());
 }

@@ -2,7 +2,7 @@
 
 use bson::{Bson, doc};
 
-use super::{Lab, next};
+use super::{Lab, eventually, next};
 
 /// E-5 without its times: a window over changes, a lookup as of the change, aliases (SQL-3.8, SQL-9.4, SQL-13.6)
 #[tokio::test]
@@ -163,4 +163,156 @@ async fn change_queries_have_their_rules() {
     for (query, state) in cases {
         assert_eq!(lab.fails(query).await, state, "{query}");
     }
+}
+
+/// SQL-14.8, SQL-13.12: outputs may begin with the documents that are there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn outputs_may_begin_with_a_snapshot() {
+    let mut lab = Lab::new().await;
+    let t = lab.collection("t");
+    t.insert_many((0..50).map(|n| doc! {"_id": n, "n": n})).await.unwrap();
+    lab.tag(
+        "CREATE MATERIALIZED VIEW seen WITH (start = 'snapshot') AS
+         SELECT n, LAG(n) OVER (ORDER BY CHANGE_TIMESTAMP()) AS before FROM t WHERE CHANGE_DETECTED() AND n % 2 = 0",
+    )
+    .await;
+    lab.start_mill().await;
+    lab.settle().await;
+    t.insert_many([doc! {"_id": 50, "n": 50}, doc! {"_id": 51, "n": 51}]).await.unwrap();
+    lab.settle().await;
+    lab.drop_mill();
+    lab.start_mill().await;
+    t.insert_one(doc! {"_id": 52, "n": 52}).await.unwrap();
+    lab.settle().await;
+    let rows = lab.documents("seen").await;
+    let mut pairs: Vec<(i32, Option<i32>)> =
+        rows.iter().map(|row| (row.get_i32("n").unwrap(), row.get_i32("before").ok())).collect();
+    pairs.sort_unstable();
+    let expected: Vec<_> = (0..=52).step_by(2).map(|n| (n, (n > 0).then_some(n - 2))).collect();
+    assert_eq!(pairs, expected);
+}
+
+/// SQL-14.8: old outputs go.
+#[tokio::test]
+async fn outputs_are_kept_for_a_time() {
+    let mut lab = Lab::with_mill().await;
+    lab.tag(
+        "CREATE MATERIALIZED VIEW recent WITH (retain = INTERVAL '1 second') AS SELECT n FROM t WHERE CHANGE_DETECTED();
+         CREATE MATERIALIZED VIEW kept AS SELECT n FROM t WHERE CHANGE_DETECTED()",
+    )
+    .await;
+    lab.settle().await;
+    lab.collection("t").insert_many([doc! {"_id": 1, "n": 1}, doc! {"_id": 2, "n": 2}]).await.unwrap();
+    eventually("it is kept", async || lab.documents("kept").await.len() == 2).await;
+    eventually("it has gone", async || lab.documents("recent").await.is_empty()).await;
+    lab.collection("t").insert_one(doc! {"_id": 3, "n": 3}).await.unwrap();
+    eventually("it has come", async || lab.documents("kept").await.len() == 3).await;
+    eventually("it goes, too", async || lab.documents("recent").await.is_empty()).await;
+    assert_eq!(lab.documents("kept").await.len(), 3);
+}
+
+/// SQL-13.5: what comes too late is a dead letter, or only counted.
+#[tokio::test]
+async fn late_rows_are_kept_or_counted() {
+    let mut lab = Lab::with_mill().await;
+    for (name, options) in [("noted", ""), ("counted", ", late = 'drop'")] {
+        lab.tag(&format!(
+            "CREATE MATERIALIZED VIEW {name} WITH (lateness = 10{options}) AS
+             SELECT at, LAG(at) OVER (ORDER BY at) AS before FROM t WHERE CHANGE_DETECTED()"
+        ))
+        .await;
+    }
+    lab.settle().await;
+    lab.collection("t").insert_many([100, 50, 95].map(|at| doc! {"_id": at, "at": at})).await.unwrap();
+    lab.settle().await;
+    for name in ["noted", "counted"] {
+        assert_eq!(lab.documents(name).await.len(), 2, "{name}");
+    }
+    let letters = lab.rows("SHOW DEAD LETTERS").await;
+    assert_eq!(letters.len(), 1, "{letters:?}");
+    assert!(letters[0].get_str("name").unwrap().ends_with("noted"));
+    assert_eq!(letters[0].get_str("sqlstate").unwrap(), "MS003");
+    let checkpoints = lab.client.database("millstream").collection::<bson::Document>("checkpoints");
+    let row = checkpoints.find_one(doc! {"_id": "shop.materialized_view.counted"}).await.unwrap().unwrap();
+    assert_eq!(row.get_i64("late").unwrap(), 1);
+}
+
+/// SQL-13.10, SQL-13.12: a subscription that ends answers like a query.
+#[tokio::test]
+async fn a_subscription_may_end() {
+    let mut lab = Lab::new().await;
+    let t = lab.collection("t");
+    let mut all = lab.subscribe("SUBSCRIBE TO (SELECT n FROM t WHERE CHANGE_DETECTED())").await;
+    t.insert_many([3, 1, 2].map(|n| doc! {"_id": n, "n": n})).await.unwrap();
+    t.insert_one(doc! {"_id": 9, "n": 9}).await.unwrap();
+    let mut tokens = Vec::new();
+    for _ in 0..4 {
+        tokens.push(next(&mut all).await.get_str("_token").unwrap().to_owned());
+    }
+    let query = "SELECT n FROM t WHERE CHANGE_DETECTED() ORDER BY n DESC LIMIT 2";
+    let start = "TIMESTAMPTZ '2020-01-01T00:00:00Z'";
+    let bounded = format!("SUBSCRIBE TO ({query}) WITH (start = {start}, until = '{}')", tokens[2]);
+    let rows = super::all(lab.subscribe(&bounded).await).await;
+    assert_eq!(super::column(&rows, "n"), [Bson::Int32(3), Bson::Int32(2)]);
+    assert_eq!(lab.fails(&format!("SUBSCRIBE TO ({query}) WITH (until = 'x')")).await, "22023");
+}
+
+/// SQL-18.4: subscriptions are shown, and cancelled.
+#[tokio::test]
+async fn subscriptions_are_shown_and_cancelled() {
+    let mut lab = Lab::new().await;
+    let mut rows = lab.subscribe("SELECT n FROM t WHERE CHANGE_DETECTED()").await;
+    let other = lab.subscribe("SELECT n FROM u WHERE CHANGE_DETECTED()").await;
+    let shown = lab.rows("SHOW SUBSCRIPTIONS").await;
+    assert_eq!(shown.len(), 2);
+    let of_t = shown.iter().find(|row| row.get_str("query").unwrap().contains("FROM t")).unwrap();
+    let id = of_t.get_str("name").unwrap();
+    assert_eq!(lab.tag(&format!("CANCEL SUBSCRIPTION '{id}'")).await, "CANCEL SUBSCRIPTION");
+    assert_eq!(rows.next().await.unwrap_err().state.0, "57014");
+    drop(other);
+    eventually("both are gone", async || lab.rows("SHOW SUBSCRIPTIONS").await.is_empty()).await;
+    assert_eq!(lab.fails("CANCEL SUBSCRIPTION 'nothing'").await, "42704");
+}
+
+/// SQL-19.6: one that is to fail ends with the error.
+#[tokio::test]
+async fn a_subscription_may_fail_at_a_row() {
+    let mut lab = Lab::new().await;
+    let query = "SELECT 100 / n AS share FROM t WHERE CHANGE_DETECTED()";
+    let mut skips = lab.subscribe(query).await;
+    let mut fails = lab.subscribe(&format!("SUBSCRIBE TO ({query}) WITH (on_error = 'fail')")).await;
+    for n in [4, 0, 5] {
+        lab.collection("t").insert_one(doc! {"_id": n, "n": n}).await.unwrap();
+    }
+    for rows in [&mut skips, &mut fails] {
+        assert_eq!(next(rows).await.get_i32("share").unwrap(), 25);
+    }
+    assert_eq!(next(&mut skips).await.get_i32("share").unwrap(), 20);
+    assert_eq!(fails.next().await.unwrap_err().state.0, "22012");
+}
+
+/// SQL-12.6: without images documents are looked up, and of the one before the key is known.
+#[tokio::test]
+async fn documents_of_changes_are_looked_up() {
+    let mut lab = Lab::with_mill().await;
+    let query =
+        "SELECT OLD._id AS id, OLD.n AS was, NEW.n AS n FROM t WHERE CHANGE_DETECTED() AND CHANGE_TYPE() <> 'INSERT'";
+    lab.tag(&format!("CREATE MATERIALIZED VIEW seen WITH (images = 'lookup') AS {query}")).await;
+    let mut rows = lab.subscribe(&format!("SUBSCRIBE TO ({query}) WITH (images = 'lookup')")).await;
+    assert!(!lab.client.database("shop").list_collection_names().await.unwrap().contains(&"t".to_owned()));
+    let t = lab.collection("t");
+    t.insert_one(doc! {"_id": 1, "n": 1}).await.unwrap();
+    t.update_one(doc! {"_id": 1}, doc! {"$set": {"n": 2}}).await.unwrap();
+    let row = next(&mut rows).await;
+    assert_eq!((row.get("id"), row.get("was"), row.get("n")), (Some(&1.into()), Some(&Bson::Null), Some(&2.into())));
+    lab.settle().await;
+    t.delete_one(doc! {"_id": 1}).await.unwrap();
+    lab.settle().await;
+    let mut seen = lab.documents("seen").await;
+    for row in &mut seen {
+        row.remove("_id");
+    }
+    let expected = [doc! {"id": 1, "was": Bson::Null, "n": 2}, doc! {"id": 1, "was": Bson::Null, "n": Bson::Null}];
+    assert_eq!(seen, expected);
+    assert!(lab.rows("SHOW DEAD LETTERS").await.is_empty());
 }

@@ -1,8 +1,13 @@
 //! Triggers (SQL-15), functions and procedures (SQL-16).
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use bson::{Bson, Document, doc};
+use millstream_mill::Natives;
 
 use super::Lab;
+use crate::support::receiver::Receiver;
 
 /// What a test compares of documents whose `_id`s are made.
 fn without_ids(mut rows: Vec<Document>) -> Vec<Document> {
@@ -16,6 +21,7 @@ fn without_ids(mut rows: Vec<Document>) -> Vec<Document> {
 #[tokio::test]
 async fn an_order_goes_its_way() {
     let mut lab = Lab::with_mill().await;
+    let receiver = Receiver::start(|_, _| "200 OK".into());
     let inventory = [
         doc! {"_id": 1, "product_id": "p1", "reserved_quantity": 0},
         doc! {"_id": 2, "product_id": "p2", "reserved_quantity": 5},
@@ -27,9 +33,11 @@ async fn an_order_goes_its_way() {
     ];
     lab.collection("order_items").insert_many(items).await.unwrap();
     lab.tag("CREATE FUNCTION generate_tracking_number() RETURNS text LANGUAGE SQL AS $$ SELECT 'TRK-1' $$").await;
-    let procedure = "CREATE PROCEDURE notify_customer(customer any, event text, ref any)
-        LANGUAGE WEBHOOK WITH (url = 'http://127.0.0.1:1/')";
-    lab.tag(procedure).await;
+    lab.tag(&format!(
+        "CREATE PROCEDURE notify_customer(customer any, event text, ref any) LANGUAGE WEBHOOK WITH (url = '{}')",
+        receiver.url()
+    ))
+    .await;
     let trigger = "
         CREATE TRIGGER orders_realtime_trigger ON orders FOR INSERT, UPDATE, DELETE AS BEGIN
           IF TRIGGER_ACTION = 'INSERT' AND NEW.status = 'pending' THEN
@@ -69,10 +77,9 @@ async fn an_order_goes_its_way() {
     assert_eq!(history.len(), 1);
     assert_eq!(history[0].get_str("new_status").unwrap(), "shipped");
     assert_eq!(lab.documents("orders").await[0].get_str("tracking_number").unwrap(), "TRK-1");
-    let outbox = lab.client.database("millstream").collection::<Document>("outbox");
-    let call = outbox.find_one(doc! {}).await.unwrap().expect("a call that waits");
-    let expected = doc! {"customer": "c1", "event": "order_shipped", "ref": "o1"};
-    assert_eq!(call.get_document("args").unwrap(), &expected);
+    super::eventually("the customer is told", async || !receiver.requests().is_empty()).await;
+    let told = receiver.requests()[0].json();
+    assert_eq!(told["args"].to_string(), r#"{"customer":"c1","event":"order_shipped","ref":"o1"}"#);
 
     let quiet = [doc! {"$set": {"note": "x"}}, doc! {"$unset": {"status": 1}}, doc! {"$set": {"status": "shipped"}}];
     for update in quiet {
@@ -108,7 +115,8 @@ async fn changes_that_fail_are_put_aside() {
     assert_eq!(letters.len(), 1);
     assert_eq!((letters[0].get_str("sqlstate").unwrap(), letters[0].get_i32("attempts").unwrap()), ("22012", 2));
     lab.tag(&trigger("CASE WHEN NEW.n = 0 THEN NULL ELSE 100 / NEW.n END")).await;
-    lab.tag("RETRY DEAD LETTERS FOR TRIGGER h").await;
+    assert_eq!(lab.tag("RETRY DEAD LETTERS FOR TRIGGER h WHERE document_key._id = 1").await, "RETRY 0");
+    assert_eq!(lab.tag("RETRY DEAD LETTERS FOR TRIGGER h WHERE error.sqlstate = '22012'").await, "RETRY 1");
     lab.settle().await;
     let halves = lab.documents("halves").await;
     assert_eq!(halves, [doc! {"_id": 1, "v": 25}, doc! {"_id": 2, "v": Bson::Null}, doc! {"_id": 3, "v": 20}]);
@@ -253,4 +261,112 @@ async fn routines_are_called() {
     assert_eq!(lab.fails("CREATE FUNCTION twice(x bigint) RETURNS bigint LANGUAGE SQL AS 'SELECT x'").await, "42723");
     lab.tag("CREATE VIEW v AS SELECT twice(1) AS two").await;
     assert_eq!(lab.fails("DROP FUNCTION twice").await, "2BP01");
+}
+
+/// SQL-15.5: what no transaction can take back is refused, unless repeating is accepted; then repeating is harmless.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn effects_may_be_at_least_once() {
+    let mut lab = Lab::new().await;
+    let called = Arc::new(AtomicU32::new(0));
+    let count = Arc::clone(&called);
+    lab.register(Natives::new().outside_procedure("outside", move |_| {
+        count.fetch_add(1, Ordering::SeqCst);
+        Box::pin(async { Ok(()) })
+    }));
+    lab.start_mill().await;
+    lab.tag("CREATE PROCEDURE tell() LANGUAGE NATIVE AS 'outside'").await;
+    let trigger = |options: &str, more: &str| {
+        format!(
+            "CREATE TRIGGER t ON orders FOR INSERT {options} AS BEGIN
+               INSERT INTO audit (order_id) VALUES (NEW._id);
+               INSERT INTO copies (_id, n) VALUES (NEW._id, 1);
+               CALL tell(); {more}
+             END"
+        )
+    };
+    assert_eq!(lab.fails(&trigger("", "")).await, "0A000");
+    let own = trigger("WITH (guarantee = 'at_least_once')", "INSERT INTO orders (_id) VALUES (1);");
+    assert_eq!(lab.fails(&own).await, "42P16");
+    lab.tag(&trigger("WITH (guarantee = 'at_least_once')", "")).await;
+    let rows = lab.rows("SHOW TRIGGERS").await;
+    assert_eq!(rows[0].get_str("guarantee").unwrap(), "at_least_once");
+    let orders = lab.collection("orders");
+    for round in 0..4 {
+        orders.insert_many((0..20).map(|n| doc! {"_id": round * 20 + n})).await.unwrap();
+        tokio::time::sleep(std::time::Duration::from_millis(40)).await;
+        lab.drop_mill();
+        lab.start_mill().await;
+    }
+    lab.settle().await;
+    let mut seen: Vec<i32> = lab.documents("audit").await.iter().map(|row| row.get_i32("order_id").unwrap()).collect();
+    seen.sort_unstable();
+    assert_eq!(seen, (0..80).collect::<Vec<_>>(), "inserts have the same _id each time");
+    assert_eq!(lab.documents("copies").await.len(), 80);
+    assert!(called.load(Ordering::SeqCst) >= 80);
+    assert!(lab.rows("SHOW DEAD LETTERS").await.is_empty());
+}
+
+/// SQL-15.9: the documents that are there come first, each once, whoever is killed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_trigger_starts_with_a_snapshot() {
+    let mut lab = Lab::new().await;
+    let orders = lab.collection("orders");
+    orders.insert_many((0..200).map(|n| doc! {"_id": n, "n": 0})).await.unwrap();
+    lab.tag(
+        "CREATE TRIGGER t ON orders FOR INSERT, UPDATE WITH (start = 'snapshot', batch = 9) AS BEGIN
+           INSERT INTO audit (order_id, op, n) VALUES (NEW._id, TRIGGER_ACTION, NEW.n);
+         END",
+    )
+    .await;
+    for round in 1..=4 {
+        lab.start_mill().await;
+        orders.update_many(doc! {"_id": {"$in": [3, 150]}}, doc! {"$set": {"n": round}}).await.unwrap();
+        orders.insert_one(doc! {"_id": 1_000 - round, "n": 0}).await.unwrap();
+        tokio::time::sleep(std::time::Duration::from_millis(60)).await;
+        lab.drop_mill();
+    }
+    lab.start_mill().await;
+    orders.update_one(doc! {"_id": 7}, doc! {"$set": {"n": 9}}).await.unwrap();
+    lab.settle().await;
+    let audit = lab.documents("audit").await;
+    let of = |id: i32, op: &str| -> Vec<i32> {
+        let of = |row: &&Document| row.get_i32("order_id").unwrap() == id && row.get_str("op").unwrap() == op;
+        let rows = audit.iter().filter(of);
+        rows.map(|row| row.get_i32("n").unwrap()).collect()
+    };
+    for id in (0..200).chain(996..1_000) {
+        assert_eq!(of(id, "INSERT").len(), 1, "{id}");
+    }
+    assert_eq!(of(7, "UPDATE"), [9]);
+    // Whatever of the updates was in the snapshot does not come again, and the others come.
+    for id in [3, 150] {
+        let all: Vec<i32> = of(id, "INSERT").into_iter().chain(of(id, "UPDATE")).collect();
+        assert!(all.windows(2).all(|pair| pair[1] == pair[0] + 1) && all.last() == Some(&4), "{id}: {all:?}");
+    }
+}
+
+/// SQL-12.6: without images documents are looked up; of the one before the key is known.
+#[tokio::test]
+async fn documents_are_looked_up() {
+    let mut lab = Lab::with_mill().await;
+    lab.tag(
+        "CREATE TRIGGER t ON orders FOR UPDATE OF n, DELETE WITH (images = 'lookup') AS BEGIN
+           INSERT INTO audit (op, id, n, was) VALUES (TRIGGER_ACTION, OLD._id, NEW.n, OLD.n);
+         END",
+    )
+    .await;
+    assert!(!lab.client.database("shop").list_collection_names().await.unwrap().contains(&"orders".to_owned()));
+    let orders = lab.collection("orders");
+    orders.insert_one(doc! {"_id": 1, "n": 1}).await.unwrap();
+    orders.update_one(doc! {"_id": 1}, doc! {"$set": {"other": 1}}).await.unwrap();
+    orders.update_one(doc! {"_id": 1}, doc! {"$set": {"n": 2}}).await.unwrap();
+    lab.settle().await;
+    orders.delete_one(doc! {"_id": 1}).await.unwrap();
+    lab.settle().await;
+    let expected = [
+        doc! {"op": "UPDATE", "id": 1, "n": 2, "was": Bson::Null},
+        doc! {"op": "DELETE", "id": 1, "n": Bson::Null, "was": Bson::Null},
+    ];
+    assert_eq!(without_ids(lab.documents("audit").await), expected);
+    assert!(lab.rows("SHOW DEAD LETTERS").await.is_empty());
 }

@@ -346,3 +346,61 @@ async fn a_build_that_was_cut_short_goes_on() {
     let letters = lab.client.database("millstream").collection::<Document>("dead_letters");
     assert_eq!(letters.count_documents(doc! {}).await.unwrap(), failing);
 }
+
+/// SQL-14.4
+#[tokio::test]
+async fn numbers_may_be_stored_as_doubles() {
+    let mut lab = Lab::with_mill().await;
+    lab.collection("t").insert_one(doc! {"_id": 1, "n": 5}).await.unwrap();
+    lab.tag("CREATE MATERIALIZED VIEW v WITH (numeric_as = 'double') AS SELECT _id, n, n / 2.0 AS half FROM t").await;
+    lab.settle().await;
+    lab.collection("t").insert_one(doc! {"_id": 2, "n": 6}).await.unwrap();
+    lab.settle().await;
+    assert_eq!(lab.documents("v").await, [doc! {"_id": 1, "n": 5, "half": 2.5}, doc! {"_id": 2, "n": 6, "half": 3.0}]);
+}
+
+/// SQL-19.6: a view that is to fail does so before the commit that it cannot evaluate.
+#[tokio::test]
+async fn a_view_may_fail_at_a_row() {
+    let mut lab = Lab::with_mill().await;
+    lab.tag("CREATE MATERIALIZED VIEW v WITH (on_error = 'fail') AS SELECT _id, 100 / n AS share FROM t").await;
+    lab.settle().await;
+    for n in [4, 0, 5] {
+        lab.collection("t").insert_one(doc! {"_id": 10 - n, "n": n}).await.unwrap();
+    }
+    super::eventually("it has failed", async || {
+        lab.rows("SHOW MATERIALIZED VIEWS").await[0].get_str("state").unwrap() == "failed"
+    })
+    .await;
+    let shown = lab.rows("SHOW MATERIALIZED VIEWS").await;
+    assert!(shown[0].get_str("error").unwrap().starts_with("22012"), "{shown:?}");
+    assert_eq!(lab.documents("v").await, [doc! {"_id": 6, "share": 25}]);
+    assert!(lab.rows("SHOW DEAD LETTERS").await.is_empty());
+    lab.tag("ALTER MATERIALIZED VIEW v SET (on_error = 'skip'); RESUME MATERIALIZED VIEW v").await;
+    lab.settle().await;
+    assert_eq!(lab.documents("v").await, [doc! {"_id": 5, "share": 20}, doc! {"_id": 6, "share": 25}]);
+    assert_eq!(lab.rows("SHOW DEAD LETTERS").await.len(), 1);
+}
+
+/// SQL-19.1, SQL-19.6: what is left out is known, whenever the mill ends.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dead_letters_survive_their_mill() {
+    let mut lab = Lab::with_mill().await;
+    lab.tag("CREATE MATERIALIZED VIEW v AS SELECT _id, 100 / n AS share FROM t").await;
+    lab.settle().await;
+    for round in 0..6 {
+        for n in 0..10 {
+            lab.collection("t").insert_one(doc! {"_id": round * 10 + n, "n": n % 2}).await.unwrap();
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(7 * u64::try_from(round).unwrap())).await;
+        lab.drop_mill();
+        lab.start_mill().await;
+    }
+    lab.settle().await;
+    assert_eq!(lab.documents("v").await.len(), 30);
+    assert_eq!(lab.rows("SHOW DEAD LETTERS").await.len(), 30);
+    lab.collection("t").update_many(doc! {"n": 0}, doc! {"$set": {"n": 2}}).await.unwrap();
+    lab.settle().await;
+    assert_eq!(lab.documents("v").await.len(), 60);
+    assert!(lab.rows("SHOW DEAD LETTERS").await.is_empty());
+}

@@ -175,3 +175,22 @@ async fn tables_are_made_and_dropped() {
     assert_eq!(lab.fails("DROP VIEW v").await, "42704");
     assert_eq!(lab.fails("DROP TABLE u").await, "42P01");
 }
+
+/// SQL-10.1: what is not atomic is written in pieces.
+#[tokio::test]
+async fn a_statement_may_be_written_in_pieces() {
+    let mut lab = Lab::new().await;
+    lab.collection("t").insert_one(doc! {"_id": 2_200_i64}).await.unwrap();
+    let insert = "INSERT INTO t (_id) SELECT g::bigint FROM GENERATE_SERIES(1, 2500) AS s(g)";
+    assert_eq!(lab.fails(insert).await, "23505");
+    let count = async |lab: &Lab| lab.collection("t").count_documents(doc! {}).await.unwrap();
+    assert_eq!(count(&lab).await, 1);
+    lab.tag("SET atomic = off").await;
+    assert_eq!(lab.rows("SHOW atomic").await, [doc! {"atomic": "off"}]);
+    assert_eq!(lab.fails(insert).await, "23505");
+    assert_eq!(count(&lab).await, 2_200);
+    assert_eq!(lab.tag("UPDATE t SET n = 1").await, "UPDATE 2200");
+    assert_eq!(lab.tag("DELETE FROM t WHERE n = 1").await, "DELETE 2200");
+    lab.tag("SET atomic = on").await;
+    assert_eq!(lab.tag(insert).await, "INSERT 0 2500");
+}

@@ -30,7 +30,8 @@ impl Request {
     }
 }
 
-/// What is answered to the request of that number: a status line's end, such as `200 OK`, and perhaps more headers.
+/// What is answered to the request of that number: a status line's end, such as `200 OK`, and perhaps more headers; behind an
+/// empty line the body.
 type Answer = dyn Fn(usize, &Request) -> String + Send + Sync;
 
 /// A server for requests.
@@ -149,7 +150,9 @@ fn serve(connection: &TcpStream, requests: &Mutex<Vec<Request>>, answer: &Answer
         };
         let answer = answer(number, &request);
         let mut connection = connection;
-        if write!(connection, "HTTP/1.1 {answer}\r\nContent-Length: 0\r\n\r\n").is_err() {
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((answer.as_str(), ""));
+        let length = body.len();
+        if write!(connection, "HTTP/1.1 {head}\r\nContent-Length: {length}\r\n\r\n{body}").is_err() {
             return;
         }
     }

@@ -2,18 +2,20 @@
 
 use std::sync::Arc;
 
-use bson::RawDocumentBuf;
-use millstream_flow::{Change as Weighted, Delta, Failure, Row, RowError, SourceId};
+use bson::{Bson, RawDocumentBuf, doc};
+use millstream_flow::{Change as Weighted, Datum, Delta, Failure, Row, RowError, SourceId};
 use millstream_sql::plan::DrivenChange;
 use millstream_value::Doc;
+use mongodb::raw_batch_cursor::RawBatch;
 
 use super::{Epoch, Live};
 use crate::change::Change;
 use crate::commit::Commit;
-use crate::difference::Write;
+use crate::difference::{self, Write};
 use crate::error::{Result, bug, of_flow};
 use crate::hub::names;
 use crate::mirror::Effect;
+use crate::read;
 
 impl Live {
     /// What some commits put out. Without any: what the watermark closes.
@@ -34,13 +36,55 @@ impl Live {
             }
         }
         epoch.clock_ms = self.time_ms;
-        for row in &epoch.rows {
-            let document = self.plan.document(row, &self.context).into_bytes();
-            let document = RawDocumentBuf::from_bytes(document).map_err(|_| bug("a row is no document"))?;
-            epoch.writes.push(Write::Append(document));
+        epoch.writes = self.outputs(&epoch.rows)?;
+        if let Some(retain_ms) = self.retain_ms {
+            self.retire(retain_ms, &mut epoch)?;
         }
-        self.rows += i64::try_from(epoch.rows.len()).unwrap_or(0);
         Ok(epoch)
+    }
+
+    /// Rows as they are appended.
+    pub(crate) fn outputs(&mut self, rows: &[Row]) -> Result<Vec<Write>> {
+        let mut writes = Vec::with_capacity(rows.len());
+        for row in rows {
+            let document = self.document(row)?;
+            if self.retain_ms.is_some() {
+                let time = self.plan.time.map(|column| row.value(column));
+                let time_ms = if let Some(Datum::Instant(ms)) = time { *ms } else { self.time_ms };
+                let id = RawDocumentBuf::try_from(&doc! {"_id": difference::id(&document)});
+                let id = id.map_err(|error| bug(&error.to_string()))?;
+                // Times are not negative, so that their bytes are in their order.
+                let key = [AGES, &time_ms.to_be_bytes(), &difference::id_bytes(&document)].concat();
+                self.circuit.notes().put(&key, id.as_bytes()).map_err(|error| of_flow(&error))?;
+            }
+            writes.push(Write::Append(document));
+        }
+        self.rows += i64::try_from(rows.len()).unwrap_or(0);
+        Ok(writes)
+    }
+
+    /// Takes away outputs that are too old (SQL-14.8).
+    fn retire(&mut self, retain_ms: i64, epoch: &mut Epoch) -> Result<()> {
+        loop {
+            let page = self.circuit.notes().page(AGES, None, AGES_PAGE).map_err(|error| of_flow(&error))?;
+            let whole = page.len() == AGES_PAGE;
+            for (key, id) in page {
+                let time = key.get(AGES.len()..AGES.len() + 8).and_then(|bytes| <[u8; 8]>::try_from(bytes).ok());
+                let due_ms = time.map_or(0, i64::from_be_bytes).saturating_add(retain_ms);
+                if due_ms >= self.time_ms {
+                    // It wakes when this one is to go.
+                    self.due_ms = Some(self.due_ms.map_or(due_ms + 1, |due| due.min(due_ms + 1)));
+                    return Ok(());
+                }
+                let id = RawDocumentBuf::from_bytes(id).map_err(|_| bug("a kept key is damaged"))?;
+                epoch.writes.push(Write::Delete(difference::id(&id)));
+                self.circuit.notes().remove(&key).map_err(|error| of_flow(&error))?;
+                self.rows -= 1;
+            }
+            if !whole {
+                return Ok(());
+            }
+        }
     }
 
     /// An existing document, delivered as an INSERT with the snapshot's time (SQL-13.12).
@@ -68,6 +112,23 @@ impl Live {
         let row = known.change_row(&change);
         self.push(vec![(source, vec![Weighted { row, weight: 1 }])], time_ms, &mut epoch)?;
         Ok(epoch.rows)
+    }
+
+    /// Existing documents as outputs, and the `_id` of the last.
+    pub(crate) fn first_outputs(
+        &mut self,
+        source: SourceId,
+        reply: &RawBatch,
+        time_ms: i64,
+    ) -> Result<(Vec<Write>, Option<Bson>)> {
+        self.time_ms = self.time_ms.max(time_ms);
+        let (mut rows, mut last) = (Vec::new(), None);
+        read::documents(reply, &mut |document| {
+            rows.extend(self.existing(source, read::doc(document), time_ms)?);
+            last = Some(difference::id(document));
+            Ok(())
+        })?;
+        Ok((self.outputs(&rows)?, last))
     }
 
     fn one_commit(&mut self, commit: &Commit, epoch: &mut Epoch) -> Result<()> {
@@ -135,6 +196,11 @@ impl Live {
         Ok(())
     }
 }
+
+/// When outputs were made, and their `_id`s.
+const AGES: &[u8] = b"o";
+/// So many are looked at together.
+const AGES_PAGE: usize = 1_000;
 
 fn driven_change(change: &Change) -> DrivenChange<'_> {
     DrivenChange {

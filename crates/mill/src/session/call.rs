@@ -1,6 +1,5 @@
 //! `CALL` outside of triggers: in one transaction (SQL-16.2).
 
-use bson::Bson;
 use bson::oid::ObjectId;
 use millstream_sql::Notice;
 use millstream_sql::statement::Call;
@@ -10,7 +9,8 @@ use super::{Session, write};
 use crate::answer::Answer;
 use crate::checkpoint::abort;
 use crate::error::{Result, of_driver};
-use crate::trigger::{Body, Run, plan_call};
+use crate::hosted::Surroundings;
+use crate::trigger::{Body, Cause, Run, plan_call};
 
 /// How often a call is tried whose transaction is its own.
 const TRIES: u32 = 6;
@@ -19,24 +19,29 @@ impl Session {
     pub(super) async fn call(&mut self, call: &Call) -> Result<Answer> {
         let mut planning = self.planning().await?;
         let body = plan_call(&mut planning, &self.deployment, call).await?;
-        let zone = self.settings.kept.time_zone.clone();
-        let key = format!("call:{}", ObjectId::new());
+        let surroundings = self.surroundings()?;
+        let cause = Cause::Call { key: format!("call:{}", ObjectId::new()) };
         let notices = match &mut self.transaction {
-            Some(transaction) => run(&mut transaction.session, &body, &zone, &key).await?,
+            Some(transaction) => run(&mut transaction.session, &body, &surroundings, &cause).await?,
             None => {
                 let mut session = self.deployment.client().start_session().await.map_err(|error| of_driver(&error))?;
-                own(&mut session, &body, &zone, &key).await?
+                own(&mut session, &body, &surroundings, &cause).await?
             }
         };
         Ok(Answer::done("CALL", notices))
     }
 }
 
-async fn own(session: &mut ClientSession, body: &Body, zone: &str, key: &str) -> Result<Vec<Notice>> {
+async fn own(
+    session: &mut ClientSession,
+    body: &Body,
+    surroundings: &Surroundings,
+    cause: &Cause,
+) -> Result<Vec<Notice>> {
     let mut attempt = 0;
     loop {
         write::start(session).await?;
-        let done = match run(session, body, zone, key).await {
+        let done = match run(session, body, surroundings, cause).await {
             Ok(notices) => write::finish(session).await.map(|()| notices),
             Err(error) => {
                 abort(session).await;
@@ -51,17 +56,13 @@ async fn own(session: &mut ClientSession, body: &Body, zone: &str, key: &str) ->
     }
 }
 
-async fn run(session: &mut ClientSession, body: &Body, zone: &str, key: &str) -> Result<Vec<Notice>> {
-    let mut run = Run {
-        session,
-        zone,
-        key: key.to_owned(),
-        document_key: Bson::Null,
-        notices: Vec::new(),
-        written: 0,
-        webhooks: 0,
-        too_deep: false,
-    };
+async fn run(
+    session: &mut ClientSession,
+    body: &Body,
+    surroundings: &Surroundings,
+    cause: &Cause,
+) -> Result<Vec<Notice>> {
+    let mut run = Run::new(session, surroundings, cause.clone());
     run.body(body, Vec::new()).await?;
     Ok(run.notices)
 }

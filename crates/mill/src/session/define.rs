@@ -7,7 +7,7 @@ use bson::oid::ObjectId;
 use bson::{Bson, DateTime, Document, doc};
 use millstream_sql::plan::{Catalog as _, Plan, Purpose, Relation, Variable};
 use millstream_sql::statement::{
-    CreateRoutine, CreateTrigger, CreateView, Kind, Options, RoutineBody, RoutineKind, Statement,
+    CreateRoutine, CreateTrigger, CreateView, Kind, Literal, Options, RoutineBody, RoutineKind, Statement,
 };
 use millstream_sql::{Notice, SqlError};
 use mongodb::options::WriteConcern;
@@ -17,7 +17,8 @@ use super::Session;
 use crate::answer::{Answer, not_offered};
 use crate::checkpoint::DATABASE;
 use crate::definition::{DEFINITIONS, Definition, State, kind_words};
-use crate::error::{Result, code, of_driver};
+use crate::error::{Result, bug, code, of_driver};
+use crate::native::{Native, unregistered};
 use crate::options::refuse_unoffered;
 use crate::planning::Planning;
 use crate::run::target;
@@ -78,6 +79,18 @@ pub(super) fn check_options(kind: Kind, options: &Options) -> Result<()> {
     refuse_unoffered(options)
 }
 
+/// Refuses images that what is made of changes, or of tables, cannot have (SQL-12.6).
+pub(super) fn check_images(images: Option<&str>, changes: bool) -> Result<()> {
+    match images {
+        Some("mirror") if changes => Err(not_offered("images = 'mirror' of changes")),
+        // The law of SQL-1.2 could not hold.
+        Some("lookup") if !changes => {
+            Err(SqlError::new("0A000", "a view over tables cannot look documents up: they may be later"))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// What is new of an object.
 struct New {
     kind: Kind,
@@ -114,6 +127,8 @@ impl Session {
             (false, _) => &[],
         };
         create.options.check(known)?;
+        let images = create.options.text("images")?;
+        check_images(images, plan.changes)?;
         if create.materialized {
             plan.check_stored()?;
         }
@@ -128,7 +143,7 @@ impl Session {
             (true, false) => (State::Paused, None),
         };
         let notices = plan.notices.clone();
-        if plan.changes && create.materialized {
+        if plan.changes && create.materialized && images != Some("lookup") {
             prepare(&self.deployment, &plan).await?;
         }
         let start = if plan.changes { self.start_of(&create.options).await? } else { start };
@@ -174,7 +189,8 @@ impl Session {
         let numbers = (1..=create.arguments.len()).map(|number| format!("${number}"));
         let arguments: Vec<Variable> = names.chain(numbers).map(|name| Variable::new(name, None)).collect();
         let mut uses = (BTreeSet::new(), BTreeSet::new());
-        let mut notices = Vec::new();
+        let mut statement = statement.clone();
+        let mut options = Options::default();
         match &create.body {
             RoutineBody::Query(query) => {
                 uses = used(query.as_ref());
@@ -190,31 +206,31 @@ impl Session {
                 uses = body.uses;
             }
             RoutineBody::Native(native) => {
-                let message = format!("no native routine \"{native}\" is registered");
-                return Err(SqlError::new("42883", message));
-            }
-            RoutineBody::Webhook(options) => {
-                options.check(crate::trigger::WEBHOOK_OPTIONS)?;
-                if options.text("url")?.is_none() {
-                    return Err(SqlError::new("22023", "a webhook needs a url"));
+                let registered = self.catalog.host.natives.get(native);
+                let Statement::CreateRoutine(create) = &mut statement else { return Err(bug("no routine")) };
+                match (create.kind, registered) {
+                    (RoutineKind::Function, Some(Native::Function(volatility, _))) => create.volatility = *volatility,
+                    (RoutineKind::Procedure, Some(Native::Procedure(_))) => {
+                        options.0.insert("transactional".to_owned(), Literal::Boolean(true));
+                    }
+                    (RoutineKind::Procedure, Some(Native::Outside(_))) => {
+                        options.0.insert("transactional".to_owned(), Literal::Boolean(false));
+                    }
+                    _ => return Err(unregistered(native)),
                 }
-                if create.kind == RoutineKind::Function {
-                    return Err(not_offered("a function that is a webhook"));
-                }
-                let notice = "calls wait in millstream.outbox: delivering them is not offered yet";
-                notices.push(Notice::new(notice));
             }
+            RoutineBody::Webhook(options) => crate::webhook::check(options)?,
         }
         let own = name.to_lowercase();
         if uses.1.contains(&own) {
             return Err(SqlError::new("42P19", format!("{name} calls itself")));
         }
         let depends_on = dependencies(&planning, &database, &uses);
-        let (options, state) = (Options::default(), State::Defined);
+        let state = State::Defined;
         let new =
             New { kind, database, name, options, state, depends_on, plan: None, columns: Vec::new(), start: None };
-        self.save(statement, new, create.or_replace).await?;
-        Ok(Answer::done(what, notices))
+        self.save(&statement, new, create.or_replace).await?;
+        Ok(Answer::done(what, Vec::new()))
     }
 
     /// Whether a name can be given to an object (SQL-3.1).
@@ -245,7 +261,6 @@ impl Session {
 
     /// Where what reads changes begins (SQL-15.9).
     async fn start_of(&self, options: &Options) -> Result<Option<Bson>> {
-        use millstream_sql::statement::Literal;
         match options.get("start") {
             None => {}
             Some(Literal::Text(word)) if word == "now" => {}

@@ -6,16 +6,18 @@ use std::time::Duration;
 
 use bson::oid::ObjectId;
 use bson::{Bson, Document, doc};
+use futures::TryStreamExt;
 use millstream_sql::SqlError;
-use millstream_sql::statement::{Alteration, DeadLetters, From, Kind, Name, Object, Which};
+use millstream_sql::statement::{Alteration, DeadLetters, From, Kind, Name, Object, Statement, Which, statement};
 
 use super::Session;
 use super::define::found;
-use crate::answer::{Answer, not_offered};
+use crate::answer::{Answer, Outcome, not_offered};
 use crate::checkpoint::{CHECKPOINTS, DATABASE};
 use crate::dead_letters::DEAD_LETTERS;
 use crate::definition::{DEFINITIONS, Definition, State, kind_words};
-use crate::error::{Result, of_driver};
+use crate::error::{Result, bug, of_driver};
+use crate::outbox::OUTBOX;
 use crate::run::target;
 use crate::{interval, wait};
 
@@ -87,6 +89,11 @@ impl Session {
             .delete_many(doc! {"_id.object": &definition.id})
             .await
             .map_err(|error| of_driver(&error))?;
+        if definition.kind == Kind::Procedure {
+            // Nobody would know where to call.
+            let calls = own.collection::<Document>(OUTBOX);
+            calls.delete_many(doc! {"procedure": &definition.id}).await.map_err(|error| of_driver(&error))?;
+        }
         if definition.kind == Kind::MaterializedView {
             let (database, collection) = target(definition)?;
             let rows = client.database(&database).collection::<Document>(&collection);
@@ -103,6 +110,8 @@ impl Session {
             Alteration::Rename(_) => Err(not_offered("RENAME of a defined object")),
             Alteration::Set(options) => {
                 super::define::check_options(definition.kind, options)?;
+                // Only what reads changes has a place to start.
+                super::define::check_images(options.text("images")?, definition.start.is_some())?;
                 let mut set = Document::new();
                 for (name, value) in crate::options::to_document(options) {
                     set.insert(format!("options.{name}"), value);
@@ -192,23 +201,44 @@ impl Session {
     }
 
     pub(super) async fn retry_dead_letters(&mut self, letters: &DeadLetters) -> Result<Answer> {
-        let mut which = self.letters(letters).await?;
-        which.insert("kind", "trigger");
+        let which = self.letters(letters).await?;
         let rows = self.deployment.client().database(DATABASE).collection::<Document>(DEAD_LETTERS);
+        let of = |kind: &str| doc! {"$and": [which.clone(), {"kind": kind}]};
         // The trigger sees the mark among the changes, and runs them again.
-        let marked = rows.update_many(which, doc! {"$inc": {"retry": 1}}).await.map_err(|error| of_driver(&error))?;
-        let tag = format!("RETRY {}", marked.modified_count);
-        Ok(Answer::written(tag, marked.modified_count, None, Vec::new()))
+        let marked = rows.update_many(of("trigger"), doc! {"$inc": {"retry": 1}}).await;
+        let mut count = marked.map_err(|error| of_driver(&error))?.modified_count;
+        // Calls of webhooks wait for their delivery again.
+        let mut calls = rows.find(of("procedure")).await.map_err(|error| of_driver(&error))?;
+        while let Some(letter) = calls.try_next().await.map_err(|error| of_driver(&error))? {
+            let client = self.deployment.client();
+            let outbox = client.database(DATABASE).collection::<Document>(OUTBOX);
+            let Ok(mut call) = letter.get_document("row").cloned() else { continue };
+            call.insert("attempts", 0_i64);
+            let id = doc! {"_id": call.get("_id").cloned().unwrap_or(Bson::Null)};
+            // Twice in the outbox is once; so the letter goes last.
+            outbox.replace_one(id, call).upsert(true).await.map_err(|error| of_driver(&error))?;
+            let id = doc! {"_id": letter.get("_id").cloned().unwrap_or(Bson::Null)};
+            rows.delete_one(id).await.map_err(|error| of_driver(&error))?;
+            count += 1;
+        }
+        Ok(Answer::written(format!("RETRY {count}"), count, None, Vec::new()))
     }
 
     async fn letters(&mut self, letters: &DeadLetters) -> Result<Document> {
-        if letters.filter.is_some() {
-            return Err(not_offered("WHERE over dead letters"));
+        let mut which = match &letters.object {
+            None => doc! {},
+            Some(object) => doc! {"_id.object": &self.object(object).await?.id},
+        };
+        if let Some(filter) = &letters.filter {
+            let text = format!("SELECT _id FROM \"{DATABASE}\".\"{DEAD_LETTERS}\" WHERE {filter}");
+            let Statement::Query(query) = statement(&text)? else { return Err(bug("a query that is none")) };
+            let Outcome::Rows(rows) = self.query(&query).await?.outcome else {
+                return Err(SqlError::new("0A000", "dead letters are chosen by what they are, not by changes"));
+            };
+            let ids = rows.all().await?.into_iter().map(|row| crate::difference::id(&row)).collect::<Vec<_>>();
+            which.insert("_id", doc! {"$in": ids});
         }
-        match &letters.object {
-            None => Ok(doc! {}),
-            Some(object) => Ok(doc! {"_id.object": &self.object(object).await?.id}),
-        }
+        Ok(which)
     }
 
     /// The object of a name.

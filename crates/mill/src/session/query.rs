@@ -16,7 +16,6 @@ use crate::checkpoint::{CHECKPOINTS, DATABASE};
 use crate::definition::State;
 use crate::error::{Result, bug, of_driver};
 use crate::execute;
-use crate::planning::context;
 use crate::read::Moment;
 use crate::run::target;
 
@@ -26,7 +25,7 @@ impl Session {
         let (variables, values) = self.variables();
         let mut planning = self.planning().await?;
         let plan = planning.query(&self.deployment, query, Purpose::Batch, &variables).await?;
-        let context = context(&self.settings.kept.time_zone, values)?;
+        let context = self.surroundings()?.context(values);
         let plan = Arc::new(plan);
         if plan.changes {
             return self.subscription(query, &Options::default(), false).await;

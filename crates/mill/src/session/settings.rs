@@ -48,10 +48,7 @@ impl Settings {
     fn set(&mut self, name: &str, value: Option<&Literal>) -> Result<()> {
         let default = Self::default();
         match name {
-            "atomic" => match boolean(name, value)? {
-                None | Some(true) => self.atomic = default.atomic,
-                Some(false) => return Err(crate::answer::not_offered("atomic = off")),
-            },
+            "atomic" => self.atomic = boolean(name, value)?.unwrap_or(default.atomic),
             "statement_timeout" => {
                 self.statement_timeout = match value {
                     None => default.statement_timeout,

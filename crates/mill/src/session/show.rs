@@ -9,7 +9,7 @@ use millstream_sql::statement::{Kind, Listing, Show, Statement};
 
 use super::Session;
 use super::settings::{SETTINGS, unknown};
-use crate::answer::{Answer, not_offered};
+use crate::answer::Answer;
 use crate::catalog::Catalog;
 use crate::checkpoint::{CHECKPOINTS, DATABASE};
 use crate::commit::Place;
@@ -62,7 +62,7 @@ impl Session {
             Listing::Dashboards => Kind::Dashboard,
             Listing::Sinks => Kind::Sink,
             Listing::Syncs => Kind::Sync,
-            Listing::Subscriptions => return Err(not_offered("SHOW SUBSCRIPTIONS")),
+            Listing::Subscriptions => return Ok(crate::subscriptions::list(&self.deployment, database)),
         };
         self.planning().await?;
         let definitions: Vec<Arc<Definition>> = self
@@ -151,6 +151,7 @@ fn columns(listing: Listing) -> Vec<&'static str> {
     match listing {
         Listing::Databases | Listing::Tables => vec!["name"],
         Listing::Settings => vec!["name", "value"],
+        Listing::Subscriptions => vec!["name", "state", "query", "since"],
         Listing::DeadLetters => vec!["name", "key", "sqlstate", "message", "attempts", "last_at"],
         Listing::MaterializedViews | Listing::Triggers => {
             vec!["name", "state", "lag", "place", "as_of", "rows", "state_bytes", "errors", "guarantee", "error"]

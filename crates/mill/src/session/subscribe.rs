@@ -8,12 +8,13 @@ use millstream_sql::statement::{self, Literal, Options, Statement, Subscribe, Su
 use sqlparser::ast;
 
 use super::Session;
-use crate::answer::{Answer, Outcome, not_offered};
+use crate::answer::{Answer, Outcome};
 use crate::commit::Place;
 use crate::error::{Result, bug};
 use crate::hub::Hub;
-use crate::planning::context;
+use crate::images::Images;
 use crate::subscription::{Start, Subscription};
+use crate::subscriptions::Listed;
 
 /// The options of subscriptions (SQL-18.8).
 // Sorted by name.
@@ -33,9 +34,6 @@ static OPTIONS: &[&str] = &[
 impl Session {
     pub(super) async fn subscribe(&mut self, subscribe: &Subscribe) -> Result<Answer> {
         subscribe.options.check(OPTIONS)?;
-        if subscribe.options.get("until").is_some() {
-            return Err(not_offered("until"));
-        }
         let query: Box<ast::Query> = match &subscribe.to {
             Subscribed::Query(query) => query.clone(),
             Subscribed::Name(name) => {
@@ -72,8 +70,13 @@ impl Session {
             deployment: self.deployment.clone(),
             hub: self.hub(),
             plan: Arc::new(plan),
-            context: context(&self.settings.kept.time_zone, values)?,
+            context: self.surroundings()?.context(values),
             start: start(options)?,
+            until: until(options)?,
+            images: Images::of(options)?,
+            missing_is_null: options.text("missing_image")? == Some("null"),
+            fails: options.text("on_error")? == Some("fail"),
+            listed: Arc::new(Listed::new(&self.deployment, &self.database, query.to_string())),
             told,
             snapshot: options.boolean("snapshot")?.unwrap_or(false),
         };
@@ -85,6 +88,19 @@ impl Session {
     fn hub(&mut self) -> Hub {
         let deployment = &self.deployment;
         self.hub.get_or_insert_with(|| Hub::start(deployment.connection().clone())).clone()
+    }
+}
+
+/// Where it ends (SQL-13.12).
+fn until(options: &Options) -> Result<Option<Place>> {
+    match options.get("until") {
+        None => Ok(None),
+        Some(Literal::Text(token)) => {
+            let token = millstream_watch::Token::parse(token);
+            token.map(|token| Some(Place::Token(token))).map_err(|error| SqlError::new("22023", error.to_string()))
+        }
+        Some(Literal::Time(text)) => Ok(Some(Place::Time(crate::interval::time(text)?))),
+        Some(_) => Err(SqlError::new("22023", "until takes a time or a token")),
     }
 }
 

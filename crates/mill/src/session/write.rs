@@ -16,8 +16,7 @@ use super::Session;
 use crate::answer::{Answer, Rows};
 use crate::checkpoint::abort;
 use crate::error::{Result, of_driver};
-use crate::planning::context;
-use crate::write::{self, Unique, Written, returning_columns};
+use crate::write::{self, Ids, Unique, Written, returning_columns};
 
 /// How often a statement is tried whose transaction is its own.
 const TRIES: u32 = 6;
@@ -52,16 +51,20 @@ impl Session {
             Source::Update(update) => Write::update(update, &variables, catalog, settings),
         });
         let planned = planned.await?;
-        let context = context(&self.settings.kept.time_zone, values)?;
+        let context = self.surroundings()?.context(values);
         let unique = match source {
             Source::Insert(insert) if insert.conflict.is_some() => self.unique(&database, &collection).await?,
             _ => Unique::new(),
         };
         let written = match &mut self.transaction {
-            Some(transaction) => write::write(&mut transaction.session, &planned, &context, &unique).await?,
+            Some(transaction) => write::write(&mut transaction.session, &planned, &context, &unique, &Ids::New).await?,
             None => {
                 let mut session = self.deployment.client().start_session().await.map_err(|error| of_driver(&error))?;
-                own(&mut session, &planned, &context, &unique).await?
+                if self.settings.atomic {
+                    own(&mut session, &planned, &context, &unique).await?
+                } else {
+                    write::write(&mut session, &planned, &context, &unique, &Ids::New).await?
+                }
             }
         };
         let tag = match source {
@@ -123,7 +126,7 @@ async fn own(
     let mut attempt = 0;
     loop {
         start(session).await?;
-        let done = match write::write(session, planned, context, unique).await {
+        let done = match write::write(session, planned, context, unique, &Ids::New).await {
             Ok(written) => finish(session).await.map(|()| written),
             Err(error) => {
                 abort(session).await;

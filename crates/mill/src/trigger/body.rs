@@ -4,7 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use bson::{Bson, DateTime, Document, doc};
+use bson::{Bson, Document};
 use millstream_flow::{Datum, Row};
 use millstream_sql::expr::Context;
 use millstream_sql::plan::Computed;
@@ -12,34 +12,51 @@ use millstream_sql::statement::RaiseLevel;
 use millstream_sql::{Expr, Notice, SqlError, Type};
 use mongodb::ClientSession;
 
-use super::plan::{Body, Step};
-use crate::checkpoint::{self, DATABASE};
+use super::plan::{Body, Step, Webhook};
 use crate::error::Result;
-use crate::planning::context;
+use crate::hosted::Surroundings;
+use crate::native::{Native, failed, unregistered};
+use crate::outbox::{self, Waiting};
 use crate::read::Moment;
 use crate::value::to_bson;
-use crate::write::Unique;
-use crate::{execute, write};
+use crate::write::{Ids, Unique};
+use crate::{execute, webhook, write};
 
 /// Documents that one run of a body may write (SQL-22.1).
 const WRITES_MAX: u64 = 1_000;
 
-/// The collection of webhooks that are to be called.
-pub(crate) const OUTBOX: &str = "outbox";
-
 /// One run of a body.
 pub(crate) struct Run<'r> {
     pub(crate) session: &'r mut ClientSession,
-    pub(crate) zone: &'r str,
-    /// What makes the keys of webhooks: of the object and the change.
-    pub(crate) key: String,
-    /// The key of the changed document, by which webhooks keep their order.
-    pub(crate) document_key: Bson,
+    pub(crate) surroundings: &'r Surroundings,
+    pub(crate) cause: Cause,
     pub(crate) notices: Vec<Notice>,
     pub(crate) written: u64,
-    pub(crate) webhooks: u64,
     /// Writes are refused: the loop has become too deep (SQL-15.7).
     pub(crate) too_deep: bool,
+    /// It may run again after it has written, and should then write the same (SQL-15.5).
+    pub(crate) repeats: bool,
+    /// How many statements have written.
+    writes: u64,
+    /// How many webhooks were called.
+    webhooks: u64,
+}
+
+/// Why a body runs. Its key makes those of webhooks.
+#[derive(Clone, Debug)]
+pub(crate) enum Cause {
+    /// Somebody has called it, and waits: webhooks are called at once (SQL-16.4).
+    Call { key: String },
+    /// A change: webhooks are called when it is committed, in the order of the changes of its document (SQL-15.4).
+    Change { key: String, namespace: String, document_key: Bson, place: String },
+}
+
+impl Cause {
+    fn key(&self) -> &str {
+        match self {
+            Self::Call { key } | Self::Change { key, .. } => key,
+        }
+    }
 }
 
 /// Whether a body goes on.
@@ -51,7 +68,23 @@ enum Flow {
 
 type Running<'f> = Pin<Box<dyn Future<Output = Result<Flow>> + Send + 'f>>;
 
-impl Run<'_> {
+impl<'r> Run<'r> {
+    /// Nothing was done yet.
+    pub(crate) fn new(session: &'r mut ClientSession, surroundings: &'r Surroundings, cause: Cause) -> Self {
+        let notices = Vec::new();
+        Self {
+            session,
+            surroundings,
+            cause,
+            notices,
+            written: 0,
+            too_deep: false,
+            repeats: false,
+            writes: 0,
+            webhooks: 0,
+        }
+    }
+
     /// Runs a body with the values of its first variables.
     pub(crate) async fn body(&mut self, body: &Body, mut values: Vec<Datum>) -> Result<()> {
         values.resize(body.slots, Datum::Null);
@@ -86,7 +119,7 @@ impl Run<'_> {
                 self.steps(&body.steps, &mut inner).await?;
             }
             Step::For(slot, plan, steps) => {
-                let context = context(self.zone, values.clone())?;
+                let context = self.surroundings.context(values.clone());
                 for row in self.rows(plan, &context).await? {
                     let document = plan.result(&row, &context);
                     if let Some(value) = values.get_mut(*slot) {
@@ -107,7 +140,7 @@ impl Run<'_> {
                 return self.steps(otherwise, values).await;
             }
             Step::Perform(plan) => {
-                let context = context(self.zone, values.clone())?;
+                let context = self.surroundings.context(values.clone());
                 self.rows(plan, &context).await?;
             }
             Step::Raise(level, format, arguments) => {
@@ -119,7 +152,7 @@ impl Run<'_> {
             }
             Step::Return => return Ok(Flow::Return),
             Step::SelectInto(plan, slots) => {
-                let context = context(self.zone, values.clone())?;
+                let context = self.surroundings.context(values.clone());
                 let first = self.rows(plan, &context).await?.into_iter().next();
                 for (column, slot) in slots.iter().enumerate() {
                     let value = first.as_ref().map_or(Datum::Null, |row| row.value(column).clone());
@@ -128,17 +161,34 @@ impl Run<'_> {
                     }
                 }
             }
-            Step::Webhook(name, arguments) => {
-                let mut given = Document::new();
-                for (name, value) in arguments {
-                    given.insert(name.clone(), to_bson(&self.value(value, values).await?));
+            Step::Native(name, arguments) => {
+                let mut given = Vec::with_capacity(arguments.len());
+                for (kind, value) in arguments {
+                    let value = self.value(value, values).await?;
+                    given.push(to_bson(&self.cast(kind.as_ref(), value)?));
                 }
-                self.webhook(name, given).await?;
+                let natives = &self.surroundings.host.natives;
+                match natives.get(name) {
+                    Some(Native::Procedure(code)) => code(self.session, given).await.map_err(failed)?,
+                    Some(Native::Outside(code)) => code(given).await.map_err(failed)?,
+                    Some(Native::Function(..)) | None => return Err(unregistered(name)),
+                }
+            }
+            Step::Webhook(webhook) => {
+                let mut given = Document::new();
+                for (name, kind, value) in &webhook.arguments {
+                    let value = self.value(value, values).await?;
+                    given.insert(name.clone(), to_bson(&self.cast(kind.as_ref(), value)?));
+                }
+                self.webhook(webhook, given).await?;
             }
             Step::Write(planned) => {
-                let context = context(self.zone, values.clone())?;
+                let context = self.surroundings.context(values.clone());
                 let unique = Unique::from([vec!["_id".to_owned()]]);
-                let written = write::write(self.session, planned, &context, &unique).await?;
+                self.writes += 1;
+                let statement = || format!("{}#{}", self.cause.key(), self.writes);
+                let ids = if self.repeats { Ids::Of(statement()) } else { Ids::New };
+                let written = write::write(self.session, planned, &context, &unique, &ids).await?;
                 self.notices.extend(written.notices);
                 self.written += written.changed;
                 if self.written > WRITES_MAX {
@@ -159,7 +209,7 @@ impl Run<'_> {
 
     /// The value of an expression.
     pub(crate) async fn value(&mut self, computed: &Computed, values: &[Datum]) -> Result<Datum> {
-        let context = context(self.zone, values.to_vec())?;
+        let context = self.surroundings.context(values.to_vec());
         match computed {
             Computed::Plain(expression) => Ok(expression.compile(&context).eval(&Row::new(vec![], vec![]))?),
             Computed::Query(plan) => {
@@ -171,17 +221,17 @@ impl Run<'_> {
     }
 
     fn assign(&self, values: &mut [Datum], slot: usize, kind: Option<&Type>, value: Datum) -> Result<()> {
-        let value = match kind {
-            None => value,
-            Some(kind) => {
-                let cast = Expr::Cast { value: Box::new(Expr::Constant(value)), to: kind.clone(), attempt: false };
-                cast.compile(&context(self.zone, Vec::new())?).eval(&Row::new(vec![], vec![]))?
-            }
-        };
+        let value = self.cast(kind, value)?;
         if let Some(variable) = values.get_mut(slot) {
             *variable = value;
         }
         Ok(())
+    }
+
+    fn cast(&self, kind: Option<&Type>, value: Datum) -> Result<Datum> {
+        let Some(kind) = kind else { return Ok(value) };
+        let cast = Expr::Cast { value: Box::new(Expr::Constant(value)), to: kind.clone(), attempt: false };
+        Ok(cast.compile(&self.surroundings.context(Vec::new())).eval(&Row::new(vec![], vec![]))?)
     }
 
     /// Each `%` of the format is an argument, `%%` is itself.
@@ -197,9 +247,7 @@ impl Run<'_> {
                 message.push('%');
             } else if let Some(argument) = arguments.next() {
                 let value = self.value(argument, values).await?;
-                let to = Type::Text(None);
-                let cast = Expr::Cast { value: Box::new(Expr::Constant(value)), to, attempt: false };
-                match cast.compile(&context(self.zone, Vec::new())?).eval(&Row::new(vec![], vec![]))? {
+                match self.cast(Some(&Type::Text(None)), value)? {
                     Datum::Text(text) => message.push_str(&text),
                     _ => message.push_str("<NULL>"),
                 }
@@ -208,16 +256,28 @@ impl Run<'_> {
         Ok(message)
     }
 
-    async fn webhook(&mut self, routine: &str, arguments: Document) -> Result<()> {
+    async fn webhook(&mut self, webhook: &Webhook, arguments: Document) -> Result<()> {
         self.webhooks += 1;
-        let call = doc! {
-            "_id": format!("{}#{}", self.key, self.webhooks),
-            "routine": routine,
-            "args": arguments,
-            "document_key": self.document_key.clone(),
-            "created_at": DateTime::now(),
-            "attempts": 0,
-        };
-        checkpoint::run(self.session, DATABASE, doc! {"insert": OUTBOX, "documents": [call]}).await.map(drop)
+        let key = format!("{}#{}", self.cause.key(), self.webhooks);
+        match &self.cause {
+            Cause::Call { .. } => {
+                let retries = webhook::retries_of_procedure(&webhook.options)?;
+                let call = (webhook.name.as_str(), &arguments, key.as_str());
+                let requests = self.surroundings.host.requests();
+                webhook::call(requests, &webhook.options, retries, call).await.map(drop)
+            }
+            Cause::Change { namespace, document_key, place, .. } => {
+                let waiting = Waiting {
+                    key: &key,
+                    procedure: &webhook.procedure,
+                    arguments,
+                    namespace,
+                    document_key,
+                    // As text, later ones are behind earlier ones.
+                    place: format!("{place}#{:06}", self.webhooks),
+                };
+                outbox::put(self.session, waiting).await
+            }
+        }
     }
 }

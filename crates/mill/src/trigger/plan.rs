@@ -8,14 +8,14 @@ use std::sync::Arc;
 
 use millstream_sql::plan::{Computed, Plan, Purpose, Variable, Write};
 use millstream_sql::statement::{
-    Block, BodyStatement, Call, CreateRoutine, CreateTrigger, Name, RaiseLevel, RoutineBody, TriggerAction,
-    TriggerEvent,
+    Block, BodyStatement, Call, CreateRoutine, CreateTrigger, Kind, Name, Options, RaiseLevel, RoutineBody,
+    TriggerAction, TriggerEvent,
 };
 use millstream_sql::{Notice, SqlError, Type};
 use sqlparser::ast;
 
 use crate::answer::not_offered;
-use crate::catalog::{Catalog, procedure};
+use crate::catalog::{Catalog, routine};
 use crate::deployment::Deployment;
 use crate::error::Result;
 use crate::planning::Planning;
@@ -60,6 +60,10 @@ pub(crate) struct Body {
     /// How many variables it has.
     pub(crate) slots: usize,
     pub(crate) steps: Vec<Step>,
+    /// The native procedures in it whose effects no transaction can take back.
+    pub(crate) outside: BTreeSet<String>,
+    /// The collections that it writes.
+    pub(crate) written: BTreeSet<(String, String)>,
     pub(crate) uses: Uses,
     pub(crate) notices: Vec<Notice>,
 }
@@ -74,9 +78,19 @@ pub(crate) enum Step {
     Raise(RaiseLevel, String, Vec<Computed>),
     Return,
     SelectInto(Arc<Plan>, Vec<usize>),
-    /// A webhook: it is written down, and delivered later (SQL-15.4).
-    Webhook(String, Vec<(String, Computed)>),
+    /// A native procedure by its registered name, and its arguments.
+    Native(String, Vec<(Option<Type>, Computed)>),
+    Webhook(Box<Webhook>),
     Write(Box<Write>),
+}
+
+/// The call of a procedure that is a webhook.
+pub(crate) struct Webhook {
+    pub(crate) name: String,
+    /// The id of its definition.
+    pub(crate) procedure: String,
+    pub(crate) options: Options,
+    pub(crate) arguments: Vec<(String, Option<Type>, Computed)>,
 }
 
 /// Plans a trigger.
@@ -234,6 +248,7 @@ impl Maker<'_> {
     }
 
     fn write(&mut self, write: Write) -> Step {
+        self.body.written.insert((write.database.clone(), write.collection.clone()));
         let uses = &write.plan.uses;
         let relations = uses.relations.iter();
         self.body.uses.0.extend(relations.map(|(database, name)| (Some(database.clone()), name.clone())));
@@ -266,7 +281,8 @@ impl Maker<'_> {
     fn call(&mut self, call: &Call) -> Result<Step> {
         let (database, name) = name(&call.name, &self.settings.database)?;
         self.body.uses.1.insert(name.to_lowercase());
-        let Some(routine) = procedure(self.catalog, &database, &name) else {
+        let definition = self.catalog.get(&database, Kind::Procedure, &name);
+        let Some((definition, routine)) = definition.and_then(|it| Some((it, routine(it)?))) else {
             return Err(SqlError::new("42883", format!("there is no procedure {name}"))
                 .hint(format!("CREATE PROCEDURE {name}(…) makes it")));
         };
@@ -282,9 +298,16 @@ impl Maker<'_> {
             given.push((argument.name.clone(), type_of(&argument.data_type)?, self.computed(value)?));
         }
         match &routine.body {
-            RoutineBody::Webhook(_) => {
-                let given = given.into_iter().map(|(name, _, value)| (name, value)).collect();
-                Ok(Step::Webhook(name, given))
+            RoutineBody::Webhook(options) => {
+                let (name, procedure) = (definition.name.clone(), definition.id.clone());
+                Ok(Step::Webhook(Box::new(Webhook { name, procedure, options: options.clone(), arguments: given })))
+            }
+            RoutineBody::Native(native) => {
+                if definition.options.boolean("transactional")? != Some(true) {
+                    self.body.outside.insert(name);
+                }
+                let given = given.into_iter().map(|(_, kind, value)| (kind, value)).collect();
+                Ok(Step::Native(native.clone(), given))
             }
             RoutineBody::Block(block) => {
                 if self.depth >= CALLS_MAX {
@@ -312,13 +335,15 @@ impl Maker<'_> {
                 body.slots = inner.variables.len();
                 self.body.uses.0.append(&mut body.uses.0);
                 self.body.uses.1.append(&mut body.uses.1);
+                self.body.outside.append(&mut body.outside);
+                self.body.written.append(&mut body.written);
                 self.body.notices.append(&mut body.notices);
                 let given =
                     given.into_iter().enumerate().map(|(number, (_, kind, value))| (first + number, kind, value));
                 Ok(Step::Call(Box::new(body), given.collect()))
             }
-            RoutineBody::Native(_) | RoutineBody::Query(_) | RoutineBody::Expression(_) => {
-                Err(not_offered("CALL of this kind of routine"))
+            RoutineBody::Query(_) | RoutineBody::Expression(_) => {
+                Err(SqlError::new("42809", format!("{name} answers like a function: use it in a query")))
             }
         }
     }

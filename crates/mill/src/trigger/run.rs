@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bson::{Bson, DateTime, Document, RawDocument, doc};
+use bson::{Bson, DateTime, Document, RawDocument, Timestamp, doc};
 use millstream_flow::Datum;
 use millstream_sql::SqlError;
 use millstream_sql::statement::TriggerEvent;
@@ -11,23 +11,28 @@ use millstream_watch::Event;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::body::Run;
+use super::at_least_once;
+use super::body::{Cause, Run};
+use super::existing::Existing;
 use super::plan::Planned;
 use crate::change::Change;
 use crate::checkpoint::{CHECKPOINTS, Checkpoint, DATABASE, NotCommitted};
 use crate::commit::{Commit, Place};
 use crate::dead_letters::{self, DEAD_LETTERS};
 use crate::definition::Definition;
-use crate::deployment::now_ms;
-use crate::error::{Result, bug, of_driver};
+use crate::deployment::{after, now_ms};
+use crate::error::{Result, bug, is_passing, of_driver};
+use crate::hosted::Surroundings;
 use crate::hub::{Inbox, News, Wants, names};
+use crate::images::{Images, looked_up};
 use crate::interval;
 use crate::object::Object;
 use crate::run::{End, at, published};
 use crate::wait::barriers;
+use crate::webhook::pause;
 
-/// How often the place of a trigger that has nothing to do is saved.
-const SAVE_EVERY: Duration = Duration::from_secs(10);
+/// How often the place of a trigger that has nothing to do is saved: a write that whoever watches everything sees.
+const SAVE_EVERY: Duration = Duration::from_secs(30);
 
 /// The options of a trigger, read.
 #[derive(Clone, Debug)]
@@ -39,41 +44,50 @@ struct Options {
     retries: u64,
     pause: bool,
     missing_is_null: bool,
+    images: Images,
+    at_least_once: bool,
 }
 
 impl Options {
     fn of(definition: &Definition) -> Result<Self> {
         let options = &definition.options;
+        let at_least_once = at_least_once(options)?;
+        let batch = if at_least_once { 1 } else { options.integer("batch")?.unwrap_or(100).max(1) };
         Ok(Self {
             recursive: options.boolean("recursive")?.unwrap_or(false),
             max_depth: options.integer("max_depth")?.unwrap_or(16),
-            batch: usize::try_from(options.integer("batch")?.unwrap_or(100).max(1)).unwrap_or(100),
+            batch: usize::try_from(batch).unwrap_or(100),
             timeout: options.interval("timeout")?.map_or(Ok(Duration::from_secs(30)), interval::duration)?,
             retries: options.integer("retries")?.unwrap_or(5),
             pause: options.text("on_failure")? == Some("pause"),
             missing_is_null: options.text("missing_image")? == Some("null"),
+            images: Images::of(options)?,
+            at_least_once,
         })
     }
 }
 
 /// A running trigger.
 pub(crate) struct Trigger {
-    object: Object,
-    planned: Arc<Planned>,
+    pub(super) object: Object,
+    pub(super) planned: Arc<Planned>,
+    surroundings: Arc<Surroundings>,
     options: Options,
     checkpoint: Checkpoint,
-    place: Place,
+    pub(super) place: Place,
+    /// The documents that were there first, where it begins with them.
+    pub(super) existing: Existing,
     /// The largest change time so far (SQL-12.3).
     time_ms: i64,
 }
 
 /// What is to be dealt with.
 #[derive(Clone)]
-struct Item {
-    change: Arc<Change>,
-    depth: u64,
+pub(super) struct Item {
+    pub(super) change: Arc<Change>,
+    pub(super) depth: u64,
     /// The dead letter that it comes from.
-    letter: Option<Bson>,
+    pub(super) letter: Option<Bson>,
 }
 
 impl Trigger {
@@ -83,15 +97,21 @@ impl Trigger {
         let (checkpoint, row) = Checkpoint::take_over(&client, &definition.id, &object.host).await?;
         let ours = row.get_object_id("generation").ok() == Some(definition.generation);
         let kept = if ours { row.get("place").and_then(Place::from_bson) } else { None };
+        let mut existing = if ours { Existing::from_row(&row) } else { Existing::default() };
         let place = match (kept, &definition.start) {
             (Some(place), _) => place,
-            (None, Some(start)) => Place::from_bson(start)
-                .ok_or_else(|| SqlError::new("0A000", "a trigger that starts with a snapshot is not offered yet"))?,
+            (None, Some(Bson::String(_))) => {
+                existing = Existing::begin();
+                let time = object.deployment.time().await?.unwrap_or(Timestamp { time: 0, increment: 0 });
+                Place::Time(after(time))
+            }
+            (None, Some(start)) => Place::from_bson(start).ok_or_else(|| bug("a trigger without a place to start"))?,
             (None, None) => return Err(bug("a trigger without a place to start")),
         };
         let time_ms = if ours { row.get_i64("change_time").unwrap_or(0) } else { 0 };
         let options = Options::of(&definition)?;
-        Ok(Self { object, planned: Arc::new(planned), options, checkpoint, place, time_ms })
+        let surroundings = Arc::new(object.surroundings()?);
+        Ok(Self { object, planned: Arc::new(planned), surroundings, existing, options, checkpoint, place, time_ms })
     }
 
     /// Runs until it is asked to stop, or cannot go on.
@@ -103,6 +123,9 @@ impl Trigger {
         let collections = [table, own(CHECKPOINTS), own(DEAD_LETTERS), barriers()].into();
         let images = self.planned.needs_images();
         let mut inbox = self.object.hub.join(Wants { collections, images }, self.place.clone());
+        if let Some(end) = self.deal_with_existing().await? {
+            return Ok(end);
+        }
         let (mut saved, mut dirty) = (Instant::now(), true);
         loop {
             let save = dirty.then(|| saved + SAVE_EVERY);
@@ -161,6 +184,7 @@ impl Trigger {
             return Ok(Some(end));
         }
         self.place = behind;
+        self.existing.forget(&self.place);
         if asked && !self.save().await? {
             return Ok(Some(End::TakenOver));
         }
@@ -185,12 +209,16 @@ impl Trigger {
             if !table {
                 continue;
             }
+            if self.existing.has_seen(event) {
+                continue;
+            }
             let Some(change) = Change::of(event, self.time_ms)? else { continue };
             self.time_ms = change.time_ms;
             if (own && !self.options.recursive) || !self.is_for(&change) {
                 continue;
             }
-            items.push(Item { change: Arc::new(change), depth, letter: None });
+            let change = Arc::new(self.with_images(change).await?);
+            items.push(Item { change, depth, letter: None });
         }
         Ok(asked)
     }
@@ -213,14 +241,28 @@ impl Trigger {
         let raw = bson::RawDocumentBuf::try_from(change).map_err(|error| bug(&error.to_string()))?;
         let event = Event::new(raw).map_err(|error| bug(&error.to_string()))?;
         if let Some(change) = Change::of(&event, 0)? {
-            let letter = Some(Bson::from(id));
-            items.push(Item { change: Arc::new(change), depth: 0, letter });
+            let change = Arc::new(self.with_images(change).await?);
+            items.push(Item { change, depth: 0, letter: Some(id.into()) });
         }
         Ok(())
     }
 
+    /// A change with the documents that the deployment does not keep (SQL-12.6).
+    async fn with_images(&self, change: Change) -> Result<Change> {
+        if self.options.images == Images::Kept {
+            return Ok(change);
+        }
+        let event = looked_up(self.object.deployment.client(), &change.event).await?;
+        Change::of(&event, change.time_ms)?.ok_or_else(|| bug("a change is one"))
+    }
+
+    /// How many changes go together.
+    pub(super) fn batch(&self) -> usize {
+        self.options.batch
+    }
+
     /// Whether a change is of the kinds that the trigger is for.
-    fn is_for(&self, change: &Change) -> bool {
+    pub(super) fn is_for(&self, change: &Change) -> bool {
         self.planned.events.iter().any(|event| match event {
             TriggerEvent::Insert => change.operation == "INSERT",
             TriggerEvent::Delete => change.operation == "DELETE",
@@ -231,7 +273,7 @@ impl Trigger {
     }
 
     /// Deals with changes, as many at a time as go together.
-    async fn deal_with(&mut self, items: &[Item]) -> Result<Option<End>> {
+    pub(super) async fn deal_with(&mut self, items: &[Item]) -> Result<Option<End>> {
         for some in items.chunks(self.options.batch) {
             if self.object.stop.is_stopped() {
                 return Ok(Some(End::Stopped));
@@ -270,10 +312,8 @@ impl Trigger {
     async fn again(&mut self, item: &Item, error: SqlError) -> Result<Option<End>> {
         let mut error = error;
         for attempt in 0..self.options.retries {
-            let pause = Duration::from_secs(1 << attempt.min(7)).min(Duration::from_secs(120));
-            let pause = pause.mul_f64(0.8 + 0.4 * rand::random::<f64>());
             tokio::select! {
-                () = tokio::time::sleep(pause) => {}
+                () = tokio::time::sleep(pause(attempt + 1)) => {}
                 () = self.object.stop.stopped() => return Ok(Some(End::Stopped)),
             }
             match self.transaction(std::slice::from_ref(item)).await {
@@ -320,30 +360,25 @@ impl Trigger {
     /// Runs the body for some changes and moves the place behind them, in one transaction.
     async fn transaction(&mut self, items: &[Item]) -> std::result::Result<(), NotCommitted> {
         let Some(last) = items.last() else { return Ok(()) };
+        if self.options.at_least_once {
+            return self.repeatably(items, self.moved(last, 0)).await;
+        }
         let depth = items.iter().map(|item| item.depth).max().unwrap_or(0) + 1;
         let set = self.moved(last, depth);
         let (planned, options) = (Arc::clone(&self.planned), self.options.clone());
-        let (zone, id) = (self.object.definition.settings.time_zone.clone(), self.object.definition.id.clone());
+        let (surroundings, id) = (Arc::clone(&self.surroundings), self.object.definition.id.clone());
         let notices = Arc::new(Mutex::new(Vec::new()));
         let items: Arc<[Item]> = items.into();
         let told = Arc::clone(&notices);
         let committed = self.checkpoint.commit(set, |session| {
             let (planned, options, items) = (Arc::clone(&planned), options.clone(), Arc::clone(&items));
-            let (zone, id, told) = (zone.clone(), id.clone(), Arc::clone(&told));
+            let (surroundings, id, told) = (Arc::clone(&surroundings), id.clone(), Arc::clone(&told));
             Box::pin(async move {
                 let timeout = options.timeout;
                 let work = async {
                     for item in items.iter() {
-                        let mut run = Run {
-                            session: &mut *session,
-                            zone: &zone,
-                            key: format!("{id}:{}", item.change.token),
-                            document_key: item.change.key(),
-                            notices: Vec::new(),
-                            written: 0,
-                            webhooks: 0,
-                            too_deep: depth > options.max_depth,
-                        };
+                        let mut run = Run::new(&mut *session, &surroundings, planned.cause(&id, &item.change));
+                        run.too_deep = depth > options.max_depth;
                         run_one(&planned, &options, &mut run, item).await?;
                         told.lock().append(&mut run.notices);
                     }
@@ -351,7 +386,7 @@ impl Trigger {
                 };
                 match tokio::time::timeout(timeout, work).await {
                     Ok(done) => done,
-                    Err(_) => Err(SqlError::new("57014", format!("the body ran for more than {timeout:?}"))),
+                    Err(_) => Err(too_long(timeout)),
                 }
             })
         });
@@ -360,6 +395,36 @@ impl Trigger {
             tracing::info!(trigger = %self.object.definition.id, "{}", notice.message);
         }
         Ok(())
+    }
+
+    /// Runs the body for some changes, and then moves the place behind them (SQL-15.5).
+    async fn repeatably(&mut self, items: &[Item], set: Document) -> std::result::Result<(), NotCommitted> {
+        let session = self.object.deployment.client().start_session().await;
+        let mut session = session.map_err(|error| NotCommitted::Failed(of_driver(&error)))?;
+        let mut failures = 0;
+        for item in items {
+            loop {
+                let cause = self.planned.cause(&self.object.definition.id, &item.change);
+                let mut run = Run::new(&mut session, &self.surroundings, cause);
+                run.repeats = true;
+                let work = run_one(&self.planned, &self.options, &mut run, item);
+                let timeout = self.options.timeout;
+                let done = tokio::time::timeout(timeout, work).await.unwrap_or_else(|_| Err(too_long(timeout)));
+                match done {
+                    Ok(()) => break,
+                    Err(error) if is_passing(&error) && !self.object.stop.is_stopped() => {
+                        failures += 1;
+                        tokio::time::sleep(pause(failures)).await;
+                    }
+                    Err(error) => return Err(NotCommitted::Failed(error)),
+                }
+            }
+        }
+        match self.checkpoint.note(set).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(NotCommitted::TakenOver),
+            Err(error) => Err(NotCommitted::Failed(error)),
+        }
     }
 
     /// What the checkpoint becomes. `mark` changes every time, so that the event has it: it tells watchers how deep the changes
@@ -372,46 +437,71 @@ impl Trigger {
             "change_time": self.time_ms,
             "as_of": DateTime::from_millis(item.change.time_ms.max(0)),
             "mark": format!("{depth}:{}:{}", self.checkpoint.step(), item.change.token),
+            "existing": self.existing.behind(item),
         }
     }
 
     /// The place behind a change. In the middle of a commit that is the change's own token.
     fn before(&self, item: &Item) -> Place {
-        if item.letter.is_some() { self.place.clone() } else { Place::Token(item.change.event.token().clone()) }
+        if item.letter.is_some() || self.existing.is_under_way() {
+            self.place.clone()
+        } else {
+            Place::Token(item.change.event.token().clone())
+        }
     }
 
     /// Saves the place by itself. False: another process runs it.
-    async fn save(&mut self) -> Result<bool> {
+    pub(super) async fn save(&mut self) -> Result<bool> {
         let set = doc! {
             "kind": "trigger",
             "generation": self.object.definition.generation,
             "place": self.place.to_bson(),
             "change_time": self.time_ms,
             "as_of": DateTime::from_millis(now_ms()),
+            "existing": self.existing.to_bson(),
         };
         self.checkpoint.note(set).await
     }
 }
 
+fn too_long(timeout: Duration) -> SqlError {
+    SqlError::new("57014", format!("the body ran for more than {timeout:?}"))
+}
+
+impl Planned {
+    /// Why the body runs.
+    fn cause(&self, object: &str, change: &Change) -> Cause {
+        Cause::Change {
+            key: format!("{object}:{}", change.token),
+            namespace: format!("{}.{}", self.database, self.collection),
+            document_key: change.key(),
+            place: change.token.clone(),
+        }
+    }
+}
+
 /// Runs the body for one change.
 async fn run_one(planned: &Planned, options: &Options, run: &mut Run<'_>, item: &Item) -> Result<()> {
-    if let Some(letter) = &item.letter {
-        let delete = doc! {"delete": DEAD_LETTERS, "deletes": [{"q": {"_id": letter.clone()}, "limit": 1}]};
-        crate::checkpoint::run(run.session, DATABASE, delete).await?;
-    }
     if !options.missing_is_null
+        && options.images == Images::Kept
         && let Some(missing) = item.change.missing()
     {
         let message = format!("the document {missing} the change is not kept any more");
         return Err(SqlError::new("MS002", message).hint("WITH (missing_image = 'null') takes it for NULL"));
     }
     let values = values(&item.change);
-    if let Some(when) = &planned.when
-        && run.value(when, &values).await? != Datum::Bool(true)
-    {
-        return Ok(());
+    let applies = match &planned.when {
+        Some(when) => run.value(when, &values).await? == Datum::Bool(true),
+        None => true,
+    };
+    if applies {
+        run.body(&planned.body, values).await?;
     }
-    run.body(&planned.body, values).await
+    if let Some(letter) = &item.letter {
+        let delete = doc! {"delete": DEAD_LETTERS, "deletes": [{"q": {"_id": letter.clone()}, "limit": 1}]};
+        crate::checkpoint::run(run.session, DATABASE, delete).await?;
+    }
+    Ok(())
 }
 
 /// The values of [`super::plan::OF_CHANGE`].

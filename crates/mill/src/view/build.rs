@@ -7,6 +7,7 @@
 //! gone over before anybody sees the answer.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use bson::{Bson, Document, Timestamp, doc};
 use millstream_flow::Failure;
@@ -50,6 +51,11 @@ impl Running {
                 None => self.begin().await?,
             };
             let live = match self.read(live).await? {
+                Stage::Over(live) => *live,
+                Stage::Again => continue,
+                Stage::Ended(end) => return Ok(Some(end)),
+            };
+            let live = match self.read_existing(live).await? {
                 Stage::Over(live) => *live,
                 Stage::Again => continue,
                 Stage::Ended(end) => return Ok(Some(end)),
@@ -176,6 +182,45 @@ impl Running {
         }
     }
 
+    /// The documents that were there before the changes, as INSERTs (SQL-14.8).
+    async fn read_existing(&mut self, mut live: Live) -> Result<Stage> {
+        if !matches!(self.view.definition.start, Some(Bson::String(_))) || !self.view.plan.changes {
+            return Ok(Stage::Over(Box::new(live)));
+        }
+        let (client, plan) = (self.client(), Arc::clone(&self.view.plan));
+        self.prepare(&client).await?;
+        let mut session = client.start_session().await.map_err(|error| of_driver(&error))?;
+        let time = self.filling()?.since;
+        let time_ms = i64::from(time.time) * 1_000;
+        // Their numbers are behind those of the copies.
+        while let Some(number) = self.filling()?.mirror.checked_sub(live.mirrors.len())
+            && let Some(source) = plan.sources.get(number)
+        {
+            if source.driven.is_some_and(|driven| driven.operations[0]) {
+                let mut find = Find::all(&source.database, &source.collection);
+                find.sorted = true;
+                find.after = self.filling()?.after.clone();
+                let mut moment = Moment::Time(time);
+                let mut reading = find.open(&client, &mut moment).await?;
+                while let Some(reply) = reading.next(&mut moment).await? {
+                    let (back, (writes, last)) =
+                        blocking(live, move |live| live.first_outputs(number, &reply, time_ms)).await?;
+                    live = back;
+                    checkpoint::write(&mut session, &self.database, &self.collection, &writes).await?;
+                    self.filling_mut()?.after = last;
+                    live = self.keep(live, Vec::new()).await?;
+                    if self.view.stop.is_stopped() {
+                        return Ok(Stage::Ended(End::Stopped));
+                    }
+                }
+            }
+            let filling = self.filling_mut()?;
+            filling.mirror += 1;
+            filling.after = None;
+        }
+        Ok(Stage::Over(Box::new(live)))
+    }
+
     /// Whether the deployment has no such moment, and the view may do without.
     fn is_over(&self, error: &SqlError) -> bool {
         let reads_a_moment = self.position.filling.as_ref().is_some_and(|filling| filling.time.is_some());
@@ -291,7 +336,7 @@ impl Running {
         self.position.filling = None;
         let position = self.position.clone();
         let (live, ()) = blocking(live, move |live| {
-            live.keep(&[])?;
+            live.keep(&[], &[])?;
             live.commit(&position)
         })
         .await?;
@@ -302,10 +347,11 @@ impl Running {
     /// Commits what was done to the state so far, with the place where to go on. What was left out is written down before:
     /// twice does no harm.
     async fn keep(&mut self, live: Live, failures: Vec<Failure>) -> Result<Live> {
-        if !failures.is_empty() {
+        let letters = self.errors.letters(&failures)?;
+        if !letters.is_empty() {
             let mut session = self.client().start_session().await.map_err(|error| of_driver(&error))?;
             let (id, kind) = (&self.view.definition.id, kind_id(self.view.definition.kind));
-            dead_letters::note(&mut session, id, kind, &failures).await?;
+            dead_letters::note(&mut session, id, kind, &letters).await?;
         }
         let position = self.position.clone();
         let (live, ()) = blocking(live, move |live| live.commit(&position)).await?;
@@ -334,9 +380,9 @@ impl Running {
     /// Where outputs of changes begin.
     fn start(&self, now: Timestamp) -> Result<Place> {
         match &self.view.definition.start {
-            None => Ok(Place::Time(after(now))),
-            Some(start) => Place::from_bson(start)
-                .ok_or_else(|| SqlError::new("0A000", "a view that starts with a snapshot is not offered yet")),
+            // With a snapshot, it is that of now.
+            None | Some(Bson::String(_)) => Ok(Place::Time(after(now))),
+            Some(start) => Place::from_bson(start).ok_or_else(|| bug("a view without a place to start")),
         }
     }
 

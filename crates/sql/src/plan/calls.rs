@@ -128,6 +128,10 @@ impl Resolver<'_, '_> {
             )
             .hint("declare it IMMUTABLE if equal arguments give equal results"));
         }
+        if in_view && matches!(routine.body, RoutineBody::Remote) {
+            let message = format!("function {} is a webhook and may not be used here", function.name);
+            return Err(SqlError::new("0A000", message).hint("webhooks answer in queries that end, and in triggers"));
+        }
         let mut values = Vec::with_capacity(arguments.len());
         let missing = routine.arguments.len().saturating_sub(arguments.len());
         let defaults = routine.defaults.len().checked_sub(missing).and_then(|from| routine.defaults.get(from..));
@@ -140,7 +144,7 @@ impl Resolver<'_, '_> {
             });
         }
         let result = match &routine.body {
-            RoutineBody::Host => Expr::Routine(name.to_owned(), values.clone()),
+            RoutineBody::Host | RoutineBody::Remote => Expr::Routine(name.to_owned(), values.clone()),
             RoutineBody::Query(query) => {
                 let names: Vec<_> = routine.arguments.iter().map(|(name, _)| name.clone()).collect();
                 self.routine_query(query, &names, &values)?

@@ -44,6 +44,19 @@ impl Failure {
         self.again
     }
 
+    /// Whether trying again makes no sense.
+    pub fn is_lasting(&self) -> bool {
+        self.again == Again::Never
+    }
+
+    /// How long to wait at least before it is tried again, if that was said.
+    pub fn pause(&self) -> Option<Duration> {
+        match self.again {
+            Again::After(pause) => Some(pause),
+            Again::Never | Again::Usual => None,
+        }
+    }
+
     /// One that would come again however often it is tried: the event is given up at once.
     pub fn lasting(reason: impl Into<String>) -> Self {
         Self { reason: reason.into(), again: Again::Never }

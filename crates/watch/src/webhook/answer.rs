@@ -2,8 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
+use crate::Failure;
 use hyper::StatusCode;
-use millstream_watch::Failure;
 
 /// Whoever asks for a longer pause than this is asked again nevertheless.
 const PAUSE_MAX: Duration = Duration::from_secs(600);

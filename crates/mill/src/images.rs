@@ -1,0 +1,87 @@
+//! Documents before and after a change where the deployment keeps none (SQL-12.6): they are looked up.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use bson::raw::cstr;
+use bson::{Document, RawDocumentBuf};
+use millstream_sql::SqlError;
+use millstream_sql::statement::Options;
+use millstream_watch::Event;
+use mongodb::Client;
+
+use crate::answer::not_offered;
+use crate::commit::Commit;
+use crate::error::{Result, bug, of_driver};
+use crate::hub::{Name, names};
+
+/// Where the documents before and after a change come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Images {
+    /// The deployment keeps them.
+    Kept,
+    /// The document is looked up, and may be later than the change; of the one before only the key is known.
+    Lookup,
+}
+
+impl Images {
+    pub(crate) fn of(options: &Options) -> Result<Self> {
+        match options.text("images")? {
+            None | Some("auto") => Ok(Self::Kept),
+            Some("lookup") => Ok(Self::Lookup),
+            Some("mirror") => Err(not_offered("images = 'mirror'")),
+            Some(other) => Err(SqlError::new("22023", format!("images cannot be '{other}'"))),
+        }
+    }
+
+    /// A commit whose changes of some collections have their documents.
+    pub(crate) async fn complete(
+        self,
+        client: &Client,
+        commit: Arc<Commit>,
+        of: &BTreeSet<Name>,
+    ) -> Result<Arc<Commit>> {
+        if self == Self::Kept {
+            return Ok(commit);
+        }
+        let mut events = Vec::with_capacity(commit.events.len());
+        for event in &commit.events {
+            let wanted = names(event).first().is_some_and(|name| of.contains(name));
+            events.push(if wanted { looked_up(client, event).await? } else { event.clone() });
+        }
+        Ok(Arc::new(Commit { events, place: commit.place.clone() }))
+    }
+}
+
+/// A change with the document as it is by now, and the key of the one before.
+pub(crate) async fn looked_up(client: &Client, event: &Event) -> Result<Event> {
+    let Some(key) = event.document_key().filter(|_| event.operation() != "insert") else { return Ok(event.clone()) };
+    let mut raw = event.raw().to_owned();
+    if event.operation() == "update"
+        && event.raw().get_document("fullDocument").is_err()
+        && let Some((database, collection)) = names(event).first()
+    {
+        let which = Document::try_from(key).map_err(|error| bug(&error.to_string()))?;
+        let rows = client.database(database).collection::<RawDocumentBuf>(collection);
+        if let Some(found) = rows.find_one(which).await.map_err(|error| of_driver(&error))? {
+            raw = with(&raw, "fullDocument", found)?;
+        }
+    }
+    if event.raw().get_document("fullDocumentBeforeChange").is_err() {
+        raw = with(&raw, "fullDocumentBeforeChange", key.to_owned())?;
+    }
+    Event::new(raw).map_err(|error| bug(&error.to_string()))
+}
+
+/// A document with a field, whose null, if there is one, goes.
+fn with(raw: &RawDocumentBuf, name: &str, value: RawDocumentBuf) -> Result<RawDocumentBuf> {
+    let mut made = RawDocumentBuf::new();
+    for field in raw {
+        let (known, value) = field.map_err(|error| bug(&error.to_string()))?;
+        if known.as_str() != name {
+            made.append(known, value);
+        }
+    }
+    made.append(if name == "fullDocument" { cstr!("fullDocument") } else { cstr!("fullDocumentBeforeChange") }, value);
+    Ok(made)
+}
