@@ -9,7 +9,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
-use bson::{Bson, DateTime, Document, doc};
+use bson::raw::cstr;
+use bson::{Bson, DateTime, Document, RawArrayBuf, RawDocumentBuf, doc};
 use millstream_sql::SqlError;
 use mongodb::error::{TRANSIENT_TRANSACTION_ERROR, UNKNOWN_TRANSACTION_COMMIT_RESULT};
 use mongodb::options::{ReadConcern, ReturnDocument, WriteConcern};
@@ -24,7 +25,7 @@ pub(crate) const DATABASE: &str = "millstream";
 pub(crate) const CHECKPOINTS: &str = "checkpoints";
 
 /// Statements in one command.
-const STATEMENTS_MAX: usize = 1_000;
+const STATEMENTS_MAX: usize = 5_000;
 /// Bytes in one command, well below what a message may have.
 const BYTES_MAX: usize = 12 << 20;
 
@@ -193,57 +194,73 @@ pub(crate) async fn write(
     database: &str,
     collection: &str,
     writes: &[Write],
+    appending: Appending,
 ) -> Result<()> {
-    let mut deletes = Vec::new();
-    let mut updates = Vec::new();
-    let mut inserts = Vec::new();
-    let mut bytes = 0;
-    let mut rest = writes.iter().peekable();
-    while let Some(write) = rest.next() {
-        bytes += write.size();
-        match write {
-            Write::Delete(id) => deletes.push(Bson::from(doc! {"q": {"_id": id}, "limit": 1})),
-            Write::Update { id, set, unset } => {
-                let mut change = Document::new();
-                if !set.is_empty() {
-                    change.insert("$set", set.clone());
-                }
-                if !unset.is_empty() {
-                    change.insert("$unset", unset.iter().map(|name| (name.clone(), 1.into())).collect::<Document>());
-                }
-                updates.push(Bson::from(doc! {"q": {"_id": id}, "u": change}));
-            }
-            Write::Append(row) => {
-                let mut row =
-                    Document::try_from(row.as_ref() as &bson::RawDocument).map_err(|error| bug(&error.to_string()))?;
-                let id = row.remove("_id");
-                if row.is_empty() {
-                    // An update that sets nothing is refused.
-                    row.insert("_id", id.clone());
-                }
-                updates.push(doc! {"q": {"_id": id}, "u": {"$setOnInsert": row}, "upsert": true}.into());
-            }
-            Write::Insert(row) => {
-                let row = Document::try_from(row.as_ref() as &bson::RawDocument);
-                inserts.push(Bson::from(row.map_err(|error| bug(&error.to_string()))?));
-            }
+    let mut some = Statements::default();
+    for write in writes {
+        // What is deleted behind an addition may be what was added.
+        let is_behind = matches!(write, Write::Delete(_)) && some.adds();
+        if some.count >= STATEMENTS_MAX || some.bytes >= BYTES_MAX || is_behind {
+            std::mem::take(&mut some).run(session, database, collection).await?;
         }
-        let count = deletes.len() + updates.len() + inserts.len();
-        if rest.peek().is_none() || count >= STATEMENTS_MAX || bytes >= BYTES_MAX {
-            for (command, field, statements) in [
-                ("delete", "deletes", std::mem::take(&mut deletes)),
-                ("update", "updates", std::mem::take(&mut updates)),
-                ("insert", "documents", std::mem::take(&mut inserts)),
-            ] {
-                if !statements.is_empty() {
-                    let command = doc! {command: collection, field: statements, "ordered": true};
-                    run(session, database, command).await?;
-                }
-            }
-            bytes = 0;
+        some.add(write, appending);
+    }
+    some.run(session, database, collection).await
+}
+
+/// How rows of changes are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Appending {
+    /// As what is new: an error if one is there already.
+    Insert,
+    /// Where none is there, which costs more.
+    Upsert,
+}
+
+/// Statements for one command of each kind.
+#[derive(Default)]
+struct Statements {
+    deletes: RawArrayBuf,
+    updates: RawArrayBuf,
+    inserts: RawArrayBuf,
+    count: usize,
+    bytes: usize,
+}
+
+impl Statements {
+    /// Whether there may be new rows in it.
+    fn adds(&self) -> bool {
+        !self.inserts.is_empty() || !self.updates.is_empty()
+    }
+
+    fn add(&mut self, write: &Write, appending: Appending) {
+        self.count += 1;
+        self.bytes += write.raw().as_bytes().len();
+        match (write, appending) {
+            (Write::Delete(statement), _) => self.deletes.push(statement.as_ref()),
+            (Write::Update(statement), _) => self.updates.push(statement.as_ref()),
+            (Write::Append(row), Appending::Upsert) => self.updates.push(Write::upsert(row)),
+            (Write::Append(row) | Write::Insert(row), _) => self.inserts.push(row.as_ref()),
         }
     }
-    Ok(())
+
+    async fn run(self, session: &mut ClientSession, database: &str, collection: &str) -> Result<()> {
+        let commands = [
+            (cstr!("delete"), cstr!("deletes"), self.deletes),
+            (cstr!("update"), cstr!("updates"), self.updates),
+            (cstr!("insert"), cstr!("documents"), self.inserts),
+        ];
+        for (name, field, statements) in commands.into_iter().filter(|(.., statements)| !statements.is_empty()) {
+            let mut command = RawDocumentBuf::new();
+            command.append(name, collection);
+            command.append(field, statements);
+            command.append(cstr!("ordered"), true);
+            let database = session.client().database(database);
+            let reply = database.run_raw_command(command).session(&mut *session).await;
+            refused(&reply.map_err(|error| of_driver(&error))?).map_or(Ok(()), Err)?;
+        }
+        Ok(())
+    }
 }
 
 /// Runs a write command in a transaction; gives its reply.

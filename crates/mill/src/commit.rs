@@ -1,7 +1,10 @@
 //! Events that belong together (SQL-12.2): those of one transaction, or a single one.
 
-use bson::{RawBsonRef, Timestamp};
+use bson::Timestamp;
+use millstream_value::Value;
 use millstream_watch::{Event, Token};
+
+use crate::read;
 
 /// What was committed at once.
 #[derive(Clone, Debug, PartialEq)]
@@ -92,15 +95,13 @@ impl Gathering {
 
 /// The transaction of an event, if it is of one.
 fn transaction(event: &Event) -> Option<(&[u8], i64)> {
-    let number = match event.field("txnNumber")? {
-        RawBsonRef::Int64(number) => number,
-        RawBsonRef::Int32(number) => i64::from(number),
+    let raw = read::doc(event.raw());
+    let number = match raw.get("txnNumber")? {
+        Value::Int64(number) => number,
+        Value::Int32(number) => i64::from(number),
         _ => return None,
     };
-    match event.field("lsid")? {
-        RawBsonRef::Document(lsid) => Some((lsid.as_bytes(), number)),
-        _ => None,
-    }
+    raw.doc("lsid").map(|lsid| (lsid.as_bytes(), number))
 }
 
 #[cfg(test)]

@@ -1,26 +1,20 @@
 //! From the difference of an answer to the writes on its collection (SQL-14.5): one insert, update or delete for each row
 //! that changed, and nothing for others.
 
-use bson::{Bson, Document, RawDocument, RawDocumentBuf, doc};
+use bson::raw::{CStr, cstr};
+use bson::{Bson, RawBsonRef, RawDocument, RawDocumentBuf, rawdoc};
 
-/// What happens to one stored row.
+/// What happens to one stored row. The bytes are those that a command takes for it, or the row.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Write {
-    /// It is new, unless it is there already: an output of changes, which never becomes another.
+    /// The row is new, unless it is there already: an output of changes, which never becomes another.
     Append(RawDocumentBuf),
     /// It is new.
     Insert(RawDocumentBuf),
-    /// Some of its columns have other values.
-    Update {
-        /// Which.
-        id: Bson,
-        /// The columns and their values.
-        set: Document,
-        /// Columns that are gone.
-        unset: Vec<String>,
-    },
+    /// Some of its columns have other values, or are gone.
+    Update(RawDocumentBuf),
     /// It is gone.
-    Delete(Bson),
+    Delete(RawDocumentBuf),
 }
 
 /// The writes that turn rows that go into rows that come. Both are documents with an `_id`, at most one of each for an `_id`.
@@ -38,7 +32,7 @@ pub(crate) fn writes(going: Vec<RawDocumentBuf>, coming: Vec<RawDocumentBuf>) ->
     let mut gone: Vec<_> = old.into_iter().collect();
     // Outputs do not depend on the order of a hash (SQL-19.3).
     gone.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-    let deletes = gone.iter().map(|(_, row)| Write::Delete(id(row)));
+    let deletes = gone.iter().map(|(_, row)| Write::delete(row));
     deletes.chain(stays).chain(writes).collect()
 }
 
@@ -47,68 +41,130 @@ pub(crate) fn change(before: &RawDocument, after: &RawDocument) -> Option<Write>
     if before.as_bytes() == after.as_bytes() {
         return None;
     }
-    let fields = |row: &RawDocument| -> Document { Document::try_from(row).unwrap_or_default() };
-    let (before, mut after) = (fields(before), fields(after));
-    let id = after.remove("_id").unwrap_or(Bson::Null);
-    let unset = before.keys().filter(|name| *name != "_id" && !after.contains_key(*name)).cloned().collect::<Vec<_>>();
-    let set: Document = after.into_iter().filter(|(name, value)| before.get(name) != Some(value)).collect();
-    if set.is_empty() && unset.is_empty() { None } else { Some(Write::Update { id, set, unset }) }
+    let mut set = RawDocumentBuf::new();
+    for (name, value, old) in beside(after, before) {
+        if name.as_str() != "_id" && !old.is_some_and(|old| is_same(value, old)) {
+            set.append(name, value);
+        }
+    }
+    let mut unset = RawDocumentBuf::new();
+    for (name, _, new) in beside(before, after) {
+        if new.is_none() {
+            unset.append(name, 1_i32);
+        }
+    }
+    let mut change = RawDocumentBuf::new();
+    for (operator, fields) in [(cstr!("$set"), set), (cstr!("$unset"), unset)] {
+        if !fields.is_empty() {
+            change.append(operator, fields.as_ref());
+        }
+    }
+    if change.is_empty() {
+        return None;
+    }
+    Some(Write::Update(rawdoc! {"q": {"_id": raw_id(after)}, "u": change}))
+}
+
+/// The fields of a document, each with what another has under its name. Those of two rows stand in the same order.
+fn beside<'d>(
+    document: &'d RawDocument,
+    other: &'d RawDocument,
+) -> impl Iterator<Item = (&'d CStr, RawBsonRef<'d>, Option<RawBsonRef<'d>>)> {
+    let mut others = other.iter().flatten();
+    document.iter().flatten().map(move |(name, value)| {
+        let same = others.next().filter(|(known, _)| *known == name).map(|(_, value)| value);
+        (name, value, same.or_else(|| other.get(name.as_str()).ok().flatten()))
+    })
+}
+
+/// Whether two values are the same in type and content.
+fn is_same(a: RawBsonRef<'_>, b: RawBsonRef<'_>) -> bool {
+    match (a, b) {
+        (RawBsonRef::Double(a), RawBsonRef::Double(b)) => a.to_bits() == b.to_bits(),
+        _ => a == b,
+    }
 }
 
 /// The `_id` of a row.
 pub(crate) fn id(row: &RawDocument) -> Bson {
-    row.get("_id").ok().flatten().and_then(|id| Bson::try_from(id).ok()).unwrap_or(Bson::Null)
+    Bson::try_from(raw_id(row)).unwrap_or(Bson::Null)
+}
+
+fn raw_id(row: &RawDocument) -> RawBsonRef<'_> {
+    row.get("_id").ok().flatten().unwrap_or(RawBsonRef::Null)
 }
 
 /// The bytes of the `_id` of a row, its type included.
 pub(crate) fn id_bytes(row: &RawDocument) -> Vec<u8> {
     let mut key = RawDocumentBuf::new();
-    if let Ok(Some(id)) = row.get("_id") {
-        key.append(bson::raw::cstr!("_id"), id);
-    }
+    key.append(cstr!("_id"), raw_id(row));
     key.into_bytes()
 }
 
 impl Write {
-    /// The bytes that it needs, about.
-    pub(crate) fn size(&self) -> usize {
-        match self {
-            Self::Append(row) | Self::Insert(row) => row.as_bytes().len(),
-            Self::Update { set, .. } => bson::RawDocumentBuf::try_from(set).map_or(0, |raw| raw.as_bytes().len()) + 64,
-            Self::Delete(_) => 64,
+    /// What adds a row of changes where it may be there already.
+    pub(crate) fn upsert(row: &RawDocument) -> RawDocumentBuf {
+        let mut others = RawDocumentBuf::new();
+        for (name, value) in row.iter().flatten().filter(|(name, _)| name.as_str() != "_id") {
+            others.append(name, value);
         }
+        if others.is_empty() {
+            // An update that sets nothing is refused.
+            others.append(cstr!("_id"), raw_id(row));
+        }
+        rawdoc! {"q": {"_id": raw_id(row)}, "u": {"$setOnInsert": others}, "upsert": true}
     }
 
-    /// As it is kept until it is surely written.
-    pub(crate) fn to_document(&self) -> Document {
-        match self {
-            Self::Append(row) => doc! {"a": Document::try_from(row.as_ref() as &RawDocument).unwrap_or_default()},
-            Self::Insert(row) => doc! {"i": Document::try_from(row.as_ref() as &RawDocument).unwrap_or_default()},
-            Self::Update { id, set, unset } => doc! {"u": id.clone(), "s": set.clone(), "x": unset.clone()},
-            Self::Delete(id) => doc! {"d": id.clone()},
-        }
+    /// A row that is gone.
+    pub(crate) fn delete(row: &RawDocument) -> Self {
+        Self::Delete(rawdoc! {"q": {"_id": raw_id(row)}, "limit": 1})
     }
 
-    /// From how it is kept.
-    pub(crate) fn from_document(kept: &Document) -> Option<Self> {
-        if let Ok(row) = kept.get_document("a") {
-            return RawDocumentBuf::try_from(row).ok().map(Self::Append);
+    /// Its bytes.
+    pub(crate) fn raw(&self) -> &RawDocument {
+        match self {
+            Self::Append(raw) | Self::Insert(raw) | Self::Update(raw) | Self::Delete(raw) => raw,
         }
-        if let Ok(row) = kept.get_document("i") {
-            return RawDocumentBuf::try_from(row).ok().map(Self::Insert);
-        }
-        if let Some(id) = kept.get("u") {
-            let unset = kept.get_array("x").ok()?.iter().filter_map(Bson::as_str).map(str::to_owned).collect();
-            return Some(Self::Update { id: id.clone(), set: kept.get_document("s").ok()?.clone(), unset });
-        }
-        kept.get("d").cloned().map(Self::Delete)
     }
+}
+
+/// Writes as they are kept until they are surely done.
+pub(crate) fn to_bytes(writes: &[Write]) -> Vec<u8> {
+    let size = |write: &Write| write.raw().as_bytes().len() + 1;
+    let mut bytes = Vec::with_capacity(writes.iter().map(size).sum());
+    for write in writes {
+        bytes.push(match write {
+            Write::Append(_) => b'a',
+            Write::Insert(_) => b'i',
+            Write::Update(_) => b'u',
+            Write::Delete(_) => b'd',
+        });
+        bytes.extend_from_slice(write.raw().as_bytes());
+    }
+    bytes
+}
+
+/// Writes from how they are kept; `None`: these are none.
+pub(crate) fn from_bytes(mut bytes: &[u8]) -> Option<Vec<Write>> {
+    let mut writes = Vec::new();
+    while let Some((kind, rest)) = bytes.split_first() {
+        let size = usize::try_from(i32::from_le_bytes(*rest.first_chunk()?)).ok()?;
+        let (statement, rest) = rest.split_at_checked(size)?;
+        let statement = RawDocumentBuf::from_bytes(statement.to_vec()).ok()?;
+        writes.push(match kind {
+            b'a' => Write::Append(statement),
+            b'i' => Write::Insert(statement),
+            b'u' => Write::Update(statement),
+            b'd' => Write::Delete(statement),
+            _ => return None,
+        });
+        bytes = rest;
+    }
+    Some(writes)
 }
 
 #[cfg(test)]
 mod tests {
-    use bson::rawdoc;
-
     use super::*;
 
     /// SQL-14.5
@@ -116,21 +172,34 @@ mod tests {
     fn only_what_changed_is_written() {
         let going = vec![rawdoc! {"_id": 1, "a": 1, "b": 2}, rawdoc! {"_id": 2, "a": 1}, rawdoc! {"_id": 3, "a": 1}];
         let coming = vec![rawdoc! {"_id": 1, "a": 1, "b": 3}, rawdoc! {"_id": 3, "a": 1}, rawdoc! {"_id": 4, "a": 1}];
+        let mut writes = writes(going, coming);
         let expected = vec![
-            Write::Delete(Bson::Int32(2)),
-            Write::Update { id: Bson::Int32(1), set: doc! {"b": 3}, unset: vec![] },
+            Write::Delete(rawdoc! {"q": {"_id": 2}, "limit": 1}),
+            Write::Update(rawdoc! {"q": {"_id": 1}, "u": {"$set": {"b": 3}}}),
             Write::Insert(rawdoc! {"_id": 4, "a": 1}),
         ];
-        let writes = writes(going, coming);
         assert_eq!(writes, expected);
-        for write in writes {
-            assert_eq!(Write::from_document(&write.to_document()), Some(write));
-        }
+        writes.push(Write::Append(rawdoc! {"_id": 5, "a": 1}));
+        assert_eq!(from_bytes(&to_bytes(&writes)), Some(writes));
+        assert_eq!(from_bytes(b"u"), None);
     }
 
     #[test]
-    fn a_type_is_part_of_a_value() {
+    fn a_type_is_part_of_a_value_and_so_is_a_place() {
         let update = change(&rawdoc! {"_id": 1, "a": 1, "x": 1}, &rawdoc! {"_id": 1, "a": 1_i64}).unwrap();
-        assert_eq!(update, Write::Update { id: Bson::Int32(1), set: doc! {"a": 1_i64}, unset: vec!["x".into()] });
+        let expected = rawdoc! {"q": {"_id": 1}, "u": {"$set": {"a": 1_i64}, "$unset": {"x": 1}}};
+        assert_eq!(update, Write::Update(expected));
+        let update = change(&rawdoc! {"_id": 1, "a": 0.0, "b": 1}, &rawdoc! {"_id": 1, "b": 1, "a": -0.0}).unwrap();
+        assert_eq!(update, Write::Update(rawdoc! {"q": {"_id": 1}, "u": {"$set": {"a": -0.0}}}));
+        assert_eq!(change(&rawdoc! {"_id": 1, "a": 1, "b": 2}, &rawdoc! {"_id": 1, "b": 2, "a": 1}), None);
+    }
+
+    /// What is there already stays as it is.
+    #[test]
+    fn rows_of_changes_are_only_ever_added() {
+        let expected = rawdoc! {"q": {"_id": "t"}, "u": {"$setOnInsert": {"a": 1}}, "upsert": true};
+        assert_eq!(Write::upsert(&rawdoc! {"_id": "t", "a": 1}), expected);
+        let expected = rawdoc! {"q": {"_id": "t"}, "u": {"$setOnInsert": {"_id": "t"}}, "upsert": true};
+        assert_eq!(Write::upsert(&rawdoc! {"_id": "t"}), expected);
     }
 }

@@ -4,7 +4,7 @@
 //! opened again at the earliest place of all, by its time (SQL-20.4); each skips what it has. Who does not keep up is let
 //! go, so that it does not hold up the others; it comes again when it has worked off what it was given.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,16 +12,21 @@ use bson::{Bson, Document, doc};
 use millstream_watch::{
     Backoff, BeforeMode, Connection, Event, FullDocumentMode, ProblemKind, Scope, Source, StartAt, Step, Watcher,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinHandle;
 
 use crate::commit::{Commit, Gathering, Place};
+use crate::read;
 
-/// Commits that wait for one consumer.
-const QUEUE: usize = 256;
+/// Commits that wait for one consumer, at most: what it takes at once when it is behind.
+const QUEUE: usize = 8_192;
 
-/// How long everybody waits for one whose queue is full.
-const PATIENCE: Duration = Duration::from_millis(500);
+/// And their bytes, about, in KiB. A single commit may be larger.
+const QUEUE_KIB: u32 = 16 << 10;
+
+/// How long everybody waits for one whose queue is full. Whoever is let go comes again, and then the stream is read anew from
+/// where that one is: so it has to be longer than usual work takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How long the server waits before it says that nothing happened: how soon watermarks of quiet streams move.
 const MAX_AWAIT: Duration = Duration::from_millis(500);
@@ -71,15 +76,24 @@ pub(crate) struct Inbox {
     hub: Hub,
     wants: Wants,
     place: Place,
-    news: mpsc::Receiver<News>,
+    news: mpsc::Receiver<Parcel>,
     ahead: Option<News>,
+}
+
+/// News on their way, and the room that they take up until they are taken.
+#[derive(Debug)]
+struct Parcel {
+    news: News,
+    _room: Option<OwnedSemaphorePermit>,
 }
 
 #[derive(Debug)]
 struct Member {
     wants: Wants,
     place: Place,
-    news: mpsc::Sender<News>,
+    news: mpsc::Sender<Parcel>,
+    /// In KiB.
+    room: Arc<Semaphore>,
 }
 
 impl Hub {
@@ -95,7 +109,8 @@ impl Hub {
         let (news, inbox) = mpsc::channel(QUEUE);
         let inbox = Inbox { hub: self.clone(), wants: wants.clone(), place: place.clone(), news: inbox, ahead: None };
         // Without a hub the inbox is closed, which its owner sees.
-        let _ = self.orders.send(Member { wants, place, news });
+        let room = Arc::new(Semaphore::new(usize::try_from(QUEUE_KIB).unwrap_or(Semaphore::MAX_PERMITS)));
+        let _ = self.orders.send(Member { wants, place, news, room });
         inbox
     }
 }
@@ -107,8 +122,8 @@ impl Inbox {
             return self.note(news);
         }
         loop {
-            if let Some(news) = self.news.recv().await {
-                return self.note(news);
+            if let Some(parcel) = self.news.recv().await {
+                return self.note(parcel.news);
             }
             // It was too slow, or the hub is gone with its mill.
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -119,7 +134,7 @@ impl Inbox {
 
     /// What has come already.
     pub(crate) fn ready(&mut self) -> Option<News> {
-        let news = self.ahead.take().or_else(|| self.news.try_recv().ok())?;
+        let news = self.ahead.take().or_else(|| self.news.try_recv().ok().map(|parcel| parcel.news))?;
         Some(self.note(news))
     }
 
@@ -187,7 +202,8 @@ impl Run {
             self.members = kept;
             for member in lost {
                 // Whoever is gone needs no news.
-                let _ = member.news.send(News::Lost(error.to_string())).await;
+                let news = News::Lost(error.to_string());
+                let _ = member.news.send(Parcel { news, _room: None }).await;
             }
         } else {
             tracing::warn!("changes cannot be read, trying again: {error}");
@@ -270,17 +286,15 @@ impl Run {
 
     async fn tell(&mut self, commit: Commit) {
         let commit = Arc::new(commit);
-        let names: HashSet<Name> = commit.events.iter().flat_map(names).collect();
         let mut late = Vec::new();
         for (number, member) in self.members.iter_mut().enumerate() {
             let Some(last) = commit.events.last() else { return };
             if !member.place.is_before(last) {
                 continue;
             }
-            if names.iter().any(|name| member.wants.collections.contains(name)) {
+            if commit.events.iter().any(|event| member.wants.collections.iter().any(|name| is_about(event, name))) {
                 // A place in the middle of a commit is a snapshot's: what is before it is in the snapshot.
-                let sent = tokio::time::timeout(PATIENCE, member.news.send(News::Commit(Arc::clone(&commit)))).await;
-                if !matches!(sent, Ok(Ok(()))) {
+                if tokio::time::timeout(PATIENCE, member.send(&commit)).await.is_err() {
                     late.push(number);
                     continue;
                 }
@@ -301,11 +315,31 @@ impl Run {
                 Place::Time(time) => token.time() >= Some(*time),
             };
             // Who is busy does not need to hear that nothing happens.
-            if behind && member.news.try_send(News::Quiet(place.clone())).is_ok() {
+            if behind && member.news.try_send(Parcel { news: News::Quiet(place.clone()), _room: None }).is_ok() {
                 member.place = place.clone();
             }
         }
     }
+}
+
+impl Member {
+    /// Waits until there is room, and sends it.
+    async fn send(&self, commit: &Arc<Commit>) {
+        let bytes: usize = commit.events.iter().map(|event| event.raw().as_bytes().len()).sum();
+        let kib = u32::try_from(bytes >> 10).unwrap_or(u32::MAX).clamp(1, QUEUE_KIB);
+        let room = Arc::clone(&self.room).acquire_many_owned(kib).await.ok();
+        // Whoever is gone needs no news.
+        let _ = self.news.send(Parcel { news: News::Commit(Arc::clone(commit)), _room: room }).await;
+    }
+}
+
+/// Whether an event is about a collection, or about another that takes its name.
+pub(crate) fn is_about(event: &Event, (database, collection): &Name) -> bool {
+    let event = read::doc(event.raw());
+    let named = |field: &str| {
+        event.doc(field).is_some_and(|ns| ns.str("db") == Some(database) && ns.str("coll") == Some(collection))
+    };
+    named("ns") || (event.str("operationType") == Some("rename") && named("to"))
 }
 
 /// The collections that an event is about.

@@ -76,7 +76,7 @@ pub(crate) struct Live {
     circuit: Circuit,
     plan: Arc<Plan>,
     context: Arc<Context>,
-    pub(crate) mirrors: Vec<Mirror>,
+    pub(crate) mirrors: Vec<Arc<Mirror>>,
     /// Which copy each source reads; none: it is driven by its changes.
     places: Vec<Option<usize>>,
     pub(crate) due_ms: Option<i64>,
@@ -123,6 +123,7 @@ impl Live {
         let (nodes, output) = plan.circuit(&context)?;
         let circuit = Circuit::new(nodes, output, store).map_err(|error| of_flow(&error))?;
         let (mirrors, places) = mirrors(&plan.sources);
+        let mirrors = mirrors.into_iter().map(Arc::new).collect();
         let (missing_is_null, doubles, retain_ms) = (false, false, None);
         Ok(Self {
             circuit,
@@ -189,11 +190,10 @@ impl Live {
 
     /// Keeps what is about to be written.
     pub(crate) fn keep(&mut self, writes: &[Write], letters: &[Letter]) -> Result<()> {
-        let writes: Vec<Bson> = writes.iter().map(|write| write.to_document().into()).collect();
         let letters: Vec<Bson> = letters.iter().map(|letter| letter.to_document().into()).collect();
-        let kept = RawDocumentBuf::try_from(&doc! {"writes": writes, "letters": letters});
-        let kept = kept.map_err(|error| bug(&error.to_string()))?;
-        self.circuit.notes().put(PENDING, kept.as_bytes()).map_err(|error| of_flow(&error))
+        let letters = RawDocumentBuf::try_from(&doc! {"letters": letters}).map_err(|error| bug(&error.to_string()))?;
+        let kept = [letters.into_bytes(), difference::to_bytes(writes)].concat();
+        self.circuit.notes().put(PENDING, &kept).map_err(|error| of_flow(&error))
     }
 
     /// What was about to be written.
@@ -201,10 +201,13 @@ impl Live {
         let Some(bytes) = self.circuit.notes().get(PENDING).map_err(|error| of_flow(&error))? else {
             return Ok((Vec::new(), Vec::new()));
         };
-        let kept = RawDocument::from_bytes(&bytes).and_then(Document::try_from).map_err(|_| bug("kept writes"))?;
-        let all = |name: &str| kept.get_array(name).into_iter().flatten().filter_map(Bson::as_document);
-        let letters = all("letters").filter_map(Letter::from_document).collect();
-        Ok((all("writes").filter_map(Write::from_document).collect(), letters))
+        let damaged = || bug("the kept writes are damaged");
+        let size = bytes.first_chunk().and_then(|size| usize::try_from(i32::from_le_bytes(*size)).ok());
+        let (letters, writes) = size.and_then(|size| bytes.split_at_checked(size)).ok_or_else(damaged)?;
+        let letters = RawDocument::from_bytes(letters).and_then(Document::try_from).map_err(|_| damaged())?;
+        let letters = letters.get_array("letters").into_iter().flatten().filter_map(Bson::as_document);
+        let letters = letters.filter_map(Letter::from_document).collect();
+        Ok((difference::from_bytes(writes).ok_or_else(damaged)?, letters))
     }
 
     /// The collections that are read.

@@ -96,19 +96,19 @@ impl Mirror {
 
     /// Does to the copy what an event says.
     pub(crate) fn apply(&self, circuit: &mut Circuit, event: &Event) -> Result<Effect> {
+        let raw = read::doc(event.raw());
         let named = |field: &str| {
-            let ns = event.raw().get_document(field).ok();
-            ns.is_some_and(|ns| {
-                ns.get_str("db").ok() == Some(&self.name.0) && ns.get_str("coll").ok() == Some(&self.name.1)
-            })
+            let (database, collection) = (Some(self.name.0.as_str()), Some(self.name.1.as_str()));
+            raw.doc(field).is_some_and(|ns| ns.str("db") == database && ns.str("coll") == collection)
         };
-        if event.operation() == "rename" && named("to") {
+        let operation = raw.str("operationType").unwrap_or_default();
+        if operation == "rename" && named("to") {
             return Ok(Effect::Replaced);
         }
         if !named("ns") {
             return Ok(Effect::Nothing);
         }
-        match event.operation() {
+        match operation {
             "insert" | "replace" => {
                 let document =
                     event.raw().get_document("fullDocument").map_err(|_| bug("an insert has no document"))?;
@@ -136,9 +136,16 @@ impl Mirror {
             return Ok(Effect::Nothing);
         };
         let description = event.raw().get_document("updateDescription").map_err(|_| bug("an update says not what"))?;
+        let wanted = |name: &str| self.fields.as_ref().is_none_or(|fields| fields.contains(name));
+        if let Some(after) = patch::shallow(&before, description, wanted) {
+            if after.as_bytes() != before.as_bytes() {
+                circuit.notes().put(&key, after.as_bytes()).map_err(|error| of_flow(&error))?;
+            }
+            return Ok(Effect::Document(Some(before), Some(after)));
+        }
         let description = Document::try_from(description).map_err(unreadable)?;
         let mut copy = Document::try_from(before.as_ref() as &RawDocument).map_err(unreadable)?;
-        patch::apply(&mut copy, &description, |name| self.fields.as_ref().is_none_or(|fields| fields.contains(name)));
+        patch::apply(&mut copy, &description, wanted);
         let after = RawDocumentBuf::try_from(&copy).map_err(unreadable)?;
         if after.as_bytes() != before.as_bytes() {
             circuit.notes().put(&key, after.as_bytes()).map_err(|error| of_flow(&error))?;

@@ -5,7 +5,7 @@
 //! Paths:  names and places with points between them; where that is not clear, `disambiguatedPaths` has the steps.
 //! Result: the copy is as the document was just after the update, in the fields that the copy has.
 
-use bson::{Bson, Document};
+use bson::{Bson, Document, RawBsonRef, RawDocument, RawDocumentBuf};
 
 /// One step of a path.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,6 +47,49 @@ pub(crate) fn apply(copy: &mut Document, description: &Document, wanted: impl Fn
             set(copy, &steps, value.clone());
         }
     }
+}
+
+/// The copy after an update that sets and removes whole fields, as most do; `None`: it does more.
+pub(crate) fn shallow(
+    copy: &RawDocument,
+    description: &RawDocument,
+    wanted: impl Fn(&str) -> bool,
+) -> Option<RawDocumentBuf> {
+    let is_empty = |name: &str| match description.get(name) {
+        Ok(Some(RawBsonRef::Array(array))) => array.is_empty(),
+        Ok(Some(RawBsonRef::Document(document))) => document.is_empty(),
+        Ok(found) => found.is_none(),
+        Err(_) => false,
+    };
+    if !is_empty("truncatedArrays") || !is_empty("disambiguatedPaths") {
+        return None;
+    }
+    let updated = description.get_document("updatedFields").ok()?;
+    if updated.iter().any(|field| field.map_or(true, |(name, _)| name.as_str().contains('.'))) {
+        return None;
+    }
+    let removed = if is_empty("removedFields") { None } else { Some(description.get_array("removedFields").ok()?) };
+    let removed: Vec<&str> = match removed {
+        None => Vec::new(),
+        Some(names) => {
+            let names = names.into_iter().map(|name| name.ok()?.as_str().filter(|name| !name.contains('.')));
+            names.collect::<Option<_>>()?
+        }
+    };
+    let mut after = RawDocumentBuf::new();
+    for field in copy {
+        let (name, value) = field.ok()?;
+        if !removed.contains(&name.as_str()) {
+            after.append(name, updated.get(name.as_str()).ok()?.unwrap_or(value));
+        }
+    }
+    for field in updated {
+        let (name, value) = field.ok()?;
+        if wanted(name.as_str()) && copy.get(name.as_str()).ok()?.is_none() {
+            after.append(name, value);
+        }
+    }
+    Some(after)
 }
 
 /// The paths that an update changed, as text, sorted (`CHANGE_FIELDS()`).
@@ -161,8 +204,25 @@ mod tests {
     use super::*;
 
     fn patched(mut copy: Document, description: Document) -> Document {
+        let raw = |document: &Document| RawDocumentBuf::try_from(document).unwrap();
+        let shallow = shallow(&raw(&copy), &raw(&description), |_| true);
         apply(&mut copy, &description, |_| true);
+        if let Some(shallow) = shallow {
+            assert_eq!(shallow, raw(&copy));
+        }
         copy
+    }
+
+    #[test]
+    fn whole_fields_are_set_and_removed_without_taking_the_copy_apart() {
+        let before = doc! {"_id": 1, "a": 1, "gone": 2, "b": {"c": 1}};
+        let description = doc! {"updatedFields": {"new": 7, "b": 5, "a": null}, "removedFields": ["gone", "never"]};
+        assert_eq!(patched(before.clone(), description.clone()), doc! {"_id": 1, "a": null, "b": 5, "new": 7});
+        let raw = |document: &Document| RawDocumentBuf::try_from(document).unwrap();
+        let some = shallow(&raw(&before), &raw(&description), |name| name != "new").unwrap();
+        assert_eq!(some, raw(&doc! {"_id": 1, "a": null, "b": 5}));
+        let deep = doc! {"updatedFields": {"b.c": 7}, "removedFields": []};
+        assert_eq!(shallow(&raw(&before), &raw(&deep), |_| true), None);
     }
 
     #[test]

@@ -3,6 +3,8 @@
 mod build;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use bson::{Bson, DateTime, Document, Timestamp, doc};
@@ -14,7 +16,7 @@ use millstream_sql::statement::Options;
 use mongodb::Client;
 use tokio::time::Instant;
 
-use crate::checkpoint::{self, Checkpoint, NotCommitted};
+use crate::checkpoint::{self, Appending, Checkpoint, NotCommitted};
 use crate::commit::{Commit, Place};
 use crate::dead_letters::{self, Letter};
 use crate::definition::{Definition, kind_id};
@@ -28,7 +30,13 @@ use crate::run::{End, Stop, at, blocking, published, target, until};
 use crate::wait::barriers;
 
 /// Commits that one epoch takes, at most.
-const COMMITS_MAX: usize = 1_000;
+const COMMITS_MAX: usize = 8_000;
+/// And at least, while more of them are waiting.
+const COMMITS_MIN: usize = 128;
+/// The state of an error that says that a key is there already.
+const UNIQUE: &str = "23505";
+/// How long an epoch should take when much is waiting: large ones cost less, and hold up those who wait to be told.
+const EPOCH: Duration = Duration::from_millis(150);
 /// How often a quiet view makes its place durable.
 const SAVE_EVERY: Duration = Duration::from_secs(2);
 /// The state of a view, unless an option says otherwise (SQL-18.8).
@@ -56,6 +64,18 @@ struct Running {
     collection: String,
     errors: Errors,
     images: Images,
+    /// Commits that the next epoch takes, at most.
+    commits_max: usize,
+    /// The last epoch, if it is not yet written.
+    unwritten: Option<Unwritten>,
+}
+
+/// An epoch that is in the state, and is about to be written.
+struct Unwritten {
+    writes: Vec<Write>,
+    letters: Vec<Letter>,
+    /// The view's row of checkpoints.
+    row: Document,
 }
 
 /// What becomes of rows that cannot be evaluated (SQL-13.5, SQL-19.6).
@@ -107,8 +127,18 @@ impl View {
         let images = if self.plan.changes { Images::of(&self.definition.options)? } else { Images::Kept };
         let mut errors = Errors::of(&self.definition.options)?;
         errors.late = row.get_i64("late").unwrap_or(0);
-        let mut running =
-            Running { view: self, checkpoint, live: None, position, database, collection, errors, images };
+        let mut running = Running {
+            view: self,
+            checkpoint,
+            live: None,
+            position,
+            database,
+            collection,
+            errors,
+            images,
+            commits_max: COMMITS_MIN,
+            unwritten: None,
+        };
         let mut whole = running.resume(&row).await?;
         loop {
             if !whole && let Some(end) = running.build().await? {
@@ -154,7 +184,8 @@ impl Running {
         if self.position.step == step + 1 {
             let (writes, letters) = live.kept()?;
             self.live = Some(live);
-            if let Some(end) = self.write(writes, letters).await? {
+            self.unwritten = Some(self.to_write(writes, letters));
+            if let Some(end) = self.write().await? {
                 return match end {
                     End::Rebuild => Ok(false),
                     _ => Err(SqlError::new("40001", "another process runs this view")),
@@ -201,22 +232,34 @@ impl Running {
             return Ok(end);
         }
         loop {
+            // What has come is computed while the last epoch is written; everything else waits for that.
+            let ready = self.unwritten.as_ref().and_then(|_| inbox.ready());
+            if self.unwritten.is_some() && (self.view.stop.is_stopped() || !matches!(ready, Some(News::Commit(_)))) {
+                ready.into_iter().for_each(|news| inbox.put_back(news));
+                if let Some(end) = self.write().await? {
+                    return Ok(end);
+                }
+                continue;
+            }
             // What is over changes goes by the watermark.
             let due = self.live.as_ref().filter(|_| !changes).and_then(|live| live.due_ms).map(until);
             let save = dirty.then(|| saved + SAVE_EVERY);
-            let news = tokio::select! {
-                biased;
-                () = self.view.stop.stopped() => {
-                    self.save().await?;
-                    return Ok(End::Stopped);
-                }
-                news = inbox.next() => Some(news),
-                () = at(due) => None,
-                () = at(save) => {
-                    self.save().await?;
-                    (saved, dirty) = (Instant::now(), false);
-                    continue;
-                }
+            let news = match ready {
+                Some(news) => Some(news),
+                None => tokio::select! {
+                    biased;
+                    () = self.view.stop.stopped() => {
+                        self.save().await?;
+                        return Ok(End::Stopped);
+                    }
+                    news = inbox.next() => Some(news),
+                    () = at(due) => None,
+                    () = at(save) => {
+                        self.save().await?;
+                        (saved, dirty) = (Instant::now(), false);
+                        continue;
+                    }
+                },
             };
             let (commits, asked) = match news {
                 Some(News::Lost(reason)) if changes => {
@@ -245,7 +288,7 @@ impl Running {
                     let asked = is_barrier(&first);
                     (vec![first], asked)
                 }
-                Some(News::Commit(first)) => gather(first, &mut inbox),
+                Some(News::Commit(first)) => gather(first, &mut inbox, self.commits_max),
                 None => (Vec::new(), false),
             };
             dirty = true;
@@ -253,13 +296,15 @@ impl Running {
                 self.position.place = last.place.clone();
             }
             let clock_ms = if changes { 0 } else { now_ms() };
+            let began = Instant::now();
             if let Some(end) = self.advance(&commits, clock_ms, asked).await? {
                 return Ok(end);
             }
+            self.commits_max = next_max(self.commits_max, commits.len(), began.elapsed());
         }
     }
 
-    /// One epoch.
+    /// One epoch: computed while the one before it is written, and kept in the state when that is done.
     async fn advance(&mut self, commits: &[Arc<Commit>], clock_ms: i64, asked: bool) -> Result<Option<End>> {
         let clock_ms = self.position.clock_ms.max(clock_ms);
         let live = self.live.take().ok_or_else(|| bug("a view without a state"))?;
@@ -268,40 +313,44 @@ impl Running {
             complete.push(self.images.complete(&self.client(), Arc::clone(commit), &live.driven()).await?);
         }
         let commits = complete;
-        let mut position = self.position.clone();
-        position.step = self.checkpoint.step() + 1;
         let errors = self.errors;
-        let (live, (epoch, writes, letters, position, silent)) = blocking(live, move |live| {
+        let computing = blocking(live, move |live| {
             let mut epoch = live.epoch(&commits, clock_ms)?;
             let writes = epoch.take_writes();
-            position.clock_ms = epoch.clock_ms;
             let letters = errors.letters(&epoch.failures)?;
-            let silent = writes.is_empty() && letters.is_empty() && !asked;
-            if !epoch.rebuild && !silent {
-                live.keep(&writes, &letters)?;
-                live.commit(&position)?;
-            }
-            Ok((epoch, writes, letters, position, silent))
+            Ok((epoch, writes, letters))
+        });
+        let (computed, written) = tokio::join!(computing, self.write());
+        if let Some(end) = written? {
+            return Ok(Some(end));
+        }
+        let (live, (epoch, writes, letters)) = computed?;
+        let late = epoch.failures.iter().filter(|failure| errors.is_dropped(failure)).count();
+        self.errors.late += i64::try_from(late).unwrap_or(0);
+        self.position.clock_ms = epoch.clock_ms;
+        if epoch.rebuild {
+            return Ok(Some(End::Rebuild));
+        }
+        if writes.is_empty() && letters.is_empty() && !asked {
+            self.live = Some(live);
+            return Ok(None);
+        }
+        self.position.step = self.checkpoint.step() + 1;
+        let position = self.position.clone();
+        let (live, (writes, letters)) = blocking(live, move |live| {
+            live.keep(&writes, &letters)?;
+            live.commit(&position)?;
+            Ok((writes, letters))
         })
         .await?;
         self.live = Some(live);
-        let late = epoch.failures.iter().filter(|failure| errors.is_dropped(failure)).count();
-        self.errors.late += i64::try_from(late).unwrap_or(0);
-        self.position.clock_ms = position.clock_ms;
-        if epoch.rebuild {
-            self.live = None;
-            return Ok(Some(End::Rebuild));
-        }
-        if silent {
-            return Ok(None);
-        }
-        self.position = position;
-        self.write(writes, letters).await
+        self.unwritten = Some(self.to_write(writes, letters));
+        Ok(None)
     }
 
-    /// Writes what an epoch changes, together with the place.
-    async fn write(&mut self, writes: Vec<Write>, letters: Vec<Letter>) -> Result<Option<End>> {
-        let set = doc! {
+    /// What is written of an epoch that is in the state.
+    fn to_write(&self, writes: Vec<Write>, letters: Vec<Letter>) -> Unwritten {
+        let row = doc! {
             "kind": kind_id(self.view.definition.kind),
             "generation": self.position.generation,
             "place": self.position.place.to_bson(),
@@ -311,18 +360,35 @@ impl Running {
             "loading": Bson::Null,
             "late": self.errors.late,
         };
+        Unwritten { writes, letters, row }
+    }
+
+    /// Writes what the last epoch changes, together with the place, if that is still to be done.
+    async fn write(&mut self) -> Result<Option<End>> {
+        let Some(Unwritten { writes, letters, row }) = self.unwritten.take() else { return Ok(None) };
         let (writes, letters) = (Arc::new(writes), Arc::new(letters));
         let id = self.view.definition.id.clone();
         let kind = kind_id(self.view.definition.kind);
         let (database, collection) = (self.database.clone(), self.collection.clone());
         let stop = self.view.stop.clone();
+        // After a build that was cut short a row of changes may be there already: then it is tried again in the other way.
+        let is_there = Arc::new(AtomicBool::new(false));
         let committed = tokio::select! {
             biased;
-            committed = self.checkpoint.commit(set, |session| {
+            committed = self.checkpoint.commit(row, |session| {
                 let (writes, letters, id) = (Arc::clone(&writes), Arc::clone(&letters), id.clone());
                 let (database, collection) = (database.clone(), collection.clone());
+                let is_there = Arc::clone(&is_there);
                 Box::pin(async move {
-                    checkpoint::write(session, &database, &collection, &writes).await?;
+                    let appending = if is_there.load(Relaxed) { Appending::Upsert } else { Appending::Insert };
+                    let done = checkpoint::write(session, &database, &collection, &writes, appending).await;
+                    done.map_err(|error| match (appending, error.state.0) {
+                        (Appending::Insert, UNIQUE) if writes.iter().any(|write| matches!(write, Write::Append(_))) => {
+                            is_there.store(true, Relaxed);
+                            SqlError::new("40001", "some of the rows are there already")
+                        }
+                        _ => error,
+                    })?;
                     dead_letters::note(session, &id, kind, &letters).await
                 })
             }) => committed,
@@ -348,14 +414,26 @@ impl Running {
 
 /// Whether somebody asks for the place of those who see it.
 fn is_barrier(commit: &Commit) -> bool {
-    commit.events.iter().any(|event| crate::hub::names(event).contains(&barriers()))
+    commit.events.iter().any(|event| crate::hub::is_about(event, &barriers()))
+}
+
+/// How many commits the next epoch takes at most, after one that took so many and so long.
+fn next_max(most: usize, taken: usize, took: Duration) -> usize {
+    let next = if took > EPOCH * 2 {
+        most / 2
+    } else if took < EPOCH && taken >= most {
+        most * 2
+    } else {
+        most
+    };
+    next.clamp(COMMITS_MIN, COMMITS_MAX)
 }
 
 /// More commits that are there already.
-fn gather(first: Arc<Commit>, inbox: &mut Inbox) -> (Vec<Arc<Commit>>, bool) {
+fn gather(first: Arc<Commit>, inbox: &mut Inbox, most: usize) -> (Vec<Arc<Commit>>, bool) {
     let mut asked = is_barrier(&first);
     let mut commits = vec![first];
-    while commits.len() < COMMITS_MAX {
+    while commits.len() < most {
         match inbox.ready() {
             Some(News::Commit(commit)) => {
                 asked |= is_barrier(&commit);

@@ -10,6 +10,7 @@
 //! | `measure` | figures, their units, medians and ratios |
 //! | `report` | the table and the JSON lines |
 //! | `run` | rounds over jobs over targets, with progress |
+//! | `sql` | views and triggers: another set of cases |
 
 mod arguments;
 mod case;
@@ -19,6 +20,7 @@ mod limits;
 mod measure;
 mod report;
 mod run;
+mod sql;
 mod target;
 
 pub(crate) use arguments::{Arguments, EXAMPLES};

@@ -49,6 +49,10 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+/// Documents and rows are many small pieces of memory that one thread makes and another one drops.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let command = cli::Cli::parse().command;
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

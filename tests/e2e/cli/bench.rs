@@ -76,6 +76,54 @@ fn a_database_that_was_there_is_not_touched() {
     assert!(!databases(&server).contains(&"millstream_bench".to_owned()));
 }
 
+const SMALL_SQL: &[&str] = &[
+    "--changes",
+    "200",
+    "--rows",
+    "200",
+    "--customers",
+    "10",
+    "--rate",
+    "200",
+    "--seconds",
+    "1",
+    "--triggers",
+    "20",
+    "--state-mb",
+    "1",
+];
+
+/// Every case on an engine of its own, and one on a server that is there and is left as it was.
+#[test]
+fn sql_is_measured_from_a_write_to_what_comes_of_it() {
+    let server = Server::memory();
+    let own = millstream().args(["bench", "sql", "--json"]).args(SMALL_SQL).output().unwrap();
+    let there = ["bench", "sql", "group", "--json", "--uri", &server.uri()];
+    let there = millstream().args(there).args(SMALL_SQL).output().unwrap();
+    let wanted = [
+        ("group", "mill"),
+        ("group", "beside a writer"),
+        ("group", "visible p50"),
+        ("window", "mill"),
+        ("join", "visible p99"),
+        ("trigger", "mill"),
+        ("load", "documents"),
+        ("restart", "until it shows a new change"),
+    ];
+    for (output, wanted) in [(own, wanted.as_slice()), (there, &wanted[..3])] {
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8(output.stdout).unwrap();
+        let figures: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
+        for (case, measure) in wanted {
+            let case = format!("sql {case}");
+            let figure = figures.iter().find(|figure| figure["case"] == case && figure["measure"] == *measure);
+            let figure = figure.unwrap_or_else(|| panic!("{case} {measure} in\n{text}"));
+            assert!(figure["median"].as_f64().is_some_and(|value| value > 0.0), "{figure}");
+        }
+    }
+    assert!(!databases(&server).contains(&"millstream_bench".to_owned()));
+}
+
 fn databases(server: &Server) -> Vec<String> {
     let reply = server.connect().command("admin", doc! {"listDatabases": 1, "nameOnly": true}).unwrap();
     let names = reply.get_array("databases").expect("databases").iter();

@@ -316,3 +316,24 @@ async fn documents_of_changes_are_looked_up() {
     assert_eq!(seen, expected);
     assert!(lab.rows("SHOW DEAD LETTERS").await.is_empty());
 }
+
+/// Outputs that are there already stay as they are when some changes are gone over again (SQL-14.8, SQL-18.2).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn outputs_that_are_there_are_not_added_again() {
+    let mut lab = Lab::with_mill().await;
+    let view =
+        "CREATE MATERIALIZED VIEW seen AS SELECT _id AS id, CHANGE_TOKEN() AS token FROM t WHERE CHANGE_DETECTED()";
+    lab.tag(view).await;
+    lab.tag("WAIT FOR MATERIALIZED VIEW seen").await;
+    lab.collection("t").insert_many((1..=3).map(|id| doc! {"_id": id})).await.unwrap();
+    lab.settle().await;
+    let before = lab.documents("seen").await;
+    assert_eq!(before.len(), 3);
+    let first = before.iter().find(|row| row.get_i32("id").ok() == Some(1)).unwrap();
+    lab.tag(&format!("RESUME MATERIALIZED VIEW seen FROM '{}'", first.get_str("token").unwrap())).await;
+    lab.collection("t").insert_one(doc! {"_id": 4}).await.unwrap();
+    lab.settle().await;
+    let after = lab.documents("seen").await;
+    assert_eq!(after.len(), 4, "{after:?}");
+    assert!(before.iter().all(|row| after.contains(row)), "{after:?}");
+}

@@ -77,7 +77,7 @@ impl Live {
                     return Ok(());
                 }
                 let id = RawDocumentBuf::from_bytes(id).map_err(|_| bug("a kept key is damaged"))?;
-                epoch.writes.push(Write::Delete(difference::id(&id)));
+                epoch.writes.push(Write::delete(&id));
                 self.circuit.notes().remove(&key).map_err(|error| of_flow(&error))?;
                 self.rows -= 1;
             }

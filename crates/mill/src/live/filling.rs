@@ -140,7 +140,7 @@ impl Live {
         read::documents(reply, &mut |stored| {
             let key = [ANSWER, &difference::id_bytes(stored)].concat();
             match circuit.notes().get(&key).map_err(|error| of_flow(&error))? {
-                None => writes.push(Write::Delete(difference::id(stored))),
+                None => writes.push(Write::delete(stored)),
                 Some(bytes) => {
                     rows += 1;
                     let wanted = RawDocument::from_bytes(&bytes).map_err(|_| bug("a row of the answer is damaged"))?;

@@ -14,8 +14,8 @@ use millstream_flow::Failure;
 use millstream_sql::SqlError;
 use tokio::time::{Duration, Instant};
 
-use super::{Running, gather};
-use crate::checkpoint::{self, DATABASE};
+use super::{COMMITS_MAX, Running, gather};
+use crate::checkpoint::{self, Appending, DATABASE};
 use crate::commit::Place;
 use crate::dead_letters::{self, DEAD_LETTERS};
 use crate::definition::kind_id;
@@ -206,7 +206,8 @@ impl Running {
                     let (back, (writes, last)) =
                         blocking(live, move |live| live.first_outputs(number, &reply, time_ms)).await?;
                     live = back;
-                    checkpoint::write(&mut session, &self.database, &self.collection, &writes).await?;
+                    checkpoint::write(&mut session, &self.database, &self.collection, &writes, Appending::Upsert)
+                        .await?;
                     self.filling_mut()?.after = last;
                     live = self.keep(live, Vec::new()).await?;
                     if self.view.stop.is_stopped() {
@@ -264,7 +265,7 @@ impl Running {
                 }
                 News::Quiet(place) => place,
                 News::Commit(first) => {
-                    let (commits, _) = gather(first, &mut inbox);
+                    let (commits, _) = gather(first, &mut inbox, COMMITS_MAX);
                     let Some(place) = commits.last().map(|last| last.place.clone()) else { continue };
                     let (back, some) = blocking(live, move |live| live.catch_up(&commits, clock_ms)).await?;
                     live = back;
@@ -301,7 +302,8 @@ impl Running {
                 while let Some(reply) = reading.next(&mut moment).await? {
                     let (back, writes) = blocking(live, move |live| live.compare(&reply)).await?;
                     live = back;
-                    checkpoint::write(&mut session, &self.database, &self.collection, &writes).await?;
+                    checkpoint::write(&mut session, &self.database, &self.collection, &writes, Appending::Upsert)
+                        .await?;
                 }
                 self.filling_mut()?.storing = true;
                 live = self.keep(live, Vec::new()).await?;
@@ -316,7 +318,7 @@ impl Running {
                 // Where it was cut short, some of them may be stored already.
                 let write = if again { Write::Append } else { Write::Insert };
                 let writes: Vec<Write> = rows.into_iter().map(write).collect();
-                checkpoint::write(&mut session, &self.database, &self.collection, &writes).await?;
+                checkpoint::write(&mut session, &self.database, &self.collection, &writes, Appending::Upsert).await?;
                 let stopped = self.view.stop.is_stopped();
                 if stopped || kept.elapsed() >= KEEP_EVERY {
                     live = self.keep(live, Vec::new()).await?;
@@ -341,7 +343,8 @@ impl Running {
         })
         .await?;
         self.live = Some(live);
-        self.write(Vec::new(), Vec::new()).await
+        self.unwritten = Some(self.to_write(Vec::new(), Vec::new()));
+        self.write().await
     }
 
     /// Commits what was done to the state so far, with the place where to go on. What was left out is written down before:

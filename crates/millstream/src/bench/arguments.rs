@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 
 use super::case::CASES;
+use super::sql;
 
 /// The end of `bench --help`.
 pub(crate) const EXAMPLES: &str = "\
@@ -13,6 +14,7 @@ Examples:
   millstream bench latency throughput replay
   millstream bench fanout --mode idle,coll --watchers 1,100,1000,10000
   millstream bench crud --connections 16 --seconds 5 --json
+  millstream bench sql                               views and triggers: see bench sql --help
   millstream bench --uri 'mongodb://127.0.0.1:27017/?replicaSet=rs0' \\
                    --uri 'mongodb://127.0.0.1:27018/?replicaSet=rs1'
                                                      two servers side by side, case by case
@@ -36,9 +38,12 @@ there is one already. Every watcher is a connection: for 1,000 and more raise th
 on both sides (`ulimit -n 65536`). Figures drift from machine to machine: compare only what ran side
 by side.";
 
-/// Measure one or more servers.
+/// Measure one or more servers, or what SQL makes of them.
 #[derive(Debug, Clone, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) other: Option<Other>,
     /// What to measure: all, latency, throughput, replay, delivery, crud, transactions, fanout
     #[arg(value_name = "CASE", value_parser = case, default_value = "all")]
     pub(crate) cases: Vec<String>,
@@ -81,6 +86,14 @@ pub(crate) struct Arguments {
     /// Drop a database `millstream_bench` that is there already
     #[arg(long)]
     pub(crate) force: bool,
+}
+
+/// What is measured in another way.
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum Other {
+    /// Measure views and triggers
+    #[command(after_help = sql::EXAMPLES)]
+    Sql(sql::Arguments),
 }
 
 /// What the watchers of fanout watch.

@@ -10,6 +10,7 @@ pub(crate) enum Better {
 /// What a figure counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unit {
+    Microseconds,
     Milliseconds,
     PerSecond,
     Percent,
@@ -39,6 +40,12 @@ impl Measure {
         Self { name, value, unit: Unit::PerSecond }
     }
 
+    /// What each of so many took of some seconds.
+    pub(crate) fn each(name: &'static str, seconds: f64, count: u64) -> Self {
+        let value = if count > 0 { seconds * 1e6 / count as f64 } else { 0.0 };
+        Self { name, value, unit: Unit::Microseconds }
+    }
+
     /// How much of a whole is left, in percent.
     pub(crate) fn percent(name: &'static str, part: f64, whole: f64) -> Self {
         let value = if whole > 0.0 { 100.0 * part / whole } else { 0.0 };
@@ -55,6 +62,7 @@ impl Unit {
     /// Its name in reports.
     pub(crate) fn name(self) -> &'static str {
         match self {
+            Self::Microseconds => "µs",
             Self::Milliseconds => "ms",
             Self::PerSecond => "/s",
             Self::Percent => "%",
@@ -64,7 +72,7 @@ impl Unit {
 
     fn better(self) -> Better {
         match self {
-            Self::Milliseconds | Self::Kilobytes => Better::Lower,
+            Self::Microseconds | Self::Milliseconds | Self::Kilobytes => Better::Lower,
             Self::PerSecond | Self::Percent => Better::Higher,
         }
     }
@@ -82,7 +90,7 @@ impl Unit {
     pub(crate) fn show(self, value: f64) -> String {
         match self {
             Self::Milliseconds => format!("{value:.2}"),
-            Self::Percent | Self::Kilobytes => format!("{value:.1}"),
+            Self::Microseconds | Self::Percent | Self::Kilobytes => format!("{value:.1}"),
             Self::PerSecond => thousands(value),
         }
     }

@@ -5,10 +5,11 @@ use std::time::Duration;
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::arguments::Arguments;
+use super::arguments::{Arguments, Other};
 use super::case::{CASES, Job};
 use super::guard;
 use super::report::Report;
+use super::sql;
 use super::target::Target;
 use crate::signals::Signals;
 use crate::{exit, terminal, watch};
@@ -18,6 +19,9 @@ const WRITES_DONE: Duration = Duration::from_millis(500);
 
 /// Measures, reports, and leaves nothing behind.
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<exit::Code> {
+    if let Some(Other::Sql(arguments)) = arguments.other {
+        return sql::run(arguments).await;
+    }
     let mut signals = Signals::catch().context("could not listen for signals")?;
     let targets = tokio::select! {
         targets = connect(&arguments) => targets?,
@@ -99,7 +103,7 @@ async fn measure(jobs: &[Job], targets: &[Target], rounds: u32, report: &mut Rep
 }
 
 /// A bar on standard error; nothing if that is no terminal.
-fn progress(steps: u64) -> ProgressBar {
+pub(super) fn progress(steps: u64) -> ProgressBar {
     let bar = ProgressBar::new(steps);
     if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} {elapsed_precise} {wide_msg}") {
         bar.set_style(style);

@@ -1,0 +1,8 @@
+//! One file a case.
+
+pub(super) mod group;
+pub(super) mod join;
+pub(super) mod load;
+pub(super) mod restart;
+pub(super) mod trigger;
+pub(super) mod window;
