@@ -117,6 +117,11 @@ impl Definition {
         }
     }
 
+    /// The ids of its checkpoints.
+    pub(crate) fn checkpoints(&self) -> Vec<String> {
+        checkpoints(&self.id, &self.options)
+    }
+
     pub(crate) fn to_document(&self) -> Document {
         let options = crate::options::to_document(&self.options);
         let columns = self.columns.iter().map(|column| {
@@ -202,6 +207,14 @@ impl Definition {
             order: order.collect(),
             start: row.get("start").cloned(),
         })
+    }
+}
+
+/// The ids of an object's checkpoints: one for each of its lanes (SQL-15.6).
+pub(crate) fn checkpoints(id: &str, options: &Options) -> Vec<String> {
+    match crate::options::lanes(options) {
+        1 => vec![id.to_owned()],
+        lanes => (0..lanes).map(|lane| format!("{id}#{lane}")).collect(),
     }
 }
 

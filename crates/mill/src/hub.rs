@@ -16,6 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinHandle;
 
 use crate::commit::{Commit, Gathering, Place};
+use crate::error::code;
 use crate::read;
 
 /// Commits that wait for one consumer, at most: what it takes at once when it is behind.
@@ -100,7 +101,7 @@ impl Hub {
     /// Begins; nothing is read before somebody wants it.
     pub(crate) fn start(connection: Connection) -> Self {
         let (orders, inbox) = mpsc::unbounded_channel();
-        let run = Run { connection, inbox, members: Vec::new() };
+        let run = Run { connection, inbox, members: Vec::new(), expanded: true };
         Self { orders, _task: Arc::new(Ending(tokio::spawn(run.run()))) }
     }
 
@@ -157,6 +158,8 @@ struct Run {
     connection: Connection,
     inbox: mpsc::UnboundedReceiver<Member>,
     members: Vec<Member>,
+    /// Whether the servers know expanded events.
+    expanded: bool,
 }
 
 impl Run {
@@ -193,6 +196,11 @@ impl Run {
     }
 
     async fn failed(&mut self, error: &millstream_watch::Error) {
+        if self.expanded && is_unknown_option(error) {
+            tracing::info!("the servers know no expanded events: paths of names with points are read as they are");
+            self.expanded = false;
+            return;
+        }
         if matches!(error.problem_kind(), Some(ProblemKind::HistoryLost | ProblemKind::TokenNotFound)) {
             // The earliest is who lost something. Others may have, too: then their turn comes next.
             let earliest = self.members.iter().filter_map(|member| member.place.time()).min();
@@ -227,7 +235,7 @@ impl Run {
         source.pipeline = vec![doc! {"$match": {"$or": wanted}}];
         source.options.max_await = MAX_AWAIT;
         // Only with these a path of names with points or digits can be told from another.
-        source.options.expanded_events = true;
+        source.options.expanded_events = self.expanded;
         if self.members.iter().any(|member| member.wants.images) {
             source.options.full_document = FullDocumentMode::WhenAvailable;
             source.options.before = BeforeMode::WhenAvailable;
@@ -340,6 +348,12 @@ pub(crate) fn is_about(event: &Event, (database, collection): &Name) -> bool {
         event.doc(field).is_some_and(|ns| ns.str("db") == Some(database) && ns.str("coll") == Some(collection))
     };
     named("ns") || (event.str("operationType") == Some("rename") && named("to"))
+}
+
+/// Whether servers do not know an option of the stream, as those before version 6 do not know `showExpandedEvents`.
+fn is_unknown_option(error: &millstream_watch::Error) -> bool {
+    // IDLUnknownField, and what it was before.
+    matches!(error, millstream_watch::Error::Server { source, .. } if matches!(code(source), Some(9 | 40_415)))
 }
 
 /// The collections that an event is about.

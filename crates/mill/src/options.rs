@@ -4,13 +4,12 @@ use bson::{Bson, Document, doc};
 use millstream_sql::SqlError;
 use millstream_sql::statement::{Literal, Options};
 
-use crate::answer::not_offered;
 use crate::error::Result;
 
 /// Refuses values that no option takes, and what nothing here does: better than taking it and doing something else.
 pub(crate) fn refuse_unoffered(options: &Options) -> Result<()> {
-    if options.integer("parallel")?.is_some_and(|lanes| lanes != 1) {
-        return Err(not_offered("parallel other than 1"));
+    if options.integer("parallel")?.is_some_and(|lanes| !(1..=LANES_MAX).contains(&lanes)) {
+        return Err(SqlError::new("22023", format!("parallel is a number from 1 to {LANES_MAX}")));
     }
     for (name, values) in [
         ("images", ["auto", "lookup", "mirror"].as_slice()),
@@ -32,6 +31,15 @@ pub(crate) fn refuse_unoffered(options: &Options) -> Result<()> {
         return Err(SqlError::new("22023", "retain is a length of time above zero"));
     }
     Ok(())
+}
+
+/// Lanes of a trigger, at most: each reads all changes of its table.
+const LANES_MAX: u64 = 64;
+
+/// How many lanes an object has (SQL-15.6).
+pub(crate) fn lanes(options: &Options) -> u64 {
+    // What cannot be read was refused.
+    options.integer("parallel").ok().flatten().unwrap_or(1).clamp(1, LANES_MAX)
 }
 
 /// As documents have them.

@@ -26,6 +26,7 @@ impl Planning {
             unbounded_state: false,
             lateness: None,
             idle_timeout_ms: 60_000,
+            by_paths: false,
             time_zone: time_zone(&kept.time_zone)?,
             now_ms: now_ms(),
         };
@@ -42,6 +43,7 @@ impl Planning {
     /// Takes over the options that planning depends on (SQL-18.8).
     pub(crate) fn options(&mut self, options: &millstream_sql::statement::Options) -> Result<()> {
         crate::options::refuse_unoffered(options)?;
+        self.settings.by_paths = options.text("images")? == Some("lookup");
         self.settings.unbounded_state = options.boolean("unbounded_state")?.unwrap_or(false);
         if let Some(millstream_sql::statement::Literal::Number(number)) = options.get("lateness") {
             self.settings.lateness = number.parse().ok();

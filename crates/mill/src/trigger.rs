@@ -5,10 +5,14 @@ mod existing;
 mod plan;
 mod run;
 
-use bson::{Document, doc};
+use std::sync::Arc;
+
+use bson::{Document, RawDocument, doc};
 use futures::TryStreamExt;
 use millstream_sql::SqlError;
 use millstream_sql::statement::{Options, Statement, TriggerEvent};
+use sha2::{Digest as _, Sha256};
+use tokio::task::JoinSet;
 
 use crate::deployment::Deployment;
 use crate::error::{Result, of_driver};
@@ -27,7 +31,40 @@ pub(crate) async fn run(object: Object) -> Result<End> {
     };
     let mut planning = Planning::of(&object.definition, &object.catalog)?;
     let planned = plan(&mut planning, &object.deployment, create).await?;
-    run::Trigger::new(object, planned).await?.run().await
+    let planned = Arc::new(planned);
+    let lanes = crate::options::lanes(&object.definition.options);
+    let mut running = JoinSet::new();
+    for number in 0..lanes {
+        let lane = Lane { number, of: lanes };
+        running.spawn(run::Trigger::new(object.clone(), Arc::clone(&planned), lane).await?.run());
+    }
+    // If one ends by itself the others end with it, and begin with it again.
+    while let Some(ended) = running.join_next().await {
+        match ended.map_err(|error| crate::error::bug(&format!("a lane ended: {error}")))?? {
+            End::Stopped => {}
+            other => return Ok(other),
+        }
+    }
+    Ok(End::Stopped)
+}
+
+/// Which of the changes one lane of a trigger deals with (SQL-15.6): those of some documents.
+#[derive(Clone, Copy, Debug)]
+struct Lane {
+    number: u64,
+    of: u64,
+}
+
+impl Lane {
+    /// Whether a document's changes are dealt with here.
+    fn has(self, document_key: Option<&RawDocument>) -> bool {
+        if self.of == 1 {
+            return true;
+        }
+        let hash = Sha256::digest(document_key.map_or(&[][..], RawDocument::as_bytes));
+        let number = hash.first_chunk::<8>().map_or(0, |bytes| u64::from_be_bytes(*bytes));
+        number % self.of == self.number
+    }
 }
 
 impl Planned {

@@ -7,7 +7,7 @@ use millstream_sql::SqlError;
 
 use crate::checkpoint::{CHECKPOINTS, DATABASE, refused};
 use crate::commit::Place;
-use crate::definition::DEFINITIONS;
+use crate::definition::{DEFINITIONS, checkpoints};
 use crate::deployment::Deployment;
 use crate::error::{Result, of_driver};
 use crate::hub::Name;
@@ -73,14 +73,17 @@ async fn all_past(database: &mongodb::Database, objects: &[String], time: Option
             Ok("running") => {}
             _ => return Ok(false),
         }
-        let row = database.collection::<Document>(CHECKPOINTS).find_one(doc! {"_id": object}).await;
-        let row = row.map_err(|error| of_driver(&error))?.unwrap_or_default();
-        if row.get_object_id("generation").ok() != definition.get_object_id("generation").ok() {
-            return Ok(false);
-        }
-        let place = row.get("place").and_then(Place::from_bson).and_then(|place| place.time());
-        if place.is_none() || place.map(before) < time.map(before) {
-            return Ok(false);
+        let options = crate::options::from_document(definition.get_document("options").ok());
+        for checkpoint in checkpoints(object, &options) {
+            let row = database.collection::<Document>(CHECKPOINTS).find_one(doc! {"_id": checkpoint}).await;
+            let row = row.map_err(|error| of_driver(&error))?.unwrap_or_default();
+            if row.get_object_id("generation").ok() != definition.get_object_id("generation").ok() {
+                return Ok(false);
+            }
+            let place = row.get("place").and_then(Place::from_bson).and_then(|place| place.time());
+            if place.is_none() || place.map(before) < time.map(before) {
+                return Ok(false);
+            }
         }
     }
     Ok(true)

@@ -141,6 +141,8 @@ pub struct Settings {
     pub lateness: Option<i64>,
     /// `idle_timeout`, in milliseconds.
     pub idle_timeout_ms: i64,
+    /// Of the document before an update only the key is known (`images = 'lookup'`): `CHANGED` goes by the changed paths.
+    pub by_paths: bool,
     /// The session's time zone.
     pub time_zone: jiff::tz::TimeZone,
     /// `CURRENT_TIMESTAMP` of a batch statement: milliseconds since 1970.

@@ -48,6 +48,7 @@ impl View {
             unbounded_state: false,
             lateness: None,
             idle_timeout_ms: 60_000,
+            by_paths: false,
             time_zone: jiff::tz::TimeZone::UTC,
             now_ms: 0,
         };

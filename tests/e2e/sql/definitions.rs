@@ -218,6 +218,21 @@ async fn plans_are_explained() {
     let lines = text(&mut lab, "EXPLAIN DELETE FROM t WHERE a = 1").await;
     assert_eq!(lines[0], "DELETE FROM t WHERE a = 1");
     assert!(lab.rows("SHOW TABLES").await.is_empty(), "nothing was run");
+    // As a document, and run.
+    lab.collection("u").insert_many([doc! {"_id": 1, "a": 1}, doc! {"_id": 2, "a": 1}]).await.unwrap();
+    let rows = lab.rows("EXPLAIN (ANALYZE, FORMAT JSON) SELECT a, COUNT(*) AS n FROM u GROUP BY a").await;
+    let plan = rows[0].get_document("plan").unwrap();
+    assert_eq!((rows.len(), plan.get_i64("rows").unwrap()), (1, 1));
+    let mut operators = plan.get_array("operators").unwrap();
+    let mut seen = Vec::new();
+    while let Some(operator) = operators.first().and_then(|operator| operator.as_document()) {
+        seen.push(operator.get_str("operator").unwrap());
+        operators = operator.get_array("inputs").unwrap();
+    }
+    assert!(seen.len() > 1 && seen.last().unwrap().starts_with("read shop.u"), "{plan}");
+    let lines = text(&mut lab, "EXPLAIN (ANALYZE) SELECT a FROM u").await;
+    assert!(lines.last().unwrap().starts_with("answered with 2 row(s) in "), "{lines:?}");
+    assert_eq!(lab.fails("EXPLAIN (ANALYZE) DELETE FROM u").await, "0A000");
     let answer = lab.answer("EXPLAIN SELECT a FROM nowhere").await.unwrap();
     assert!(answer.notices.iter().any(|notice| notice.message.contains("nowhere")));
 }

@@ -352,6 +352,9 @@ async fn documents_are_looked_up() {
     lab.tag(
         "CREATE TRIGGER t ON orders FOR UPDATE OF n, DELETE WITH (images = 'lookup') AS BEGIN
            INSERT INTO audit (op, id, n, was) VALUES (TRIGGER_ACTION, OLD._id, NEW.n, OLD.n);
+         END;
+         CREATE TRIGGER c ON orders FOR UPDATE WHEN (CHANGED(a.b) OR CHANGED(items[1])) WITH (images = 'lookup') AS BEGIN
+           INSERT INTO changed (_id, fields) VALUES (NEW.step, CHANGE_FIELDS());
          END",
     )
     .await;
@@ -361,6 +364,23 @@ async fn documents_are_looked_up() {
     orders.update_one(doc! {"_id": 1}, doc! {"$set": {"other": 1}}).await.unwrap();
     orders.update_one(doc! {"_id": 1}, doc! {"$set": {"n": 2}}).await.unwrap();
     lab.settle().await;
+    // SQL-12.9: a changed path equals, contains or is contained in it.
+    let changes = [
+        doc! {"step": 1, "a": {"b": {"c": 1}}},
+        doc! {"step": 2, "a.c": 1},
+        doc! {"step": 3, "a.b.c": 2},
+        doc! {"step": 4, "a.b": 5},
+        doc! {"step": 5, "items": [1, 2]},
+        doc! {"step": 6, "items.0": 3},
+        doc! {"step": 7, "items.1": 3},
+        doc! {"step": 8, "ab": 1},
+    ];
+    for change in changes {
+        orders.update_one(doc! {"_id": 1}, doc! {"$set": change}).await.unwrap();
+        lab.settle().await;
+    }
+    let steps = lab.documents("changed").await;
+    assert_eq!(super::column(&steps, "_id"), [1, 3, 4, 5, 7].map(Bson::Int32));
     orders.delete_one(doc! {"_id": 1}).await.unwrap();
     lab.settle().await;
     let expected = [
@@ -369,4 +389,39 @@ async fn documents_are_looked_up() {
     ];
     assert_eq!(without_ids(lab.documents("audit").await), expected);
     assert!(lab.rows("SHOW DEAD LETTERS").await.is_empty());
+}
+
+/// SQL-15.6: lanes share the documents, and keep the order of each.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lanes_keep_the_order_of_each_document() {
+    let mut lab = Lab::with_mill().await;
+    let trigger = |lanes: u32| {
+        format!(
+            "CREATE OR REPLACE TRIGGER t ON orders FOR INSERT, UPDATE WITH (parallel = {lanes}, batch = 3) AS BEGIN
+               INSERT INTO history (_id, seen) VALUES (NEW._id, ARRAY[NEW.n])
+                 ON CONFLICT (_id) DO UPDATE SET seen = history.seen || NEW.n;
+             END"
+        )
+    };
+    lab.tag(&trigger(4)).await;
+    assert_eq!(lab.fails(&trigger(2)).await, "0A000");
+    assert_eq!(lab.fails("ALTER TRIGGER t SET (parallel = 2)").await, "0A000");
+    let orders = lab.collection("orders");
+    for n in 0..6 {
+        for key in 0..12 {
+            orders.update_one(doc! {"_id": key}, doc! {"$set": {"n": n}}).upsert(true).await.unwrap();
+        }
+        if n % 2 == 1 {
+            lab.drop_mill();
+            lab.start_mill().await;
+        }
+    }
+    lab.settle().await;
+    let expected: Vec<Document> = (0..12).map(|key| doc! {"_id": key, "seen": [0, 1, 2, 3, 4, 5]}).collect();
+    assert_eq!(lab.documents("history").await, expected);
+    let checkpoints = lab.client.database("millstream").collection::<Document>("checkpoints");
+    assert_eq!(checkpoints.count_documents(doc! {}).await.unwrap(), 4);
+    assert_eq!(lab.rows("SHOW TRIGGERS").await.len(), 1);
+    lab.tag("DROP TRIGGER t").await;
+    assert_eq!(checkpoints.count_documents(doc! {}).await.unwrap(), 0);
 }

@@ -91,6 +91,11 @@ pub(super) fn check_images(images: Option<&str>, changes: bool) -> Result<()> {
     }
 }
 
+/// Each lane has a place of its own, for its share of the documents.
+pub(super) fn other_lanes() -> SqlError {
+    SqlError::new("0A000", "a trigger keeps its number of lanes (parallel)").hint("DROP it and CREATE it anew")
+}
+
 /// What is new of an object.
 struct New {
     kind: Kind,
@@ -300,6 +305,9 @@ impl Session {
         });
         // A trigger that is replaced keeps its place (SQL-15.9).
         let kept = before.as_ref().filter(|_| new.kind == Kind::Trigger);
+        if kept.is_some_and(|before| crate::options::lanes(&before.options) != crate::options::lanes(&new.options)) {
+            return Err(other_lanes());
+        }
         let definition = Definition {
             id: id.clone(),
             kind: new.kind,

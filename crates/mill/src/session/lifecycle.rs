@@ -82,7 +82,7 @@ impl Session {
             .map_err(|error| of_driver(&error))?;
         // Whoever runs it can commit nothing from here on.
         own.collection::<Document>(CHECKPOINTS)
-            .delete_one(doc! {"_id": &definition.id})
+            .delete_many(doc! {"_id": {"$in": definition.checkpoints()}})
             .await
             .map_err(|error| of_driver(&error))?;
         own.collection::<Document>(DEAD_LETTERS)
@@ -110,6 +110,11 @@ impl Session {
             Alteration::Rename(_) => Err(not_offered("RENAME of a defined object")),
             Alteration::Set(options) => {
                 super::define::check_options(definition.kind, options)?;
+                if options.get("parallel").is_some()
+                    && crate::options::lanes(options) != crate::options::lanes(&definition.options)
+                {
+                    return Err(super::define::other_lanes());
+                }
                 // Only what reads changes has a place to start.
                 super::define::check_images(options.text("images")?, definition.start.is_some())?;
                 let mut set = Document::new();

@@ -114,7 +114,10 @@ impl Session {
             return Ok(row);
         }
         let own = self.deployment.client().database(DATABASE);
-        let checkpoint = own.collection::<Document>(CHECKPOINTS).find_one(doc! {"_id": &definition.id}).await;
+        // Of several lanes the one that is behind the others.
+        let checkpoints = own.collection::<Document>(CHECKPOINTS);
+        let checkpoint = checkpoints.find_one(doc! {"_id": {"$in": definition.checkpoints()}}).sort(doc! {"as_of": 1});
+        let checkpoint = checkpoint.await;
         let checkpoint = checkpoint.map_err(|error| of_driver(&error))?.unwrap_or_default();
         let letters = own.collection::<Document>(DEAD_LETTERS);
         let letters = letters.count_documents(doc! {"_id.object": &definition.id}).await;

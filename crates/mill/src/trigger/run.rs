@@ -11,10 +11,10 @@ use millstream_watch::Event;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::at_least_once;
 use super::body::{Cause, Run};
 use super::existing::Existing;
 use super::plan::Planned;
+use super::{Lane, at_least_once};
 use crate::change::Change;
 use crate::checkpoint::{CHECKPOINTS, Checkpoint, DATABASE, NotCommitted};
 use crate::commit::{Commit, Place};
@@ -72,6 +72,9 @@ pub(crate) struct Trigger {
     pub(super) object: Object,
     pub(super) planned: Arc<Planned>,
     surroundings: Arc<Surroundings>,
+    lane: Lane,
+    /// Those of all lanes: by them its own changes are known.
+    checkpoints: Vec<String>,
     options: Options,
     checkpoint: Checkpoint,
     pub(super) place: Place,
@@ -91,10 +94,13 @@ pub(super) struct Item {
 }
 
 impl Trigger {
-    pub(crate) async fn new(object: Object, planned: Planned) -> Result<Self> {
+    pub(super) async fn new(object: Object, planned: Arc<Planned>, lane: Lane) -> Result<Self> {
         let client = object.deployment.client().clone();
         let definition = Arc::clone(&object.definition);
-        let (checkpoint, row) = Checkpoint::take_over(&client, &definition.id, &object.host).await?;
+        let checkpoints = definition.checkpoints();
+        let place = usize::try_from(lane.number).ok().and_then(|number| checkpoints.get(number));
+        let id = place.ok_or_else(|| bug("a lane without a checkpoint"))?;
+        let (checkpoint, row) = Checkpoint::take_over(&client, id, &object.host).await?;
         let ours = row.get_object_id("generation").ok() == Some(definition.generation);
         let kept = if ours { row.get("place").and_then(Place::from_bson) } else { None };
         let mut existing = if ours { Existing::from_row(&row) } else { Existing::default() };
@@ -111,7 +117,7 @@ impl Trigger {
         let time_ms = if ours { row.get_i64("change_time").unwrap_or(0) } else { 0 };
         let options = Options::of(&definition)?;
         let surroundings = Arc::new(object.surroundings()?);
-        Ok(Self { object, planned: Arc::new(planned), surroundings, existing, options, checkpoint, place, time_ms })
+        Ok(Self { object, planned, surroundings, lane, checkpoints, existing, options, checkpoint, place, time_ms })
     }
 
     /// Runs until it is asked to stop, or cannot go on.
@@ -194,7 +200,7 @@ impl Trigger {
     /// The changes of a commit that are for this trigger. True: somebody asks for its place.
     async fn take(&mut self, commit: &Commit, items: &mut Vec<Item>) -> Result<bool> {
         let mark = commit.events.first().and_then(mark_of);
-        let own = mark.as_ref().is_some_and(|(id, _)| *id == self.object.definition.id);
+        let own = mark.as_ref().is_some_and(|(id, _)| self.checkpoints.contains(id));
         let depth = mark.map_or(0, |(_, depth)| depth);
         let mut asked = false;
         for event in &commit.events {
@@ -240,7 +246,9 @@ impl Trigger {
         let Some(change) = letter.as_ref().and_then(|letter| letter.get_document("change").ok()) else { return Ok(()) };
         let raw = bson::RawDocumentBuf::try_from(change).map_err(|error| bug(&error.to_string()))?;
         let event = Event::new(raw).map_err(|error| bug(&error.to_string()))?;
-        if let Some(change) = Change::of(&event, 0)? {
+        if let Some(change) = Change::of(&event, 0)?
+            && self.lane.has(change.event.document_key())
+        {
             let change = Arc::new(self.with_images(change).await?);
             items.push(Item { change, depth: 0, letter: Some(id.into()) });
         }
@@ -263,13 +271,14 @@ impl Trigger {
 
     /// Whether a change is of the kinds that the trigger is for.
     pub(super) fn is_for(&self, change: &Change) -> bool {
-        self.planned.events.iter().any(|event| match event {
+        let matches = |event: &TriggerEvent| match event {
             TriggerEvent::Insert => change.operation == "INSERT",
             TriggerEvent::Delete => change.operation == "DELETE",
             TriggerEvent::Update(paths) => {
                 change.operation == "UPDATE" && (paths.is_empty() || paths.iter().any(|path| change.changed(path)))
             }
-        })
+        };
+        self.planned.events.iter().any(matches) && self.lane.has(change.event.document_key())
     }
 
     /// Deals with changes, as many at a time as go together.

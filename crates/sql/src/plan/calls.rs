@@ -100,7 +100,8 @@ impl Resolver<'_, '_> {
         }
     }
 
-    /// `CHANGED(path)`: the value before is distinct from the value after.
+    /// `CHANGED(path)` (SQL-12.9): the value before is distinct from the value after; where that before is not known, some
+    /// changed path equals it, contains it or is contained in it.
     fn changed(&mut self, function: &ast::Function) -> Result<Expr> {
         let Some([ast::Expr::Identifier(_) | ast::Expr::CompoundIdentifier(_) | ast::Expr::CompoundFieldAccess { .. }]) =
             syntax::arguments(function).as_deref()
@@ -111,7 +112,22 @@ impl Resolver<'_, '_> {
         let Some(path) = arguments.first() else { return Err(no_change("CHANGED")) };
         let mut side = |image: &str| self.inner(&syntax::qualified(path, image));
         let compared = Expr::Compare(crate::expr::Comparison::Distinct, Box::new(side("OLD")?), Box::new(side("NEW")?));
-        Ok(compared)
+        let Some(steps) = syntax::steps(path).filter(|_| self.binder.settings.by_paths) else { return Ok(compared) };
+        let quoted = |text: &str| text.replace('\'', "''");
+        let mut above = Vec::new();
+        for step in &steps {
+            let path: String = above.last().map_or_else(|| step.clone(), |parent| format!("{parent}.{step}"));
+            above.push(path);
+        }
+        let own = above.last().map(|path| quoted(path)).unwrap_or_default();
+        let above: Vec<String> = above.iter().map(|path| format!("'{}'", quoted(path))).collect();
+        let overlaps = self.inner(&expression(&format!(
+            "CHANGE_FIELDS() && ARRAY[{}] OR STRPOS(',' || ARRAY_TO_STRING(CHANGE_FIELDS(), ','), ',{own}.') > 0",
+            above.join(", ")
+        ))?)?;
+        let is_update = self.inner(&expression("CHANGE_TYPE() = 'UPDATE'")?)?;
+        let otherwise = Some(Box::new(compared));
+        Ok(Expr::Case { operand: None, branches: vec![(is_update, overlaps)], otherwise })
     }
 
     /// A routine of the user's (SQL-16).
@@ -613,6 +629,15 @@ fn running(binder: &Binder<'_>, time: usize, call: &Window, order: &[Sorting]) -
         _ => return Err(SqlError::new("0A000", "a window over changes is ordered by one key, ascending")),
     };
     Ok(Running { time: Expr::Column(time), late })
+}
+
+/// An expression of our own making.
+fn expression(text: &str) -> Result<ast::Expr> {
+    match crate::statement::statement(&format!("SELECT {text}"))? {
+        crate::statement::Statement::Query(query) => syntax::only_expression(&query).cloned(),
+        _ => None,
+    }
+    .ok_or_else(|| SqlError::new("XX000", format!("internal error: {text} is no expression")))
 }
 
 fn no_change(name: &str) -> SqlError {

@@ -209,6 +209,40 @@ pub(crate) fn default_name(expr: &Expr) -> Option<String> {
     }
 }
 
+/// The steps of a path, as the names of changed fields have them.
+pub(crate) fn steps(path: &Expr) -> Option<Vec<String>> {
+    let name = |ident: &ast::Ident| ident.value.clone();
+    match path {
+        Expr::Identifier(column) => Some(vec![name(column)]),
+        Expr::CompoundIdentifier(names) => Some(names.iter().map(name).collect()),
+        Expr::CompoundFieldAccess { root, access_chain } => {
+            let mut all = steps(root)?;
+            for access in access_chain {
+                match access {
+                    ast::AccessExpr::Dot(Expr::Identifier(field)) => all.push(name(field)),
+                    ast::AccessExpr::Subscript(ast::Subscript::Index { index: Expr::Value(value) }) => {
+                        all.push(value.to_string().trim_matches('\'').to_owned());
+                    }
+                    _ => return None,
+                }
+            }
+            Some(all)
+        }
+        _ => None,
+    }
+}
+
+/// The only expression of a select list.
+pub(crate) fn only_expression(query: &ast::Query) -> Option<&Expr> {
+    match query.body.as_ref() {
+        ast::SetExpr::Select(select) => match select.projection.as_slice() {
+            [ast::SelectItem::UnnamedExpr(expression)] => Some(expression),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
 /// A path below `NEW` or `OLD`.
 pub(crate) fn qualified(path: &Expr, image: &str) -> Expr {
     let image = ast::Ident::new(image);

@@ -186,6 +186,7 @@ impl Session {
             unbounded_state: self.options.unbounded,
             lateness: self.options.lateness,
             idle_timeout_ms: 60_000,
+            by_paths: false,
             time_zone: TimeZone::UTC,
             now_ms: self.clock_ms,
         }
