@@ -1,5 +1,7 @@
 //! A plan that is answered once (SQL-9.2): its sources are read at one moment, and its circuit takes one step.
 
+mod first;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -24,6 +26,9 @@ pub(crate) async fn rows(
     plan: &Arc<Plan>,
     context: &Arc<Context>,
 ) -> Result<Vec<Row>> {
+    if let Some(rows) = first::rows(client, moment, plan, context).await? {
+        return Ok(rows);
+    }
     let (inputs, count) = read(client, moment, plan, context).await?;
     // Of two sources the rows may come to any number of pairs.
     if plan.sources.len() == 1 && count <= ROWS_FEW {

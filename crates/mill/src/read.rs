@@ -44,8 +44,10 @@ pub(crate) struct Find {
     pub(crate) filter: Document,
     /// The top-level fields; `None`: all.
     pub(crate) fields: Option<Vec<String>>,
-    /// In the order of `_id`.
-    pub(crate) sorted: bool,
+    /// By a field, and whether from the greatest on.
+    pub(crate) sorted: Option<(String, bool)>,
+    /// How many the first reply has; `None`: many.
+    pub(crate) few: Option<i32>,
     /// Only what comes behind this `_id`.
     pub(crate) after: Option<Bson>,
 }
@@ -62,7 +64,7 @@ impl Find {
     /// Everything of a collection.
     pub(crate) fn all(database: &str, collection: &str) -> Self {
         let (database, collection) = (database.to_owned(), collection.to_owned());
-        Self { database, collection, filter: Document::new(), fields: None, sorted: false, after: None }
+        Self { database, collection, filter: Document::new(), fields: None, sorted: None, few: None, after: None }
     }
 
     /// What a plan needs of one of its sources; with a context what its filter lets through.
@@ -115,7 +117,7 @@ impl Find {
     }
 
     fn command(&self) -> Document {
-        let mut command = doc! {"find": &self.collection, "batchSize": BATCH_SIZE};
+        let mut command = doc! {"find": &self.collection, "batchSize": self.few.unwrap_or(BATCH_SIZE)};
         let mut filter = self.filter.clone();
         if let Some(after) = &self.after {
             // The order of all types, which a plain `$gt` does not leave its own.
@@ -124,8 +126,8 @@ impl Find {
         if !filter.is_empty() {
             command.insert("filter", filter);
         }
-        if self.sorted {
-            command.insert("sort", doc! {"_id": 1});
+        if let Some((field, descending)) = &self.sorted {
+            command.insert("sort", doc! {field: if *descending { -1 } else { 1 }});
         }
         // A projection would take such names for paths.
         let plain = |name: &String| !name.is_empty() && !name.contains('.') && !name.starts_with('$');

@@ -257,7 +257,7 @@ impl Running {
                 continue;
             }
             let mut find = Find::all(&source.database, &source.collection);
-            find.sorted = true;
+            find.sorted = Some(("_id".to_owned(), false));
             let mut outputs = Vec::new();
             let mut moment = Moment::Time(time);
             let mut reading = find.open(&client, &mut moment).await?;

@@ -11,6 +11,7 @@ mod calls;
 mod changes;
 mod clock;
 mod explain;
+mod first;
 mod from;
 mod group;
 mod join;
@@ -40,6 +41,7 @@ use crate::{Expr, Notice, Type};
 
 use binder::{Binder, Scan};
 use builtin::builtin;
+pub use first::First;
 pub(crate) use source::SourceColumn;
 
 /// What names stand for.
@@ -182,6 +184,8 @@ pub struct Plan {
     pub key: Vec<String>,
     /// `ORDER BY`, over the columns of its rows.
     pub order: Vec<Order>,
+    /// What the first documents of an order decide, when it is answered once.
+    pub first: Option<First>,
     /// How many outputs a change query skips first, and stops after.
     pub limit: (u64, Option<u64>),
     /// What its author should know.
@@ -345,6 +349,7 @@ impl Plan {
             columns,
             key: bound.key,
             order,
+            first: first::first(&rel, &binder.scans),
             limit: bound.limit,
             notices: binder.notices,
             time,

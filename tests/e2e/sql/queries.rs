@@ -1,6 +1,6 @@
 //! Batch queries (SQL-9, SQL-18).
 
-use bson::{Bson, doc};
+use bson::{Bson, Document, doc};
 
 use super::{Lab, column};
 
@@ -113,4 +113,49 @@ async fn errors_have_their_classes() {
     assert_eq!(lab.fails("SELEC 1").await, "42601");
     assert_eq!(lab.fails("SELECT nope(1)").await, "42883");
     assert_eq!(lab.fails("CREATE CONNECTION c TO 'mongodb://other'").await, "0A000");
+}
+
+/// SQL-20.6: the first documents of an order are enough for a LIMIT, and give what all of them give, wherever NULL, NaN, arrays
+/// and equal values are.
+#[tokio::test]
+async fn a_limit_reads_what_decides_it() {
+    let mut lab = Lab::new().await;
+    let odd = [Bson::Null, Bson::Double(f64::NAN), bson::bson!([1, 500]), "text".into(), doc! {"n": 1}.into()];
+    let days = |n: i64| Bson::from(bson::DateTime::from_millis(n * 86_400_000));
+    let mut rows: Vec<Document> = (0..600_i32)
+        .map(|n| doc! {"_id": n, "plain": (n * 7919) % 601, "many": n % 3, "day": days((i64::from(n) * 31) % 97), "odd": n})
+        .collect();
+    rows.extend(
+        odd.iter().enumerate().map(|(n, odd)| doc! {"_id": format!("s{n}"), "plain": 1000, "odd": odd, "day": odd}),
+    );
+    rows.push(doc! {"_id": "missing"});
+    let t = lab.collection("t");
+    t.insert_many(rows).await.unwrap();
+    for field in ["plain", "many", "day", "odd"] {
+        lab.tag(&format!("CREATE INDEX ON t ({field})")).await;
+    }
+    for field in ["_id", "plain", "many", "day", "odd"] {
+        for way in ["", " DESC", " NULLS FIRST", " DESC NULLS LAST"] {
+            for (condition, limit) in [("", "3"), ("", "590"), (" WHERE many = 1 AND plain % 2 = 0", "7 OFFSET 5")] {
+                let select = format!("SELECT _id, {field} AS f FROM t{condition} ORDER BY {field}{way} LIMIT {limit}");
+                // A subquery keeps the same from being read in order.
+                let all = format!(
+                    "SELECT _id, f FROM (SELECT _id, {field} AS f, EXISTS (SELECT 1 FROM none) FROM t{condition}) s ORDER BY f{way} LIMIT {limit}"
+                );
+                let (few, all) = (lab.rows(&select).await, lab.rows(&all).await);
+                assert_eq!(format!("{few:?}"), format!("{all:?}"), "{select}");
+            }
+        }
+    }
+    assert_eq!(column(&lab.rows("SELECT _id FROM t LIMIT 2").await, "_id"), [0.into(), 1.into()]);
+    assert!(lab.rows("SELECT 1 / 0 AS x FROM t LIMIT 0").await.is_empty());
+    let explained = column(&lab.rows("EXPLAIN SELECT _id FROM t ORDER BY day DESC LIMIT 5").await, "plan");
+    assert!(explained.contains(&"read by day down, until 5 row(s) are certain".into()), "{explained:?}");
+    // What is not read cannot fail either.
+    let more = (1_000..2_000).map(|n| doc! {"_id": n, "late": days(n), "z": i32::from(n > 1_500)});
+    t.insert_many(more).await.unwrap();
+    lab.tag("CREATE INDEX ON t (late)").await;
+    let found = column(&lab.rows("SELECT _id, 1 / z AS one FROM t ORDER BY late DESC NULLS LAST LIMIT 5").await, "_id");
+    assert_eq!(found, (0..5).map(|n| Bson::from(1_999_i64 - n)).collect::<Vec<_>>());
+    assert_eq!(lab.fails("SELECT _id, 1 / z AS one FROM t ORDER BY late DESC NULLS LAST LIMIT 600").await, "22012");
 }

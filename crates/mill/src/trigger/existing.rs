@@ -116,7 +116,7 @@ impl Trigger {
             let time = if self.existing.read.is_empty() { self.place.time().map_or(now, before) } else { now };
             self.existing.read.push((time, self.existing.last.clone()));
             let mut find = Find::all(&self.planned.database, &self.planned.collection);
-            find.sorted = true;
+            find.sorted = Some(("_id".to_owned(), false));
             find.after = self.existing.last.clone();
             let mut moment = Moment::Time(time);
             let mut reading = find.open(&client, &mut moment).await?;

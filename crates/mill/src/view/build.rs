@@ -125,7 +125,7 @@ impl Running {
         'open: loop {
             let mut find = Find::all(&mirror.name.0, &mirror.name.1);
             find.fields = mirror.fields.as_ref().map(|fields| fields.iter().cloned().collect());
-            find.sorted = true;
+            find.sorted = Some(("_id".to_owned(), false));
             find.after = self.filling()?.after.clone();
             let mut moment = self.filling()?.time.map_or(Moment::Now, Moment::Time);
             let mut reading = match find.open(&client, &mut moment).await {
@@ -198,7 +198,7 @@ impl Running {
         {
             if source.driven.is_some_and(|driven| driven.operations[0]) {
                 let mut find = Find::all(&source.database, &source.collection);
-                find.sorted = true;
+                find.sorted = Some(("_id".to_owned(), false));
                 find.after = self.filling()?.after.clone();
                 let mut moment = Moment::Time(time);
                 let mut reading = find.open(&client, &mut moment).await?;

@@ -11,6 +11,11 @@ impl Plan {
     pub fn explain(&self) -> String {
         let mut out = String::new();
         self.rel_text(&self.rel, 0, &mut out);
+        if let Some(first) = &self.first {
+            let way = if first.descending { "down" } else { "up" };
+            // Writing to a string does not fail.
+            let _ = writeln!(out, "read by {} {way}, until {} row(s) are certain", first.field, first.rows);
+        }
         out
     }
 
