@@ -129,6 +129,20 @@ pub enum Node {
         /// The right side (for [`SetOperation::Distinct`] the same as the left, and ignored).
         right: NodeId,
     },
+    /// The rows of `base`, and of a circuit over the rows that it has brought in the round before, until there are no new
+    /// ones. Key: the number of the row, from 1. Only in a circuit that takes one step.
+    Recursive {
+        /// Where it begins.
+        base: NodeId,
+        /// What else the inner circuit reads: its source, and the node.
+        inputs: Vec<(SourceId, NodeId)>,
+        /// The inner circuit; its source 0 is what the round before has brought.
+        nodes: Vec<Node>,
+        /// Its answer.
+        output: NodeId,
+        /// Whether a row that was there already is no new one (`UNION`).
+        distinct: bool,
+    },
     /// Rows while a condition on them and the clock holds (SQL-11.2). See [`crate::Scalar`]: `condition` and `instants` are
     /// evaluated over the row with the clock (`Datum::Instant`) appended as a last column.
     Temporal {

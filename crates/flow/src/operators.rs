@@ -10,6 +10,7 @@ mod join;
 mod lookup;
 mod order;
 mod project;
+mod recursive;
 mod rekey;
 mod running_window;
 mod set_operation;
@@ -74,6 +75,11 @@ pub(crate) fn build(node: Node) -> Built {
             operator(lookup::Lookup { kind, left_keys, right_keys, residual, right_width }, vec![left, right])
         }
         Node::Project { input, columns } => operator(project::Project { columns }, vec![input]),
+        Node::Recursive { base, inputs, nodes, output, distinct } => {
+            let (sources, inputs): (Vec<_>, Vec<_>) = inputs.into_iter().unzip();
+            let inputs = [vec![base], inputs].concat();
+            operator(recursive::Recursive { circuit: Some((nodes, output)), sources, distinct }, inputs)
+        }
         Node::Rekey { input, key } => operator(rekey::Rekey { key }, vec![input]),
         Node::RunningWindow { input, partition, order, time, calls } => {
             operator(running_window::RunningWindow::new(partition, order, time, calls), vec![input])

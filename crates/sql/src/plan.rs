@@ -17,6 +17,7 @@ mod group;
 mod join;
 mod lower;
 mod query;
+mod recursive;
 mod rel;
 mod scope;
 mod select;
@@ -304,6 +305,9 @@ impl Plan {
         if let Some(clock) = binder.clock {
             stored::check_clock(&bound.rel, clock)?;
         }
+        if bound.changes.is_some() && recursive::within(&bound.rel) {
+            return Err(recursive::refused());
+        }
         let mut output: Vec<_> = bound.columns.iter().map(|column| column.column).collect();
         let mut rel = bound.rel;
         let mut made = Vec::new();
@@ -363,12 +367,18 @@ impl Plan {
         Ok(plan)
     }
 
+    /// Whether it is a query over its own rows, which may take long whatever it reads.
+    #[must_use]
+    pub fn is_recursive(&self) -> bool {
+        recursive::within(&self.rel)
+    }
+
     /// The circuit: its nodes and which of them is the answer.
     ///
     /// # Errors
     /// Rows of `VALUES` that cannot be computed.
     pub fn circuit(&self, context: &Arc<Context>) -> Result<(Vec<Node>, NodeId)> {
-        let mut lowering = lower::Lowering { scans: &self.scans, context, lateness: self.lateness, nodes: Vec::new() };
+        let mut lowering = lower::Lowering { scans: &self.scans, context, lateness: self.lateness, nodes: Vec::new(), rounds: false };
         let output = lowering.output(&self.rel, &self.output)?;
         Ok((lowering.nodes, output))
     }

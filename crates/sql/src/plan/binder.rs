@@ -54,6 +54,21 @@ pub(crate) struct Cte {
     pub(crate) sees: usize,
     /// The scope around it.
     pub(crate) parent: Option<Rc<Scope>>,
+    /// What kind of name it is.
+    pub(crate) rows: CteRows,
+}
+
+/// What the name of a `WITH` query stands for.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum CteRows {
+    /// The rows of its query.
+    Query,
+    /// Those of a query that uses its own name.
+    Recursive,
+    /// Inside of such a query: the rows of the round before, with their columns; once.
+    Working(Vec<(String, ColumnId)>),
+    /// They are used already.
+    Used,
 }
 
 /// A resolved query.
@@ -201,9 +216,11 @@ impl<'a> Binder<'a> {
                 all.extend(calls.iter().map(|(id, _)| *id));
                 all
             }
-            Rel::Values { columns, .. } | Rel::UnionAll { columns, .. } | Rel::SetOperation { columns, .. } => {
-                columns.clone()
-            }
+            Rel::Recursive { columns, .. }
+            | Rel::SetOperation { columns, .. }
+            | Rel::UnionAll { columns, .. }
+            | Rel::Values { columns, .. }
+            | Rel::Working(columns) => columns.clone(),
         }
     }
 

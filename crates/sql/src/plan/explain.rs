@@ -80,6 +80,8 @@ impl Plan {
                 (format!("the first {limit} row(s) in order"), "rows in order: rows")
             }
             Rel::UnionAll { branches, .. } => (format!("all rows of {} branches", branches.len()), ""),
+            Rel::Recursive { .. } => ("again with its own rows until there are no new ones".to_owned(), ""),
+            Rel::Working(_) => ("rows of the round before".to_owned(), ""),
             Rel::SetOperation { operation, .. } => (format!("{operation:?}").to_lowercase(), "distinct rows: rows"),
         };
         let _ = write!(out, "{:depth$}{what}", "", depth = depth * 2);

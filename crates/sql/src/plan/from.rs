@@ -8,7 +8,8 @@ use sqlparser::ast::{self, TableFactor};
 
 use crate::error::Result;
 use crate::near::nearest;
-use crate::plan::binder::{Binder, Bound, Origin, Scan};
+use crate::plan::binder::{Binder, Bound, CteRows, Origin, Scan};
+use crate::plan::recursive;
 use crate::plan::block::{Block, Place};
 use crate::plan::rel::Rel;
 use crate::plan::scope::{Item, Open, Scope, unique};
@@ -153,8 +154,15 @@ impl Binder<'_> {
                 if let Some(at) = self.cte(one)?
                     && let Some(cte) = self.ctes.get(at).cloned()
                 {
+                    if let CteRows::Working(columns) = cte.rows {
+                        return Ok(self.working(at, one, columns, alias));
+                    }
                     let kept = self.ctes.split_off(cte.sees.min(at));
-                    let bound = self.deeper(|binder| binder.query(&cte.query, cte.parent.as_ref()));
+                    let bound = match cte.rows {
+                        CteRows::Query => self.deeper(|binder| binder.query(&cte.query, cte.parent.as_ref())),
+                        CteRows::Recursive => self.deeper(|binder| binder.recursive(&cte)),
+                        CteRows::Working(_) | CteRows::Used => Err(recursive::used_again(one)),
+                    };
                     self.ctes.extend(kept);
                     let bound = named(bound?, &cte.columns)?;
                     if bound.changes.is_some() {

@@ -1,5 +1,6 @@
 //! From relations to the nodes of a circuit: columns get places, expressions become code.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use millstream_flow::{
@@ -18,6 +19,8 @@ pub(crate) struct Lowering<'p> {
     pub(crate) context: &'p Arc<Context>,
     pub(crate) lateness: Lateness,
     pub(crate) nodes: Vec<Node>,
+    /// Inside of a recursive query source 0 is the rows of the round before, and scans come behind it.
+    pub(crate) rounds: bool,
 }
 
 /// A node, and which column stands where in its rows.
@@ -36,6 +39,10 @@ impl Lowering<'_> {
     fn push(&mut self, node: Node) -> NodeId {
         self.nodes.push(node);
         self.nodes.len() - 1
+    }
+
+    fn source(&mut self, scan: usize) -> NodeId {
+        self.push(Node::Source { source: scan + usize::from(self.rounds) })
     }
 
     /// The node with exactly these columns.
@@ -117,7 +124,8 @@ impl Lowering<'_> {
         Ok(match rel {
             Rel::Scan(scan) => {
                 let columns = self.scans.get(*scan).map(|scan| scan.columns.iter().map(|(_, id)| *id).collect());
-                Lowered { node: self.push(Node::Source { source: *scan }), columns: columns.unwrap_or_default() }
+                let node = self.source(*scan);
+                Lowered { node, columns: columns.unwrap_or_default() }
             }
             Rel::One => Lowered { node: self.push(Node::Values(vec![Row::new(vec![], vec![])])), columns: Vec::new() },
             Rel::Values { rows, columns } => {
@@ -286,6 +294,22 @@ impl Lowering<'_> {
                 }
                 Lowered { node: self.push(Node::UnionAll { inputs }), columns: columns.clone() }
             }
+            Rel::Recursive { base, step, distinct, columns } => {
+                let base = self.output(&base.0, &base.1)?;
+                let (scans, context, lateness) = (self.scans, self.context, self.lateness);
+                let mut inner = Lowering { scans, context, lateness, nodes: Vec::new(), rounds: true };
+                let output = inner.output(&step.0, &step.1)?;
+                let used = inner.nodes.iter().filter_map(|node| match node {
+                    Node::Source { source } => source.checked_sub(1),
+                    _ => None,
+                });
+                let used: BTreeSet<usize> = used.collect();
+                let inputs = used.into_iter().map(|scan| (scan + 1, self.source(scan))).collect();
+                let nodes = inner.nodes;
+                let node = self.push(Node::Recursive { base, inputs, nodes, output, distinct: *distinct });
+                Lowered { node, columns: columns.clone() }
+            }
+            Rel::Working(columns) => Lowered { node: self.push(Node::Source { source: 0 }), columns: columns.clone() },
             Rel::SetOperation { operation, all, left, right, columns } => {
                 let left = self.output(&left.0, &left.1)?;
                 let right = if *operation == SetOperation::Distinct { left } else { self.output(&right.0, &right.1)? };
@@ -358,7 +382,7 @@ impl Lowering<'_> {
 /// How many components the key of a relation's rows has.
 pub(crate) fn key_width(rel: &Rel) -> usize {
     match rel {
-        Rel::Scan(_) | Rel::Values { .. } => 1,
+        Rel::Recursive { .. } | Rel::Scan(_) | Rel::Values { .. } | Rel::Working(_) => 1,
         Rel::One => 0,
         Rel::Filter { input, .. }
         | Rel::Temporal { input, .. }

@@ -7,6 +7,8 @@ use sqlparser::ast::{self, SetExpr};
 
 use crate::error::Result;
 use crate::plan::binder::{Binder, Bound, Cte, Output};
+use crate::plan::recursive;
+use crate::plan::Purpose;
 use crate::plan::block::{Block, Place};
 use crate::plan::calls::sorting;
 use crate::plan::from;
@@ -46,8 +48,8 @@ impl Binder<'_> {
             return Err(SqlError::new("0A000", "FOR UPDATE and FOR SHARE are not supported"));
         }
         let Some(with) = &query.with else { return Ok(()) };
-        if with.recursive {
-            return Err(SqlError::new("0A000", "WITH RECURSIVE is not supported"));
+        if with.recursive && self.purpose == Purpose::View {
+            return Err(recursive::refused());
         }
         for cte in &with.cte_tables {
             if matches!(
@@ -62,6 +64,7 @@ impl Binder<'_> {
                 query: Rc::new((*cte.query).clone()),
                 sees: self.ctes.len(),
                 parent: parent.cloned(),
+                rows: recursive::rows_of(cte, with.recursive),
             });
         }
         Ok(())
@@ -132,7 +135,7 @@ impl Binder<'_> {
     }
 
     /// A body that is no SELECT.
-    fn set(&mut self, body: &SetExpr, parent: Option<&Rc<Scope>>) -> Result<Bound> {
+    pub(crate) fn set(&mut self, body: &SetExpr, parent: Option<&Rc<Scope>>) -> Result<Bound> {
         match body {
             SetExpr::Select(select) => self.select(select, &Tail::default(), parent),
             SetExpr::Query(query) => self.query(query, parent),

@@ -68,6 +68,11 @@ pub(crate) enum Rel {
         right: Box<(Rel, Vec<ColumnId>)>,
         columns: Vec<ColumnId>,
     },
+    /// `WITH RECURSIVE`: the rows of the base, and round by round those of the step, in which [`Rel::Working`] stands for
+    /// the rows of the round before.
+    Recursive { base: Box<(Rel, Vec<ColumnId>)>, step: Box<(Rel, Vec<ColumnId>)>, distinct: bool, columns: Vec<ColumnId> },
+    /// The rows of the round before, inside of the step of a recursive query.
+    Working(Vec<ColumnId>),
 }
 
 /// A join.
@@ -170,7 +175,7 @@ impl Rel {
     /// Every relation that this one is made of, directly.
     pub(crate) fn inputs(&self) -> Vec<&Rel> {
         match self {
-            Self::Scan(_) | Self::One | Self::Values { .. } => Vec::new(),
+            Self::Scan(_) | Self::One | Self::Values { .. } | Self::Working(_) => Vec::new(),
             Self::Filter { input, .. }
             | Self::Temporal { input, .. }
             | Self::Map { input, .. }
@@ -182,6 +187,7 @@ impl Rel {
             Self::Join(join) => vec![&join.left, &join.right],
             Self::UnionAll { branches, .. } => branches.iter().map(|(rel, ..)| rel).collect(),
             Self::SetOperation { left, right, .. } => vec![&left.0, &right.0],
+            Self::Recursive { base, step, .. } => vec![&base.0, &step.0],
         }
     }
 }
@@ -193,7 +199,12 @@ impl Rel {
             order.iter().map(|key| &key.value)
         }
         match self {
-            Self::Scan(_) | Self::One | Self::SetOperation { .. } => Vec::new(),
+            Self::Scan(_)
+            | Self::One
+            | Self::Recursive { .. }
+            | Self::SetOperation { .. }
+            | Self::UnionAll { .. }
+            | Self::Working(_) => Vec::new(),
             Self::Values { rows, .. } => rows.iter().flatten().collect(),
             Self::Filter { conditions, .. } => conditions.iter().collect(),
             Self::Temporal { condition, instants, .. } => [condition].into_iter().chain(instants).collect(),
@@ -228,14 +239,13 @@ impl Rel {
                 all
             }
             Self::TopK { partition, order, .. } => partition.iter().chain(sorted(order)).collect(),
-            Self::UnionAll { .. } => Vec::new(),
         }
     }
 
     /// Changes every expression of this relation and of its inputs.
     pub(crate) fn rewrite(&mut self, replace: &mut dyn FnMut(&Expr) -> Option<Expr>) {
         match self {
-            Self::Scan(_) | Self::One => {}
+            Self::Scan(_) | Self::One | Self::Working(_) => {}
             Self::Values { rows, .. } => rows.iter_mut().flatten().for_each(|expr| expr.rewrite(replace)),
             Self::Filter { input, conditions } => {
                 conditions.iter_mut().for_each(|expr| expr.rewrite(replace));
@@ -303,7 +313,7 @@ impl Rel {
                 input.rewrite(replace);
             }
             Self::UnionAll { branches, .. } => branches.iter_mut().for_each(|(rel, ..)| rel.rewrite(replace)),
-            Self::SetOperation { left, right, .. } => {
+            Self::SetOperation { left, right, .. } | Self::Recursive { base: left, step: right, .. } => {
                 left.0.rewrite(replace);
                 right.0.rewrite(replace);
             }

@@ -317,7 +317,13 @@ impl Binder<'_> {
 fn scans(rel: &Rel, found: &mut Vec<usize>) {
     match rel {
         Rel::Scan(scan) => found.push(*scan),
-        Rel::Aggregate { .. } | Rel::SetOperation { .. } | Rel::UnionAll { .. } | Rel::Values { .. } | Rel::One => {}
+        Rel::Aggregate { .. }
+        | Rel::One
+        | Rel::Recursive { .. }
+        | Rel::SetOperation { .. }
+        | Rel::UnionAll { .. }
+        | Rel::Values { .. }
+        | Rel::Working(_) => {}
         Rel::Join(join) if matches!(join.kind, JoinKind::Semi | JoinKind::Anti | JoinKind::Mark) => {
             scans(&join.left, found)
         }
