@@ -122,6 +122,14 @@ impl Definition {
         checkpoints(&self.id, &self.options)
     }
 
+    /// What state was made for: it does not depend on a name.
+    pub(crate) fn fingerprint(&self) -> String {
+        match self.statement.as_ref() {
+            Statement::CreateView(view) => format!("{} AS {}", view.columns.join(", "), view.query),
+            other => other.to_string(),
+        }
+    }
+
     pub(crate) fn to_document(&self) -> Document {
         let options = crate::options::to_document(&self.options);
         let columns = self.columns.iter().map(|column| {

@@ -5,6 +5,7 @@ mod define;
 mod explain;
 mod lifecycle;
 mod query;
+mod rename;
 mod settings;
 mod show;
 mod subscribe;
@@ -51,6 +52,9 @@ pub struct Session {
     /// `$1`, `$2`…
     parameters: Vec<Bson>,
 }
+
+/// Parameters of a statement (SQL-22.1).
+const PARAMETERS_MAX: usize = 65_535;
 
 struct Transaction {
     session: ClientSession,
@@ -127,6 +131,9 @@ impl Session {
             && !matches!(statement, Statement::Commit | Statement::Rollback)
         {
             return Err(SqlError::new("25P02", "the transaction has failed: ROLLBACK ends it"));
+        }
+        if self.parameters.len() > PARAMETERS_MAX {
+            return Err(SqlError::new("54000", format!("a statement has {PARAMETERS_MAX} parameters at most")));
         }
         let timeout = self.settings.statement_timeout;
         let answer = if timeout.is_zero() {

@@ -206,7 +206,7 @@ impl Running {
             stores.remove(&name).map_err(|error| of_flow(&error))?;
         }
         let options = StoreOptions {
-            fingerprint: self.view.definition.statement.to_string().into_bytes(),
+            fingerprint: self.view.definition.fingerprint().into_bytes(),
             limit_bytes: self.view.definition.options.integer("max_state_bytes")?.unwrap_or(STATE_BYTES_MAX),
             // After a loss of power the state may be older than what is stored, and is made anew.
             flush: false,

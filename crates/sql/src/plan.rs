@@ -42,6 +42,7 @@ use crate::{Expr, Notice, Type};
 
 use binder::{Binder, Scan};
 use builtin::builtin;
+pub use explain::Operator;
 pub use first::First;
 pub(crate) use source::SourceColumn;
 
@@ -378,7 +379,8 @@ impl Plan {
     /// # Errors
     /// Rows of `VALUES` that cannot be computed.
     pub fn circuit(&self, context: &Arc<Context>) -> Result<(Vec<Node>, NodeId)> {
-        let mut lowering = lower::Lowering { scans: &self.scans, context, lateness: self.lateness, nodes: Vec::new(), rounds: false };
+        let mut lowering =
+            lower::Lowering { scans: &self.scans, context, lateness: self.lateness, nodes: Vec::new(), rounds: false };
         let output = lowering.output(&self.rel, &self.output)?;
         Ok((lowering.nodes, output))
     }

@@ -218,23 +218,73 @@ async fn plans_are_explained() {
     let lines = text(&mut lab, "EXPLAIN DELETE FROM t WHERE a = 1").await;
     assert_eq!(lines[0], "DELETE FROM t WHERE a = 1");
     assert!(lab.rows("SHOW TABLES").await.is_empty(), "nothing was run");
-    // As a document, and run.
-    lab.collection("u").insert_many([doc! {"_id": 1, "a": 1}, doc! {"_id": 2, "a": 1}]).await.unwrap();
-    let rows = lab.rows("EXPLAIN (ANALYZE, FORMAT JSON) SELECT a, COUNT(*) AS n FROM u GROUP BY a").await;
-    let plan = rows[0].get_document("plan").unwrap();
-    assert_eq!((rows.len(), plan.get_i64("rows").unwrap()), (1, 1));
-    let mut operators = plan.get_array("operators").unwrap();
-    let mut seen = Vec::new();
-    while let Some(operator) = operators.first().and_then(|operator| operator.as_document()) {
-        seen.push(operator.get_str("operator").unwrap());
-        operators = operator.get_array("inputs").unwrap();
-    }
-    assert!(seen.len() > 1 && seen.last().unwrap().starts_with("read shop.u"), "{plan}");
-    let lines = text(&mut lab, "EXPLAIN (ANALYZE) SELECT a FROM u").await;
-    assert!(lines.last().unwrap().starts_with("answered with 2 row(s) in "), "{lines:?}");
-    assert_eq!(lab.fails("EXPLAIN (ANALYZE) DELETE FROM u").await, "0A000");
     let answer = lab.answer("EXPLAIN SELECT a FROM nowhere").await.unwrap();
     assert!(answer.notices.iter().any(|notice| notice.message.contains("nowhere")));
+    let lines =
+        text(&mut lab, "EXPLAIN SELECT OLD.a FROM t WHERE CHANGE_DETECTED() AND CHANGE_TYPE() = 'UPDATE'").await;
+    assert!(lines.contains(&"images of shop.t: old, new".to_owned()), "{lines:?}");
+    let rows = lab.rows("EXPLAIN (FORMAT JSON) SELECT a, COUNT(*) AS n FROM t WHERE b = 1 GROUP BY a").await;
+    let plan = rows[0].get_document("plan").unwrap();
+    let aggregate = plan.get_document("operators").unwrap();
+    assert_eq!(aggregate.get_str("growth").unwrap(), "partitions");
+    assert_eq!(aggregate.get_array("inputs").unwrap().len(), 1);
+    let source = plan.get_array("sources").unwrap()[0].as_document().unwrap();
+    assert_eq!(source.get_array("fields").unwrap(), &[Bson::from("b"), Bson::from("a")]);
+    assert_eq!(source.get_document("filter").unwrap(), &doc! {"$and": [{"b": {"$in": [1]}}]});
+    assert_eq!(plan.get_array("key").unwrap(), &[Bson::from("a")]);
+    lab.tag("INSERT INTO t (_id, a) VALUES (1, 1), (2, 2)").await;
+    let rows = lab.rows("EXPLAIN (ANALYZE, FORMAT JSON) SELECT a FROM t WHERE a > 1").await;
+    assert_eq!(rows[0].get_document("plan").unwrap().get_i64("rows").unwrap(), 1);
+    let lines = text(&mut lab, "EXPLAIN (ANALYZE) SELECT a FROM t").await;
+    assert!(lines.last().unwrap().starts_with("2 row(s) in "), "{lines:?}");
+    assert_eq!(lab.fails("EXPLAIN (ANALYZE) DELETE FROM t").await, "0A000");
+}
+
+/// SQL-18.3: an object goes on under another name, unless something uses it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn objects_are_renamed() {
+    let mut lab = Lab::with_mill().await;
+    lab.tag(
+        "CREATE MATERIALIZED VIEW counts AS SELECT COUNT(*) AS n FROM t;
+         CREATE MATERIALIZED VIEW seen AS SELECT a FROM t WHERE CHANGE_DETECTED();
+         CREATE TRIGGER g ON t FOR INSERT WITH (retries = 0) AS BEGIN INSERT INTO u (_id, r) VALUES (NEW._id, 1 / NEW.a); END;
+         CREATE VIEW v AS SELECT n FROM counts;
+         CREATE FUNCTION f() RETURNS integer LANGUAGE SQL RETURN 1",
+    )
+    .await;
+    lab.tag("INSERT INTO t (_id, a) VALUES (1, 1), (2, 0)").await;
+    lab.settle().await;
+    assert_eq!(lab.fails("ALTER MATERIALIZED VIEW counts RENAME TO totals").await, "2BP01");
+    lab.tag("ALTER VIEW v RENAME TO w; ALTER FUNCTION f RENAME TO one").await;
+    assert_eq!(lab.rows("SELECT n, one() AS one FROM w").await, [doc! {"n": 2_i64, "one": 1}]);
+    assert_eq!(lab.fails("SELECT f() AS f").await, "42883");
+    lab.tag("DROP VIEW w; ALTER MATERIALIZED VIEW counts RENAME TO totals").await;
+    assert_eq!(lab.fails("ALTER MATERIALIZED VIEW seen RENAME TO totals").await, "42P07");
+    lab.tag("ALTER MATERIALIZED VIEW seen RENAME TO noticed; ALTER TRIGGER g RENAME TO h").await;
+    assert_eq!(lab.fails("SHOW CREATE TRIGGER g").await, "42704");
+    lab.tag("INSERT INTO t (_id, a) VALUES (3, 3)").await;
+    lab.settle().await;
+    assert_eq!(lab.documents("totals").await, [doc! {"_id": {}, "n": 3_i64}]);
+    assert_eq!(column(&lab.rows("SELECT a FROM noticed").await, "a"), [1, 0, 3].map(Bson::from));
+    assert_eq!(column(&lab.documents("u").await, "_id"), [1, 3].map(Bson::from), "each change once");
+    let names = lab.client.database("shop").list_collection_names().await.unwrap();
+    assert!(!names.contains(&"counts".to_owned()) && !names.contains(&"seen".to_owned()), "{names:?}");
+    let letters = lab.rows("SHOW DEAD LETTERS").await;
+    assert_eq!(column(&letters, "name"), [Bson::from("shop.trigger.h")]);
+}
+
+/// SQL-18.6: dead letters by what they are.
+#[tokio::test]
+async fn dead_letters_are_chosen() {
+    let mut lab = Lab::with_mill().await;
+    lab.tag("CREATE MATERIALIZED VIEW q AS SELECT 10 / n AS r FROM t").await;
+    lab.tag("INSERT INTO t (_id, n) VALUES (1, 0), (2, 'x'), (3, 0)").await;
+    lab.settle().await;
+    assert_eq!(lab.rows("SHOW DEAD LETTERS").await.len(), 3);
+    assert_eq!(lab.tag("DELETE DEAD LETTERS FOR MATERIALIZED VIEW q WHERE error.sqlstate = '42804'").await, "DELETE 1");
+    assert_eq!(lab.tag("DELETE DEAD LETTERS WHERE _id.key = 3 AND attempts < 2").await, "DELETE 1");
+    assert_eq!(column(&lab.rows("SHOW DEAD LETTERS").await, "key"), [Bson::from(1)]);
+    assert_eq!(lab.fails("DELETE DEAD LETTERS WHERE COUNT(*) > 1").await, "42803");
 }
 
 /// SQL-20.1, SQL-20.4: one change stream serves all objects of a mill; who comes later misses nothing, nor do the others.

@@ -159,3 +159,34 @@ async fn a_limit_reads_what_decides_it() {
     assert_eq!(found, (0..5).map(|n| Bson::from(1_999_i64 - n)).collect::<Vec<_>>());
     assert_eq!(lab.fails("SELECT _id, 1 / z AS one FROM t ORDER BY late DESC NULLS LAST LIMIT 600").await, "22012");
 }
+
+/// SQL-22.1: what a query may not exceed.
+#[tokio::test]
+async fn queries_have_limits() {
+    let mut lab = Lab::new().await;
+    let columns = |n: usize| format!("SELECT {}", (0..n).map(|n| format!("1 AS c{n}")).collect::<Vec<_>>().join(", "));
+    assert_eq!(lab.rows(&columns(1_000)).await[0].len(), 1_000);
+    assert_eq!(lab.fails(&columns(1_001)).await, "54000");
+    let items = |n: usize| {
+        format!("SELECT 1 AS one FROM {}", (0..n).map(|n| format!("(SELECT 1) i{n}")).collect::<Vec<_>>().join(", "))
+    };
+    assert_eq!(lab.rows(&items(64)).await.len(), 1);
+    assert_eq!(lab.fails(&items(65)).await, "54000");
+    let list =
+        |n: usize| format!("SELECT 1 IN ({}) AS found", (0..n).map(|n| n.to_string()).collect::<Vec<_>>().join(", "));
+    assert_eq!(lab.rows(&list(10_000)).await, [doc! {"found": true}]);
+    assert_eq!(lab.fails(&list(10_001)).await, "54000");
+    let path = |n: usize| format!("SELECT a{} AS deep FROM t", ".a".repeat(n));
+    assert_eq!(lab.rows(&path(100)).await.len(), 0);
+    assert_eq!(lab.fails(&path(101)).await, "54000");
+    lab.session.set_parameters(vec![Bson::Int32(1); 65_536]);
+    assert_eq!(lab.fails("SELECT $1 AS one").await, "54000");
+    lab.session.set_parameters(Vec::new());
+    // A row, and what an aggregate gathers.
+    lab.collection("t").insert_one(doc! {"_id": 1, "a": "x".repeat(9 << 20)}).await.unwrap();
+    assert_eq!(lab.fails("SELECT a, a || '' AS again FROM t").await, "54000");
+    assert_eq!(
+        lab.fails("SELECT ARRAY_AGG(a) AS all_of_them FROM (SELECT a FROM t UNION ALL SELECT a FROM t) s").await,
+        "54000"
+    );
+}

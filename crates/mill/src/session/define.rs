@@ -239,7 +239,14 @@ impl Session {
     }
 
     /// Whether a name can be given to an object (SQL-3.1).
-    fn is_free(&self, planning: &Planning, database: &str, kind: Kind, name: &str, or_replace: bool) -> Result<()> {
+    pub(super) fn is_free(
+        &self,
+        planning: &Planning,
+        database: &str,
+        kind: Kind,
+        name: &str,
+        or_replace: bool,
+    ) -> Result<()> {
         let catalog = &planning.catalog;
         if catalog.get(database, kind, name).is_some() {
             if or_replace {

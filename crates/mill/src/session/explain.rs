@@ -1,31 +1,26 @@
 //! `EXPLAIN` (SQL-18.7).
 
-use std::iter::Peekable;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bson::{Bson, doc};
+use bson::{Bson, Document, doc};
 use millstream_sql::SqlError;
-use millstream_sql::plan::{Plan, Purpose, Write};
+use millstream_sql::expr::Context;
+use millstream_sql::plan::{Operator, Plan, Purpose, Source, Write};
 use millstream_sql::statement::{Explain, ExplainFormat, Explained, Statement};
 
-use sqlparser::ast;
-
 use super::Session;
-use crate::answer::{Answer, Outcome};
+use crate::answer::Answer;
 use crate::error::Result;
+use crate::read::Find;
 
 impl Session {
     pub(super) async fn explain(&mut self, explain: &Explain) -> Result<Answer> {
-        let (variables, _) = self.variables();
+        let (variables, values) = self.variables();
         let mut planning = self.planning().await?;
         let statement = match &explain.subject {
             Explained::Statement(statement) => statement.clone(),
             Explained::Object(object) => self.object(object).await?.statement.as_ref().clone(),
-        };
-        let run = match (&statement, explain.analyze) {
-            (_, false) => None,
-            (Statement::Query(query), true) => Some(self.analyze(query).await?),
-            (_, true) => return Err(SqlError::new("0A000", "EXPLAIN (ANALYZE) runs queries, and nothing that writes")),
         };
         let plan: Option<Plan> = match &statement {
             Statement::Query(query) => Some(planning.query(&self.deployment, query, Purpose::Batch, &variables).await?),
@@ -51,56 +46,107 @@ impl Session {
             }
             _ => None,
         };
-        let (operators, key, notices) = match plan {
-            Some(plan) => (plan.explain(), plan.key, plan.notices),
-            None => Default::default(),
-        };
+        let context = self.surroundings()?.context(values);
+        let ran = if explain.analyze { Some(self.ran(&statement, plan.as_ref(), &context).await?) } else { None };
+        let told = Told { statement: &statement, plan: plan.as_ref(), context: &context, ran };
         let rows = match explain.format {
-            ExplainFormat::Text => {
-                let mut lines = vec![statement.to_string()];
-                lines.extend(operators.lines().map(str::to_owned));
-                if !key.is_empty() {
-                    lines.push(format!("key: {}", key.join(", ")));
-                }
-                lines.extend(run.map(|(rows, time)| format!("answered with {rows} row(s) in {} ms", time.as_millis())));
-                lines.into_iter().map(|line| doc! {"plan": line}).collect()
-            }
-            ExplainFormat::Json => {
-                let notices: Vec<&str> = notices.iter().map(|notice| notice.message.as_str()).collect();
-                let operators = tree(&mut operators.lines().peekable(), 0);
-                let mut plan = doc! {"statement": statement.to_string(), "operators": operators, "key": key};
-                plan.insert("notices", notices);
-                if let Some((rows, time)) = run {
-                    plan.insert("rows", i64::try_from(rows).unwrap_or(i64::MAX));
-                    plan.insert("ms", i64::try_from(time.as_millis()).unwrap_or(i64::MAX));
-                }
-                vec![doc! {"plan": plan}]
-            }
+            ExplainFormat::Json => vec![doc! {"plan": told.document()}],
+            ExplainFormat::Text => told.lines().into_iter().map(|line| doc! {"plan": line}).collect(),
         };
         let mut answer = super::show::table(&["plan"], rows)?;
-        answer.notices = notices;
+        answer.notices = plan.map(|plan| plan.notices).unwrap_or_default();
         Ok(answer)
     }
 
-    /// Runs a query that ends; gives how many rows it answers with, and how long that took.
-    async fn analyze(&mut self, query: &ast::Query) -> Result<(usize, Duration)> {
+    /// Runs a batch query: how many rows it answers, and how long that took.
+    async fn ran(
+        &mut self,
+        statement: &Statement,
+        plan: Option<&Plan>,
+        context: &Arc<Context>,
+    ) -> Result<(usize, Duration)> {
+        let (Statement::Query(query), Some(false)) = (statement, plan.map(|plan| plan.changes)) else {
+            return Err(SqlError::new("0A000", "EXPLAIN (ANALYZE) is for queries that are answered once"));
+        };
+        let (variables, _) = self.variables();
         let since = Instant::now();
-        match self.query(query).await?.outcome {
-            Outcome::Rows(rows) => Ok((rows.all().await?.len(), since.elapsed())),
-            _ => Err(SqlError::new("0A000", "EXPLAIN (ANALYZE) runs queries that end")),
-        }
+        let mut planning = self.planning().await?;
+        let plan = Arc::new(planning.query(&self.deployment, query, Purpose::Batch, &variables).await?);
+        let rows = self.rows(&plan, context).await?;
+        Ok((rows.len(), since.elapsed()))
     }
 }
 
-/// Lines whose depth is twice as many spaces, as documents in documents.
-fn tree<'l>(lines: &mut Peekable<impl Iterator<Item = &'l str>>, depth: usize) -> Vec<Bson> {
-    let mut operators = Vec::new();
-    while let Some(line) = lines.next_if(|line| line.len() - line.trim_start().len() >= depth * 2) {
-        let (operator, keeps) = match line.trim().split_once("  [keeps ") {
-            Some((operator, keeps)) => (operator, Some(keeps.trim_end_matches(']'))),
-            None => (line.trim(), None),
-        };
-        operators.push(doc! {"operator": operator, "keeps": keeps, "inputs": tree(lines, depth + 1)}.into());
+/// What is told of a statement.
+struct Told<'t> {
+    statement: &'t Statement,
+    plan: Option<&'t Plan>,
+    context: &'t Context,
+    ran: Option<(usize, Duration)>,
+}
+
+impl Told<'_> {
+    fn lines(&self) -> Vec<String> {
+        let mut lines = vec![self.statement.to_string()];
+        if let Some(plan) = self.plan {
+            lines.extend(plan.explain().lines().map(str::to_owned));
+            for source in &plan.sources {
+                let name = format!("{}.{}", source.database, source.collection);
+                if let Some(filter) = self.filter(source) {
+                    lines.push(format!("asked of {name}: {}", Bson::from(filter).into_relaxed_extjson()));
+                }
+                let images = images(source);
+                if !images.is_empty() {
+                    lines.push(format!("images of {name}: {}", images.join(", ")));
+                }
+            }
+            if !plan.key.is_empty() {
+                lines.push(format!("key: {}", plan.key.join(", ")));
+            }
+        }
+        if let Some((rows, time)) = self.ran {
+            lines.push(format!("{rows} row(s) in {:.3} ms", time.as_secs_f64() * 1_000.0));
+        }
+        lines
     }
-    operators
+
+    fn document(&self) -> Document {
+        let mut out = doc! {"statement": self.statement.to_string()};
+        if let Some(plan) = self.plan {
+            let source = |source: &Source| {
+                let fields = source.fields.clone().map_or(Bson::Null, Bson::from);
+                let filter = self.filter(source).map_or(Bson::Null, Bson::from);
+                let images: Vec<Bson> = images(source).into_iter().map(Bson::from).collect();
+                let name = format!("{}.{}", source.database, source.collection);
+                Bson::from(doc! {"table": name, "fields": fields, "filter": filter, "images": images})
+            };
+            out.insert("operators", operator(&plan.operators()));
+            out.insert("sources", plan.sources.iter().map(source).collect::<Vec<_>>());
+            out.insert("key", plan.key.clone());
+            out.insert("notices", plan.notices.iter().map(|notice| notice.message.clone()).collect::<Vec<_>>());
+        }
+        if let Some((rows, time)) = self.ran {
+            out.insert("rows", i64::try_from(rows).unwrap_or(i64::MAX));
+            out.insert("milliseconds", time.as_secs_f64() * 1_000.0);
+        }
+        out
+    }
+
+    /// The condition that a deployment evaluates: for what is read once.
+    fn filter(&self, source: &Source) -> Option<Document> {
+        let once = !matches!(self.statement, Statement::CreateView(_)) && source.driven.is_none();
+        once.then(|| Find::of(source, Some(self.context)).filter).filter(|filter| !filter.is_empty())
+    }
+}
+
+fn operator(of: &Operator) -> Document {
+    let text = |text: Option<&str>| text.map_or(Bson::Null, Bson::from);
+    let inputs: Vec<Bson> = of.inputs.iter().map(|input| operator(input).into()).collect();
+    doc! {"operator": &of.what, "keeps": text(of.keeps), "growth": text(of.growth), "inputs": inputs}
+}
+
+/// The documents that changes have to bring (SQL-12.7).
+fn images(source: &Source) -> Vec<&'static str> {
+    let Some(driven) = source.driven else { return Vec::new() };
+    [("old", driven.old), ("new", driven.new)].into_iter().filter(|(_, is)| *is).map(|(name, _)| name).collect()
 }

@@ -12,7 +12,7 @@ use millstream_sql::statement::{Alteration, DeadLetters, From, Kind, Name, Objec
 
 use super::Session;
 use super::define::found;
-use crate::answer::{Answer, Outcome, not_offered};
+use crate::answer::{Answer, Outcome};
 use crate::checkpoint::{CHECKPOINTS, DATABASE};
 use crate::dead_letters::DEAD_LETTERS;
 use crate::definition::{DEFINITIONS, Definition, State, kind_words};
@@ -107,7 +107,7 @@ impl Session {
         self.not_in_transaction(&tag)?;
         let definition = self.object(object).await?;
         match alteration {
-            Alteration::Rename(_) => Err(not_offered("RENAME of a defined object")),
+            Alteration::Rename(to) => self.rename(&definition, to, &tag).await,
             Alteration::Set(options) => {
                 super::define::check_options(definition.kind, options)?;
                 if options.get("parallel").is_some()

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use bson::{Document, RawDocumentBuf, doc};
-use millstream_sql::Notice;
 use millstream_sql::expr::Context;
 use millstream_sql::plan::{Plan, Purpose};
 use millstream_sql::statement::{Kind, Options};
+use millstream_sql::{Notice, SqlError};
 use sqlparser::ast;
 
 use super::Session;
@@ -18,6 +18,9 @@ use crate::error::{Result, bug, of_driver};
 use crate::execute;
 use crate::read::Moment;
 use crate::run::target;
+
+/// What a row may have (SQL-22.1).
+const ROW_BYTES_MAX: usize = 16 << 20;
 
 impl Session {
     /// Answers a query: rows that end, or for a change query rows that come.
@@ -70,6 +73,9 @@ impl Session {
         };
         let document = |row| {
             let bytes = plan.result(row, context).into_bytes();
+            if bytes.len() > ROW_BYTES_MAX {
+                return Err(SqlError::new("54000", "a row of the answer has more than 16 MiB"));
+            }
             RawDocumentBuf::from_bytes(bytes).map_err(|_| bug("a row is no document"))
         };
         rows.iter().map(document).collect()

@@ -8,6 +8,10 @@ use super::{Arithmetic, Context, Expr, Operator, Test, arithmetic, cast};
 use crate::error::Result;
 use crate::{Class, SqlError, Type};
 
+/// Values of an `IN` list, steps of a path (SQL-22.1).
+const LIST_MAX: usize = 10_000;
+const STEPS_MAX: usize = 100;
+
 impl Expr {
     /// Refuses what can work for no row, given the static types of the row's columns and of the variables.
     ///
@@ -82,6 +86,12 @@ impl Checker<'_> {
             Expr::Not(x) => self.condition(x),
             Expr::Is(test, _, x) if *test != Test::Null => self.condition(x),
             Expr::Between { value, low, high, .. } => self.meet(value, low).and_then(|()| self.meet(value, high)),
+            Expr::In(_, list) if list.len() > LIST_MAX => {
+                Err(SqlError::new("54000", format!("a list has {LIST_MAX} values at most")).hint("join with VALUES"))
+            }
+            Expr::Path(_, steps) if steps.len() > STEPS_MAX => {
+                Err(SqlError::new("54000", format!("a path has {STEPS_MAX} steps at most")))
+            }
             Expr::In(value, list) => list.iter().try_for_each(|candidate| self.meet(value, candidate)),
             Expr::Any(_, _, array) | Expr::All(_, _, array) => match self.of(array) {
                 Some(kind) if kind.class() != Class::Array && kind.class() != Class::Document => {

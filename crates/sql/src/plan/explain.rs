@@ -5,12 +5,31 @@ use std::fmt::Write;
 use crate::plan::Plan;
 use crate::plan::rel::{Over, Rel};
 
+/// An operator of a plan in words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Operator {
+    /// What it does.
+    pub what: String,
+    /// What it keeps, if it keeps anything.
+    pub keeps: Option<&'static str>,
+    /// How that grows (SQL-19.4).
+    pub growth: Option<&'static str>,
+    /// What its rows are made of.
+    pub inputs: Vec<Operator>,
+}
+
 impl Plan {
-    /// The operators, the innermost last, each with what it keeps and how that grows (SQL-19.4).
+    /// The operators, the last one outside.
+    #[must_use]
+    pub fn operators(&self) -> Operator {
+        self.operator(&self.rel)
+    }
+
+    /// The operators as lines, the innermost last, each with what it keeps and how that grows.
     #[must_use]
     pub fn explain(&self) -> String {
         let mut out = String::new();
-        self.rel_text(&self.rel, 0, &mut out);
+        self.operators().lines(0, &mut out);
         if let Some(first) = &self.first {
             let way = if first.descending { "down" } else { "up" };
             // Writing to a string does not fail.
@@ -19,7 +38,7 @@ impl Plan {
         out
     }
 
-    fn rel_text(&self, rel: &Rel, depth: usize, out: &mut String) {
+    fn operator(&self, rel: &Rel) -> Operator {
         let (what, keeps) = match rel {
             Rel::Scan(scan) => match self.sources.get(*scan) {
                 Some(source) => {
@@ -84,13 +103,19 @@ impl Plan {
             Rel::Working(_) => ("rows of the round before".to_owned(), ""),
             Rel::SetOperation { operation, .. } => (format!("{operation:?}").to_lowercase(), "distinct rows: rows"),
         };
-        let _ = write!(out, "{:depth$}{what}", "", depth = depth * 2);
-        if !keeps.is_empty() {
-            let _ = write!(out, "  [keeps {keeps}]");
+        let (keeps, growth) = keeps.split_once(": ").unzip();
+        Operator { what, keeps, growth, inputs: rel.inputs().into_iter().map(|input| self.operator(input)).collect() }
+    }
+}
+
+impl Operator {
+    fn lines(&self, depth: usize, out: &mut String) {
+        // Writing to a string cannot fail.
+        let _ = write!(out, "{:depth$}{}", "", self.what, depth = depth * 2);
+        if let (Some(keeps), Some(growth)) = (self.keeps, self.growth) {
+            let _ = write!(out, "  [keeps {keeps}: {growth}]");
         }
         out.push('\n');
-        for input in rel.inputs() {
-            self.rel_text(input, depth + 1, out);
-        }
+        self.inputs.iter().for_each(|input| input.lines(depth + 1, out));
     }
 }

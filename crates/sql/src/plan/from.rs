@@ -7,12 +7,14 @@ use millstream_flow::{Datum, JoinKind};
 use sqlparser::ast::{self, TableFactor};
 
 use crate::error::Result;
+use crate::expr::Test;
 use crate::near::nearest;
 use crate::plan::binder::{Binder, Bound, CteRows, Origin, Scan};
-use crate::plan::recursive;
 use crate::plan::block::{Block, Place};
+use crate::plan::recursive;
 use crate::plan::rel::Rel;
 use crate::plan::scope::{Item, Open, Scope, unique};
+use crate::plan::select::too_many;
 use crate::plan::{Column, Relation, SourceColumn, syntax};
 use crate::{Expr, Notice, SqlError};
 
@@ -28,7 +30,12 @@ pub(crate) struct From {
     pub(crate) driver: Option<usize>,
     /// Conditions that must be applied above all joins: those on the clock.
     pub(crate) above: Vec<Expr>,
+    /// The name of the key's one component, where that is a value that may be NULL: a group's, a column's.
+    pub(crate) bare: Option<String>,
 }
+
+/// Items of FROM (SQL-22.1).
+const ITEMS_MAX: usize = 64;
 
 /// What drives a block, as its WHERE says.
 pub(crate) enum Driver {
@@ -72,6 +79,9 @@ impl Binder<'_> {
             });
         }
         let from = from.unwrap_or_else(empty);
+        if from.items.len() > ITEMS_MAX {
+            return Err(too_many("items in FROM", ITEMS_MAX));
+        }
         let images = ["NEW", "OLD"];
         if from.origin.is_some() || self.variables.iter().any(|variable| images.contains(&variable.name.as_str())) {
             let reserved = |item: &&Item| images.iter().any(|image| item.alias.eq_ignore_ascii_case(image));
@@ -278,6 +288,7 @@ impl Binder<'_> {
             origin,
             driver: driven.then_some(scan),
             above: Vec::new(),
+            bare: None,
         }
     }
 
@@ -293,6 +304,7 @@ impl Binder<'_> {
             bound.columns.iter().filter(|column| column.spread).map(|column| column.column).collect();
         let open = if documents.is_empty() { Open::No } else { Open::Documents(documents) };
         // The item's own key is one component of the key of what it is joined with.
+        let bare = bound.key.first().filter(|_| bound.key.len() == 1 && may_be_null(&bound.rel)).cloned();
         let rel = packed(bound.rel, &bound.key);
         Ok(From {
             rel,
@@ -302,6 +314,7 @@ impl Binder<'_> {
             origin: bound.changes,
             driver: None,
             above: Vec::new(),
+            bare,
         })
     }
 
@@ -447,7 +460,7 @@ impl Binder<'_> {
             JoinKind::Left => true,
             _ => return Err(SqlError::new("0A000", "RIGHT and FULL joins with rows of a function are not supported")),
         };
-        let mut from = left;
+        let mut from = left.component();
         from.rel = Rel::FlatMap { input: Box::new(from.rel), function, arguments, columns, outer };
         from.key.push(item.alias.clone());
         from.items.push(item);
@@ -493,6 +506,36 @@ impl From {
     pub(crate) fn scope(&self, parent: Option<&Rc<Scope>>) -> Scope {
         Scope { items: self.items.clone(), merged: self.merged.clone(), parent: parent.cloned(), first_only: false }
     }
+
+    /// As it is joined with other items. A key that is NULL becomes a document, since there NULL stands for a missing row.
+    pub(crate) fn component(mut self) -> Self {
+        if let Some(name) = self.bare.take() {
+            let key = || Box::new(Expr::KeyPart(0));
+            let is_null = Expr::Is(Test::Null, false, key());
+            let fields = vec![Expr::Constant(Datum::text(name)), Expr::Constant(Datum::Null)];
+            let document = Expr::Call(crate::plan::builtin("JSONB_BUILD_OBJECT"), fields);
+            let key = Expr::Case { operand: None, branches: vec![(is_null, document)], otherwise: Some(key()) };
+            self.rel = Rel::Rekey { input: Box::new(self.rel), key: vec![key] };
+        }
+        self
+    }
+}
+
+/// Whether the one component of a relation's key is a value of its rows, which may be NULL.
+fn may_be_null(rel: &Rel) -> bool {
+    match rel {
+        Rel::Aggregate { .. } | Rel::Rekey { .. } | Rel::SetOperation { .. } => true,
+        Rel::Filter { input, .. }
+        | Rel::Map { input, .. }
+        | Rel::Temporal { input, .. }
+        | Rel::TopK { input, .. }
+        | Rel::Window { input, .. } => may_be_null(input),
+        Rel::Join(join) => {
+            use JoinKind::{Anti, Mark, Semi, Single};
+            matches!(join.kind, Semi | Anti | Mark | Single) && may_be_null(&join.left)
+        }
+        _ => false,
+    }
 }
 
 fn empty() -> From {
@@ -504,6 +547,7 @@ fn empty() -> From {
         origin: None,
         driver: None,
         above: Vec::new(),
+        bare: None,
     }
 }
 

@@ -8,7 +8,7 @@ use sqlparser::ast;
 use crate::error::Result;
 use crate::expr::{Comparison, Names};
 use crate::plan::binder::Binder;
-use crate::plan::block::{Block, Place, Resolver};
+use crate::plan::block::{Block, Place, Resolver, Subjoin};
 use crate::plan::clock;
 use crate::plan::from::{self, From};
 use crate::plan::rel::{Join, Over, Rel};
@@ -25,6 +25,7 @@ impl Binder<'_> {
         lateral: bool,
         parent: Option<&Rc<Scope>>,
     ) -> Result<From> {
+        let (mut left, mut right) = (left.component(), right.component());
         let mut conditions = Vec::new();
         let mut merged = [left.merged.clone(), right.merged.clone()].concat();
         let origin = left.origin.or(right.origin);
@@ -68,9 +69,10 @@ impl Binder<'_> {
                 }
             }
         }
-        if !block.joins_before.is_empty() || !block.joins_after.is_empty() {
-            return Err(SqlError::new("0A000", "subqueries in a join's condition are not supported")
-                .hint("put them into WHERE, or into a subquery in FROM"));
+        let over_both = self.subqueries_in_on(&mut left, &mut right, std::mem::take(&mut block.joins_before))?;
+        if !over_both.is_empty() && (kind != JoinKind::Inner || lateral) {
+            return Err(SqlError::new("0A000", "a subquery in the condition of an outer join may use one side only")
+                .hint("put it into a subquery in FROM"));
         }
         // Conditions on the clock stand above an inner join as well as in it.
         let clock = self.clock;
@@ -83,6 +85,10 @@ impl Binder<'_> {
         let driver = left.driver.or(right.driver);
         let items = [left.items, right.items].concat();
         let above = [left.above, right.above, timed].concat();
+        // What is made of subqueries over both sides is there only above the join.
+        let made: Vec<_> = over_both.iter().flat_map(|join| self.made(join)).collect();
+        let (late, conditions): (Vec<_>, Vec<_>) =
+            conditions.into_iter().partition(|c| c.columns().iter().any(|id| made.contains(id)));
         let over_changes = (left.origin, right.origin);
         let (rel, origin) = match over_changes {
             (None, None) => (self.join_relations(left.rel, right.rel, kind, conditions, lateral)?, None),
@@ -112,7 +118,42 @@ impl Binder<'_> {
                 (Rel::Rekey { input: Box::new(Rel::Join(Box::new(join))), key: order }, Some(origin))
             }
         };
-        Ok(From { rel, items, merged, key, origin, driver, above })
+        let rel = self.join_all(rel, over_both)?;
+        let (rel, late) = self.filters_to_joins(rel, late)?;
+        Ok(From { rel: rel.filtered(late), items, merged, key, origin, driver, above, bare: None })
+    }
+
+    /// Joins subqueries of a condition to the side whose columns they use; gives those that use both.
+    fn subqueries_in_on(&mut self, left: &mut From, right: &mut From, joins: Vec<Subjoin>) -> Result<Vec<Subjoin>> {
+        let mut over_both = Vec::new();
+        for mut subjoin in joins {
+            let own = self.columns_of(&subjoin.join.right);
+            let join = &subjoin.join;
+            let expressions = join.keys.iter().map(|(outer, _)| outer).chain(&join.residual);
+            let mut used: Vec<_> = expressions.flat_map(Expr::columns).chain(subjoin.depends.iter().copied()).collect();
+            used.retain(|id| !own.contains(id));
+            let side = [&mut *right, &mut *left].into_iter().find(|side| {
+                let columns = self.columns_of(&side.rel);
+                used.iter().all(|id| columns.contains(id))
+            });
+            match side {
+                Some(side) => {
+                    if side.origin.is_none() {
+                        subjoin.join.over = Over::Relations;
+                    }
+                    let rel = std::mem::replace(&mut side.rel, Rel::One);
+                    side.rel = self.join_all(rel, vec![subjoin])?;
+                }
+                None => over_both.push(subjoin),
+            }
+        }
+        Ok(over_both)
+    }
+
+    /// The columns that a subquery's join makes.
+    fn made(&self, subjoin: &Subjoin) -> Vec<usize> {
+        let late = subjoin.late.iter().map(|(id, _)| *id);
+        self.columns_of(&subjoin.join.right).into_iter().chain(subjoin.join.mark).chain(late).collect()
     }
 
     fn join_relations(

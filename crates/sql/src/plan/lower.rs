@@ -121,6 +121,14 @@ impl Lowering<'_> {
         }
         below.sort_unstable();
         below.dedup();
+        // FROM has many items, one join in another: what is on the stack for each should be little.
+        match rel {
+            Rel::Join(join) => self.join(join, &below),
+            other => self.node(other, needed, below),
+        }
+    }
+
+    fn node(&mut self, rel: &Rel, needed: &[ColumnId], below: Vec<ColumnId>) -> Result<Lowered> {
         Ok(match rel {
             Rel::Scan(scan) => {
                 let columns = self.scans.get(*scan).map(|scan| scan.columns.iter().map(|(_, id)| *id).collect());

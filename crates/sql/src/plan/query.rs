@@ -6,12 +6,12 @@ use millstream_flow::{Datum, SetOperation};
 use sqlparser::ast::{self, SetExpr};
 
 use crate::error::Result;
-use crate::plan::binder::{Binder, Bound, Cte, Output};
-use crate::plan::recursive;
 use crate::plan::Purpose;
+use crate::plan::binder::{Binder, Bound, Cte, Output};
 use crate::plan::block::{Block, Place};
 use crate::plan::calls::sorting;
 use crate::plan::from;
+use crate::plan::recursive;
 use crate::plan::rel::Rel;
 use crate::plan::scope::{Scope, unique};
 use crate::plan::select::{grows, nothing};

@@ -49,7 +49,8 @@ impl Binder<'_> {
         if query.with.is_some() || query.order_by.is_some() || query.limit_clause.is_some() || query.fetch.is_some() {
             return Err(SqlError::new("0A000", "WITH, ORDER BY and LIMIT are not supported in a recursive query"));
         }
-        let SetExpr::SetOperation { op: ast::SetOperator::Union, set_quantifier, left, right } = query.body.as_ref() else {
+        let SetExpr::SetOperation { op: ast::SetOperator::Union, set_quantifier, left, right } = query.body.as_ref()
+        else {
             return Err(form());
         };
         let distinct = !matches!(set_quantifier, ast::SetQuantifier::All);
@@ -118,6 +119,7 @@ impl Binder<'_> {
             origin: None,
             driver: None,
             above: Vec::new(),
+            bare: None,
         }
     }
 }

@@ -70,7 +70,12 @@ pub(crate) enum Rel {
     },
     /// `WITH RECURSIVE`: the rows of the base, and round by round those of the step, in which [`Rel::Working`] stands for
     /// the rows of the round before.
-    Recursive { base: Box<(Rel, Vec<ColumnId>)>, step: Box<(Rel, Vec<ColumnId>)>, distinct: bool, columns: Vec<ColumnId> },
+    Recursive {
+        base: Box<(Rel, Vec<ColumnId>)>,
+        step: Box<(Rel, Vec<ColumnId>)>,
+        distinct: bool,
+        columns: Vec<ColumnId>,
+    },
     /// The rows of the round before, inside of the step of a recursive query.
     Working(Vec<ColumnId>),
 }

@@ -16,6 +16,14 @@ use crate::plan::scope::{Open, Scope};
 use crate::plan::{Purpose, SourceColumn, clock, syntax};
 use crate::{Expr, SqlError};
 
+/// Columns of a query (SQL-22.1).
+const COLUMNS_MAX: usize = 1_000;
+
+/// More of something than a statement may have (SQL-22.1).
+pub(crate) fn too_many(what: &str, limit: usize) -> SqlError {
+    SqlError::new("54000", format!("a query has {limit} {what} at most"))
+}
+
 impl Binder<'_> {
     /// One SELECT.
     pub(crate) fn select(
@@ -188,6 +196,9 @@ impl Binder<'_> {
                 _ => self.column_for(&bound),
             };
             outputs.push((Output { name, column, spread: false }, bound));
+        }
+        if outputs.len() > COLUMNS_MAX {
+            return Err(too_many("columns", COLUMNS_MAX));
         }
         Ok(outputs)
     }
