@@ -6,8 +6,9 @@ use millstream_sql::SqlError;
 use millstream_sql::expr::Context;
 use millstream_sql::plan::Source;
 use millstream_value::Doc;
+use mongodb::action::RunCursorCommand;
 use mongodb::raw_batch_cursor::{RawBatch, RawBatchCursor, SessionRawBatchCursor};
-use mongodb::{Client, ClientSession};
+use mongodb::{Client, ClientSession, Database};
 
 use crate::error::{Result, bug, code, of_driver};
 
@@ -84,12 +85,12 @@ impl Find {
         let mut command = self.command();
         let cursor = match moment {
             Moment::Transaction(session) => {
-                let cursor = database.run_cursor_command(command).session(&mut **session).batch().await;
+                let cursor = begun(&database, command, self.few).session(&mut **session).batch().await;
                 cursor.map(Cursor::InTransaction)
             }
             Moment::Time(time) => {
                 command.insert("readConcern", doc! {"level": "snapshot", "atClusterTime": *time});
-                let cursor = database.run_cursor_command(command).batch().await;
+                let cursor = begun(&database, command, self.few).batch().await;
                 if let Err(error) = &cursor
                     && code(error).is_some_and(|code| NO_SNAPSHOTS.contains(&code))
                 {
@@ -97,7 +98,7 @@ impl Find {
                 }
                 cursor.map(Cursor::Free)
             }
-            Moment::Now => database.run_cursor_command(command).batch().await.map(Cursor::Free),
+            Moment::Now => begun(&database, command, self.few).batch().await.map(Cursor::Free),
         };
         cursor.map(Reading).map_err(|error| of_driver(&error))
     }
@@ -137,6 +138,15 @@ impl Find {
             command.insert("projection", projection);
         }
         command
+    }
+}
+
+/// A read whose later replies have as many documents as its first, where that was to be few.
+fn begun(database: &Database, command: Document, few: Option<i32>) -> RunCursorCommand<'_> {
+    let begun = database.run_cursor_command(command);
+    match few.and_then(|few| u32::try_from(few).ok()) {
+        Some(few) => begun.batch_size(few),
+        None => begun,
     }
 }
 

@@ -80,8 +80,10 @@ async fn all_past(database: &mongodb::Database, objects: &[String], time: Option
             if row.get_object_id("generation").ok() != definition.get_object_id("generation").ok() {
                 return Ok(false);
             }
+            // Its place is that of the snapshot, of which some is still to be dealt with.
+            let existing = row.get_document("existing").is_ok_and(|it| it.get_bool("under_way").unwrap_or(false));
             let place = row.get("place").and_then(Place::from_bson).and_then(|place| place.time());
-            if place.is_none() || place.map(before) < time.map(before) {
+            if existing || place.is_none() || place.map(before) < time.map(before) {
                 return Ok(false);
             }
         }

@@ -108,7 +108,6 @@ fn the_example_runs() {
     let expected = [
         r#"{ "title": "Dust" }"#,
         r#"{ "title": "Rust" }"#,
-        r#"{ "title": "Trust" }"#,
         r#"{ "author": "Ann", "n": 3 }"#,
         r#"{ "author": "Bob", "n": 1 }"#,
     ];

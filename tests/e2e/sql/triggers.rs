@@ -334,10 +334,11 @@ async fn a_trigger_starts_with_a_snapshot() {
         let rows = audit.iter().filter(of);
         rows.map(|row| row.get_i32("n").unwrap()).collect()
     };
-    for id in (0..200).chain(996..1_000) {
-        assert_eq!(of(id, "INSERT").len(), 1, "{id}");
-    }
-    assert_eq!(of(7, "UPDATE"), [9]);
+    let not_once: Vec<_> = (0..200).chain(996..1_000).filter(|id| of(*id, "INSERT").len() != 1).collect();
+    assert!(not_once.is_empty(), "{not_once:?}");
+    // On a busy machine the snapshot may be as late as the last mill.
+    let seven: Vec<i32> = of(7, "INSERT").into_iter().chain(of(7, "UPDATE")).collect();
+    assert!(seven == [9] || seven == [0, 9], "{seven:?}");
     // Whatever of the updates was in the snapshot does not come again, and the others come.
     for id in [3, 150] {
         let all: Vec<i32> = of(id, "INSERT").into_iter().chain(of(id, "UPDATE")).collect();
