@@ -8,6 +8,7 @@
 //! `exactly_once` about effects that are committed with them, `groups` about processes that share a stream;
 //! `law` compares views that follow random histories with PostgreSQL;
 //! `sql` is about queries, writes, views, change queries and triggers, and the mill that runs them;
+//! `pg` is about the PostgreSQL protocol;
 //! `cursors` has several connections at one cursor, `limits` goes to where things end;
 //! `wire` sends what it should refuse.
 
@@ -24,6 +25,7 @@ mod isolation;
 mod law;
 mod limits;
 mod load;
+mod pg;
 mod programs;
 mod sessions;
 mod soak;

@@ -31,12 +31,13 @@ static CRATES: &[Crate] = &[
     Crate { name: "sync", row: 5, may_use: &["value", "watch"] },
     Crate { name: "python", row: 5, may_use: &["watch"] },
     Crate { name: "live", row: 6, may_use: &["value", "watch", "mill", "sync"] },
+    Crate { name: "pg", row: 6, may_use: &["value", "flow", "sql", "mill"] },
     Crate {
         name: "millstream",
         row: 7,
         may_use: &[
             "value", "wire", "storage", "query", "flow", "change", "sql", "db", "server", "watch", "mill", "sync",
-            "live",
+            "live", "pg",
         ],
     },
 ];

@@ -14,6 +14,7 @@ use crate::definition::{DEFINITIONS, Definition};
 use crate::deployment::Deployment;
 use crate::error::{Result, of_driver};
 use crate::hosted::Host;
+use crate::system::{self, Facts, System};
 
 /// Databases that hold nothing of a user's.
 const OWN: &[&str] = &["admin", "config", "local", DATABASE];
@@ -27,7 +28,15 @@ pub(crate) struct Catalog {
     unknown: Arc<Mutex<BTreeSet<String>>>,
     /// What routines that are no SQL need of the program.
     pub(crate) host: Host,
+    /// The database whose catalogue is told of.
+    database: String,
+    /// What is told of it, where it was asked for.
+    facts: Option<Arc<Facts>>,
 }
+
+/// What planning has asked for that is no database: what the catalogue tells of itself, with columns or without.
+const NAMES: &str = "!names";
+const COLUMNS: &str = "!columns";
 
 impl Catalog {
     /// Nothing is known yet.
@@ -38,7 +47,8 @@ impl Catalog {
     /// Reads the definitions, with those of `before` where they have not changed, and the collections of a database.
     pub(crate) async fn read(deployment: &Deployment, before: &Self, database: &str) -> Result<Self> {
         let definitions = definitions(deployment, before).await?;
-        let mut catalog = Self { definitions, host: before.host.clone(), ..Self::default() };
+        let mut catalog =
+            Self { definitions, host: before.host.clone(), database: database.to_owned(), ..Self::default() };
         catalog.look(deployment, database).await?;
         Ok(catalog)
     }
@@ -47,6 +57,11 @@ impl Catalog {
     pub(crate) async fn look_again(&mut self, deployment: &Deployment) -> Result<bool> {
         let unknown = std::mem::take(&mut *self.unknown.lock());
         for database in &unknown {
+            if matches!(database.as_str(), NAMES | COLUMNS) {
+                let columns = unknown.contains(COLUMNS);
+                self.facts = Some(Arc::new(Facts::look(deployment, self, &self.database, columns).await?));
+                continue;
+            }
             self.look(deployment, database).await?;
         }
         Ok(!unknown.is_empty())
@@ -89,6 +104,16 @@ impl Catalog {
     pub(crate) async fn databases(deployment: &Deployment) -> Result<Vec<String>> {
         let names = deployment.client().list_database_names().await.map_err(|error| of_driver(&error))?;
         Ok(names.into_iter().filter(|name| !OWN.contains(&name.as_str())).collect())
+    }
+
+    /// A table of the catalogue itself, under the name of its schema; those of `pg_catalog` also without, unless a collection
+    /// has that name.
+    fn system(&self, database: &str, name: &str) -> Option<&'static System> {
+        match database {
+            database if system::is_schema(database) => system::table(database, name),
+            _ if self.has_table(database, name) => None,
+            _ => system::table(system::PG_CATALOG, name),
+        }
     }
 
     /// Whether this program has the native routines that an object uses, at whatever depth.
@@ -174,6 +199,16 @@ impl plan::Catalog for Catalog {
                 return Relation::View { query: view.query.clone(), columns: view.columns.clone() };
             }
             return Relation::Materialized { columns: definition.columns.clone(), order: definition.order.clone() };
+        }
+        if let Some(table) = self.system(database, name) {
+            let facts = self.facts.as_deref().filter(|facts| facts.has_columns || !table.needs_columns);
+            if facts.is_none() {
+                self.unknown.lock().insert(if table.needs_columns { COLUMNS } else { NAMES }.to_owned());
+            }
+            return table.relation(facts);
+        }
+        if system::is_schema(database) {
+            return Relation::Collection { exists: false };
         }
         match self.collections.get(database) {
             Some(names) => Relation::Collection { exists: names.contains(name) },

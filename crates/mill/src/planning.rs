@@ -27,6 +27,8 @@ impl Planning {
             lateness: None,
             idle_timeout_ms: 60_000,
             by_paths: false,
+            parameters: Vec::new(),
+            shown: std::collections::BTreeMap::new(),
             time_zone: time_zone(&kept.time_zone)?,
             now_ms: now_ms(),
         };

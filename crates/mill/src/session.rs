@@ -1,7 +1,10 @@
 //! A session: one statement after the other, with a current database, settings, and perhaps an open transaction.
 
 mod call;
+mod client;
+mod cursor;
 mod define;
+mod describe;
 mod explain;
 mod lifecycle;
 mod query;
@@ -12,10 +15,13 @@ mod subscribe;
 mod tables;
 mod write;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bson::Bson;
+use millstream_flow::Datum;
 use millstream_sql::SqlError;
+use millstream_sql::expr::Expr;
 use millstream_sql::plan::Variable;
 use millstream_sql::statement::{Name, Statement};
 use mongodb::ClientSession;
@@ -30,6 +36,8 @@ use crate::native::Natives;
 use crate::planning::Planning;
 use crate::value::from_bson;
 
+use self::client::ClientSettings;
+use self::cursor::Cursor;
 use self::settings::Settings;
 
 /// How a session begins.
@@ -44,13 +52,25 @@ pub struct Session {
     deployment: Deployment,
     database: String,
     settings: Settings,
+    /// Those of PostgreSQL's clients.
+    client: ClientSettings,
+    cursors: BTreeMap<String, Cursor>,
     /// Between `BEGIN` and `COMMIT`.
     transaction: Option<Transaction>,
     catalog: Catalog,
     /// What its subscriptions read.
     hub: Option<Hub>,
     /// `$1`, `$2`…
-    parameters: Vec<Bson>,
+    parameters: Vec<Parameter>,
+}
+
+/// The value of a parameter.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Parameter {
+    /// A text that takes the type of what it meets (SQL-4.10).
+    Literal(String),
+    /// A value of its own type.
+    Value(Datum),
 }
 
 /// Parameters of a statement (SQL-22.1).
@@ -70,28 +90,31 @@ impl Session {
     pub async fn connect(uri: &str, options: SessionOptions) -> Result<Self> {
         let deployment = Deployment::connect(uri).await?;
         let own = deployment.connection().default_database().unwrap_or("test").to_owned();
-        Ok(Self {
+        Ok(Self::on(deployment, options.database.unwrap_or(own)))
+    }
+
+    fn on(deployment: Deployment, database: String) -> Self {
+        Self {
             deployment,
-            database: options.database.unwrap_or(own),
+            database,
             settings: Settings::default(),
+            client: ClientSettings::default(),
+            cursors: BTreeMap::new(),
             transaction: None,
             catalog: Catalog::default(),
             hub: None,
             parameters: Vec::new(),
-        })
+        }
     }
 
     /// Another session in a database of the same deployment, by the same connections.
     #[must_use]
     pub fn another(&self, database: &str) -> Self {
         Self {
-            deployment: self.deployment.clone(),
-            database: database.to_owned(),
-            settings: Settings::default(),
-            transaction: None,
+            client: ClientSettings::at(database),
             catalog: self.catalog.clone(),
             hub: self.hub.clone(),
-            parameters: Vec::new(),
+            ..Self::on(self.deployment.clone(), database.to_owned())
         }
     }
 
@@ -117,8 +140,30 @@ impl Session {
         self.transaction.is_some()
     }
 
+    /// Whether the open transaction has failed: nothing but its end is accepted.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.transaction.as_ref().is_some_and(|transaction| transaction.failed)
+    }
+
+    /// Fails the open transaction, if there is one: after a statement that was cancelled, or not understood.
+    pub fn fail(&mut self) {
+        if let Some(transaction) = &mut self.transaction {
+            transaction.failed = true;
+        }
+    }
+
     /// The values of `$1`, `$2`… of the statements to come.
     pub fn set_parameters(&mut self, parameters: Vec<Bson>) {
+        let parameter = |value: Bson| match from_bson(&value) {
+            Datum::Text(text) => Parameter::Literal(text.to_string()),
+            value => Parameter::Value(value),
+        };
+        self.parameters = parameters.into_iter().map(parameter).collect();
+    }
+
+    /// The same, with values of types that documents do not have.
+    pub fn set_values(&mut self, parameters: Vec<Parameter>) {
         self.parameters = parameters;
     }
 
@@ -144,10 +189,8 @@ impl Session {
                 Err(_) => Err(timed_out(timeout)),
             }
         };
-        if answer.is_err()
-            && let Some(transaction) = &mut self.transaction
-        {
-            transaction.failed = true;
+        if answer.is_err() {
+            self.fail();
         }
         answer
     }
@@ -164,6 +207,7 @@ impl Session {
                 }
                 Ok(Answer::done("CANCEL SUBSCRIPTION", Vec::new()))
             }
+            Statement::Close(name) => self.close(name.as_deref()),
             Statement::Commit => self.commit().await,
             Statement::CreateConnection(_) => Err(not_offered("CREATE CONNECTION")),
             Statement::CreateDashboard(_) => Err(not_offered("CREATE DASHBOARD")),
@@ -174,15 +218,19 @@ impl Session {
             Statement::CreateTable(create) => self.create_table(create).await,
             Statement::CreateTrigger(create) => self.create_trigger(statement, create).await,
             Statement::CreateView(create) => self.create_view(statement, create).await,
+            Statement::Deallocate(_) => Err(not_offered("PREPARE of statements as text")),
+            Statement::Declare { name, hold, query } => self.declare(name, *hold, query).await,
             Statement::Delete(delete) => self.write(write::Source::Delete(delete)).await,
             Statement::DeleteDeadLetters(letters) => self.delete_dead_letters(letters).await,
             Statement::Describe(name) => self.describe(name).await,
+            Statement::Discard => self.discard(),
             Statement::Drop { kind, if_exists, name, on: _, cascade } => {
                 self.drop_object(*kind, name, *if_exists, *cascade).await
             }
             Statement::DropIndex { if_exists, name, on } => self.drop_index(name, on.as_ref(), *if_exists).await,
             Statement::DropTable { if_exists, name, cascade } => self.drop_table(name, *if_exists, *cascade).await,
             Statement::Explain(explain) => self.explain(explain).await,
+            Statement::Fetch { name, rows, skip } => self.fetch(name, *rows, *skip).await,
             Statement::Insert(insert) => self.write(write::Source::Insert(insert)).await,
             Statement::Pause(which) => self.pause(which).await,
             Statement::Query(query) => self.query(query).await,
@@ -214,6 +262,7 @@ impl Session {
         let Some(mut transaction) = self.transaction.take() else {
             return Err(SqlError::new("25P01", "no transaction is open"));
         };
+        self.close_cursors();
         if transaction.failed {
             crate::checkpoint::abort(&mut transaction.session).await;
             return Ok(Answer::done("ROLLBACK", Vec::new()));
@@ -226,6 +275,7 @@ impl Session {
         let Some(mut transaction) = self.transaction.take() else {
             return Err(SqlError::new("25P01", "no transaction is open"));
         };
+        self.close_cursors();
         crate::checkpoint::abort(&mut transaction.session).await;
         Ok(Answer::done("ROLLBACK", Vec::new()))
     }
@@ -233,7 +283,14 @@ impl Session {
     /// Reads the catalog, and gives what planning needs.
     async fn planning(&mut self) -> Result<Planning> {
         self.catalog = Catalog::read(&self.deployment, &self.catalog, &self.database).await?;
-        Planning::new(self.catalog.clone(), &self.database, &self.settings.kept)
+        let mut planning = Planning::new(self.catalog.clone(), &self.database, &self.settings.kept)?;
+        let constant = |parameter: &Parameter| match parameter {
+            Parameter::Literal(text) => Expr::Untyped(text.clone()),
+            Parameter::Value(value) => Expr::Constant(value.clone()),
+        };
+        planning.settings.parameters = self.parameters.iter().map(constant).collect();
+        planning.settings.shown = self.shown();
+        Ok(planning)
     }
 
     /// What expressions of its statements meet.
@@ -241,13 +298,9 @@ impl Session {
         Surroundings::new(&self.catalog, &self.database, &self.settings.kept.time_zone)
     }
 
-    /// The parameters as plans know them.
-    fn variables(&self) -> (Vec<Variable>, Vec<millstream_flow::Datum>) {
-        let variable = |(at, value): (usize, &Bson)| Variable {
-            text: value.as_str().map(str::to_owned),
-            ..Variable::new(format!("${}", at + 1), None)
-        };
-        (self.parameters.iter().enumerate().map(variable).collect(), self.parameters.iter().map(from_bson).collect())
+    /// The variables of a statement: none, since its parameters are constants.
+    fn variables(&self) -> (Vec<Variable>, Vec<Datum>) {
+        (Vec::new(), Vec::new())
     }
 
     /// A name's database and own part.

@@ -56,7 +56,7 @@ pub(crate) struct Subscription {
 }
 
 /// The columns in front.
-static TOLD: &[&str] = &["_op", "_token", "_time", "_key", "_old"];
+pub(crate) static TOLD: &[&str] = &["_op", "_token", "_time", "_key", "_old"];
 
 impl Subscription {
     /// Begins.

@@ -37,6 +37,7 @@ mod log;
 mod logging;
 mod mill;
 mod parse;
+mod postgres;
 mod serve;
 mod signals;
 mod sql;

@@ -12,7 +12,7 @@ use millstream_watch::Connection;
 use tracing::{info, warn};
 
 use crate::signals::Signals;
-use crate::{exit, watch};
+use crate::{exit, postgres, watch};
 
 pub(crate) use arguments::{Arguments, EXAMPLES};
 
@@ -25,6 +25,10 @@ const PAUSE: Duration = Duration::from_secs(5);
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<exit::Code> {
     let mut signals = Signals::catch().context("could not listen for signals")?;
     let uri = watch::uri_or_default(arguments.uri.as_deref());
+    let postgres = match arguments.pg_listen {
+        Some(address) => Some(postgres::open(address).await?),
+        None => None,
+    };
     // What is wrong with a connection is said as other commands do.
     Connection::new(&uri).await?.ping().await?;
     let mut options = MillOptions::new(&arguments.state);
@@ -32,10 +36,23 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<exit::Code> {
     options.lease = Duration::from_secs(arguments.lease);
     let mill = Mill::start(&uri, options).await?;
     eprintln!("the mill runs; its state is in {}", arguments.state.display());
+    if let Some(postgres) = &postgres {
+        eprint!("{}", postgres.line());
+    }
+    if let Some(warning) = arguments.pg_listen.and_then(postgres::warning) {
+        eprintln!("WARNING: {warning}");
+    }
+    let postgres = postgres.map(|port| port.serve(uri.clone()));
     let asked = signals.next().await;
     info!(signal = asked, "stopping: asked to");
+    let stop = async {
+        if let Some(postgres) = postgres {
+            postgres.stop().await?;
+        }
+        mill.stop().await.map_err(anyhow::Error::from)
+    };
     tokio::select! {
-        result = mill.stop() => result?,
+        result = stop => result?,
         again = signals.next() => return Err(anyhow!("stopped at once: {again} came a second time")),
     }
     Ok(exit::Code::Done)

@@ -1,5 +1,6 @@
 //! What people type: sizes, spans and points of time, tokens, pipelines, and names that are nearly right.
 
+mod address;
 mod batch;
 mod duration;
 mod moment;
@@ -8,6 +9,7 @@ mod pipeline;
 mod size;
 mod token;
 
+pub(crate) use address::listen_address;
 pub(crate) use batch::batch;
 pub(crate) use duration::{duration, show_duration};
 pub(crate) use moment::moment;

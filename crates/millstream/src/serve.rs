@@ -16,7 +16,7 @@ use millstream_value::Namespace;
 use crate::mill::{self, Keeper, State};
 use crate::signals::Signals;
 use crate::sql_command::SqlCommand;
-use crate::{logging, parse, terminal};
+use crate::{logging, parse, postgres, terminal};
 
 /// The end of `serve --help`.
 pub(crate) const EXAMPLES: &str = "\
@@ -24,6 +24,7 @@ Examples:
   millstream serve                                   data in ./millstream-data, on 127.0.0.1:27017
   millstream serve --data /var/lib/millstream --oplog-bytes 20GiB --log json
   millstream serve --memory --port 0                 for a test: nothing on disk, a free port
+  millstream serve --pg-listen 127.0.0.1:5432        and psql -h 127.0.0.1 shop
   MILLSTREAM_PORT=27018 millstream serve             every flag is also an environment variable
   millstream serve --config m.toml --print-config    see every setting and where it comes from
 
@@ -44,11 +45,19 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
     }
     let sql = Arc::new(SqlCommand::default());
     let options = EngineOptions { sql: Some(sql.clone()), ..engine_options(&config) };
-    let warning = options.warnings.first().cloned();
+    let warnings = options.warnings.clone();
+    // This port, too, before anything is made.
+    let postgres = match config.pg_listen {
+        Some(address) => Some(postgres::open(address).await?),
+        None => None,
+    };
     let say_started = |address: SocketAddr| {
         sql.reach(engine::uri(address, &config.replica_set));
         terminal::say(&start_lines(address, &config));
-        if let Some(warning) = warning {
+        if let Some(postgres) = &postgres {
+            terminal::say(&postgres.line());
+        }
+        for warning in warnings {
             terminal::say(&format!("WARNING: {warning}\n"));
             warn!("{warning}");
         }
@@ -64,6 +73,7 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
         let has_definitions = engine.has_collection(Namespace::new("millstream", "definitions"));
         tokio::spawn(keeper.keep(has_definitions, stopped))
     });
+    let postgres = postgres.map(|port| port.serve(engine::uri(engine.address, &config.replica_set)));
     let asked = tokio::select! {
         name = signals.next() => name,
         ended = &mut engine.task => {
@@ -72,7 +82,10 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
     };
     info!(signal = asked, "stopping: asked to");
     let stop = async {
-        // The mill first: it is a client of the engine.
+        // Those first that are clients of the engine.
+        if let Some(postgres) = postgres {
+            postgres.stop().await?;
+        }
         let _ = stop_mill.send(());
         if let Some(mill) = mill {
             mill.await.context("the mill failed")?;
@@ -98,7 +111,7 @@ fn engine_options(config: &ServeConfig) -> EngineOptions {
         watch_bytes: config.watch_bytes,
         replica_set: config.replica_set.clone(),
         test_commands: config.test_commands,
-        warnings: public_warning(config).into_iter().collect(),
+        warnings: public_warning(config).into_iter().chain(config.pg_listen.and_then(postgres::warning)).collect(),
         sql: None,
     }
 }

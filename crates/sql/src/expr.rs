@@ -25,8 +25,9 @@ mod time_text;
 mod untyped;
 
 pub use from_ast::{Names, from_ast};
+pub use function::system_types;
 pub use function::{Function, Takes, function, nearest_function};
-pub use plain::{step_into, stored_forms, to_text};
+pub use plain::{read, restored, step_into, stored_forms, to_json, to_text};
 pub use stored::to_value;
 pub use table_function::{SetFunction, table_function};
 

@@ -25,6 +25,7 @@ mod source;
 mod stored;
 mod subquery;
 mod syntax;
+mod system;
 mod walk;
 mod write;
 
@@ -79,6 +80,13 @@ pub enum Relation {
         columns: Vec<Column>,
         /// Its default order (SQL-14.6): names of columns, and whether descending.
         order: Vec<(String, bool)>,
+    },
+    /// What the catalogue says of itself: rows that are known now.
+    Rows {
+        /// Its columns.
+        columns: Vec<(&'static str, Type)>,
+        /// Its rows, each as long as the columns are.
+        rows: Vec<Vec<Datum>>,
     },
 }
 
@@ -149,6 +157,10 @@ pub struct Settings {
     pub by_paths: bool,
     /// The session's time zone.
     pub time_zone: jiff::tz::TimeZone,
+    /// The values of `$1`, `$2`…, where they are known.
+    pub parameters: Vec<Expr>,
+    /// The session's settings as PostgreSQL shows them, by their names in lower case: for `CURRENT_SETTING`, `CURRENT_USER`.
+    pub shown: std::collections::BTreeMap<String, String>,
     /// `CURRENT_TIMESTAMP` of a batch statement: milliseconds since 1970.
     pub now_ms: i64,
 }
@@ -356,7 +368,8 @@ impl Plan {
             order,
             first: first::first(&rel, &binder.scans),
             limit: bound.limit,
-            notices: binder.notices,
+            // Whoever asks the catalogue alone has not written the query.
+            notices: if binder.asks_catalogue && binder.scans.is_empty() { Vec::new() } else { binder.notices },
             time,
             uses: binder.uses,
             rel,

@@ -63,6 +63,39 @@ pub fn statement(text: &str) -> Result<Statement> {
     }
 }
 
+/// The parameters `$1`, `$2`… of a text, with their types where a cast or a LIMIT says them.
+///
+/// # Errors
+/// The text cannot be taken apart.
+pub fn parameters(text: &str) -> Result<Vec<Option<crate::Type>>> {
+    let tokens = tokens::tokens(text, 0)?.tokens;
+    let mut found: Vec<Option<crate::Type>> = Vec::new();
+    for (at, token) in tokens.iter().enumerate() {
+        let Token::Placeholder(name) = &token.token else { continue };
+        let number = name.strip_prefix('$').and_then(|number| number.parse::<usize>().ok());
+        let Some(number) = number.filter(|number| (1..=usize::from(u16::MAX)).contains(number)) else {
+            return Err(SqlError::new("42P02", format!("there is no parameter {name}")).at(token.span.start));
+        };
+        if found.len() < number {
+            found.resize(number, None);
+        }
+        let behind = tokens.get(at + 1..).unwrap_or_default();
+        let before = at.checked_sub(1).and_then(|at| tokens.get(at)).map(|token| &token.token);
+        let counts = matches!(before, Some(Token::Word(word)) if matches!(word.value.to_ascii_uppercase().as_str(), "LIMIT" | "OFFSET"));
+        let kind = match behind {
+            [first, rest @ ..] if first.token == Token::DoubleColon => reader::cast_type(rest.to_vec()),
+            _ if counts => Some(crate::Type::BigInt),
+            _ => None,
+        };
+        if let Some(place) = found.get_mut(number - 1)
+            && place.is_none()
+        {
+            *place = kind;
+        }
+    }
+    Ok(found)
+}
+
 /// The statements of a text, one after the other: what stands before a mistake can be run before it is met.
 pub struct Script<'a> {
     text: &'a str,

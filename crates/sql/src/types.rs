@@ -1,5 +1,7 @@
 //! Static types: what is known of an expression's values before there are any (SQL-4.1, SQL-4.2).
 
+mod postgres;
+
 use std::fmt;
 
 use millstream_flow::Datum;
@@ -92,15 +94,29 @@ impl Type {
                 return Err(error.hint("times have milliseconds; cut them with DATE_TRUNC('second', t)"));
             }
             D::Uuid => Self::Uuid,
-            D::Custom(name, modifiers) if modifiers.is_empty() => {
-                match name.to_string().to_ascii_lowercase().as_str() {
-                    "array" => Self::Array(None),
-                    "bson_timestamp" => Self::BsonTimestamp,
-                    "document" => Self::Document,
-                    "objectid" => Self::ObjectId,
-                    _ => return Err(no_type(data_type)),
+            D::Custom(name, modifiers) if modifiers.is_empty() => match system_name(name).as_str() {
+                "array" => Self::Array(None),
+                "bson_timestamp" => Self::BsonTimestamp,
+                "document" => Self::Document,
+                "objectid" => Self::ObjectId,
+                // PostgreSQL's own names, which its tools write with their schema.
+                "bool" | "boolean" => Self::Boolean,
+                "bytea" => Self::Bytea,
+                "char" | "cstring" | "information_schema.sql_identifier" | "name" | "text" | "varchar" => {
+                    Self::Text(None)
                 }
-            }
+                "date" => Self::Date,
+                "float4" | "float8" => Self::Double,
+                "int2" | "int4" | "integer" => Self::Integer,
+                "bigint" | "int8" | "oid" | "xid" => Self::BigInt,
+                "interval" => Self::Interval,
+                "json" | "jsonb" => Self::Document,
+                "numeric" => Self::Numeric(None),
+                "timestamp" => Self::Timestamp,
+                "timestamptz" => Self::Timestamptz,
+                "uuid" => Self::Uuid,
+                _ => return Err(no_type(data_type)),
+            },
             other => return Err(no_type(other)),
         })
     }
@@ -190,6 +206,19 @@ impl fmt::Display for Type {
             Self::Timestamptz => "timestamptz",
             Self::Uuid => "uuid",
         })
+    }
+}
+
+/// The name of a type in lower case, without PostgreSQL's own schema and without quotes.
+pub(crate) fn system_name(name: &sqlparser::ast::ObjectName) -> String {
+    let part = |part: &sqlparser::ast::ObjectNamePart| match part.as_ident() {
+        Some(ident) => ident.value.to_ascii_lowercase(),
+        None => part.to_string(),
+    };
+    let parts: Vec<String> = name.0.iter().map(part).collect();
+    match parts.as_slice() {
+        [schema, name] if schema == "pg_catalog" => name.clone(),
+        _ => parts.join("."),
     }
 }
 

@@ -42,6 +42,8 @@ impl View {
         let mut statements = script(query).unwrap_or_else(|error| panic!("{query}: {error}"));
         let Some((Statement::Query(parsed), _)) = statements.pop() else { panic!("no query: {query}") };
         let settings = Settings {
+            parameters: Vec::new(),
+            shown: std::collections::BTreeMap::new(),
             database: "test".to_owned(),
             strict_tables: false,
             strict_columns: false,

@@ -365,6 +365,9 @@ impl Session {
             Relation::View { .. } | Relation::Materialized { .. } => {
                 Err(SqlError::new("42809", format!("{name} is a view: it cannot be written")))
             }
+            Relation::Rows { .. } => {
+                Err(SqlError::new("42809", format!("{name} is part of the catalogue: it cannot be written")))
+            }
         }
     }
 }

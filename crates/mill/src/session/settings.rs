@@ -80,8 +80,12 @@ impl Settings {
 
 impl Session {
     pub(super) fn set(&mut self, name: &str, value: Option<&Literal>) -> Result<Answer> {
-        self.settings.set(name, value)?;
+        self.set_text(name, value)?;
         Ok(Answer::done("SET", Vec::new()))
+    }
+
+    pub(super) fn set_text(&mut self, name: &str, value: Option<&Literal>) -> Result<()> {
+        if self.set_client(name, value)? { Ok(()) } else { self.settings.set(name, value) }
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bson::{Bson, DateTime, Document, RawDocumentBuf, doc};
 use futures::TryStreamExt;
+use millstream_sql::Type;
 use millstream_sql::plan::Column;
 use millstream_sql::statement::{Kind, Listing, Show, Statement};
 
@@ -26,7 +27,7 @@ impl Session {
                 table(&["name", "sql"], vec![doc! {"name": &definition.name, "sql": format!("{};", definition.sql)}])
             }
             Show::Setting(name) => {
-                let value = self.settings.get(name).ok_or_else(|| unknown(name))?;
+                let value = self.setting(name).ok_or_else(|| unknown(name))?;
                 table(&[name], vec![doc! {name: value}])
             }
             Show::List { listing, database, like } => {
@@ -165,8 +166,8 @@ fn columns(listing: Listing) -> Vec<&'static str> {
 
 /// Rows with the columns of these names.
 pub(super) fn table(columns: &[&str], rows: Vec<Document>) -> Result<Answer> {
-    let columns: Vec<Column> =
-        columns.iter().map(|name| Column { name: (*name).to_owned(), kind: None, spread: false }).collect();
+    let column = |name: &&str| Column { name: (*name).to_owned(), kind: kind(name, &rows), spread: false };
+    let columns: Vec<Column> = columns.iter().map(column).collect();
     let rows: Result<Vec<RawDocumentBuf>> = rows
         .iter()
         .map(|row| {
@@ -178,6 +179,20 @@ pub(super) fn table(columns: &[&str], rows: Vec<Document>) -> Result<Answer> {
         })
         .collect();
     Ok(Answer::rows(columns, rows?, Vec::new()))
+}
+
+/// The type that all values of a column have.
+fn kind(name: &str, rows: &[Document]) -> Option<Type> {
+    let mut kinds = rows.iter().filter_map(|row| row.get(name)).filter_map(|value| match value {
+        Bson::Null => None,
+        Bson::String(_) => Some(Some(Type::Text(None))),
+        Bson::Int32(_) => Some(Some(Type::Integer)),
+        Bson::Int64(_) => Some(Some(Type::BigInt)),
+        Bson::DateTime(_) => Some(Some(Type::Timestamptz)),
+        _ => Some(None),
+    });
+    let Some(first) = kinds.next() else { return Some(Type::Text(None)) };
+    if kinds.all(|kind| kind == first) { first } else { None }
 }
 
 /// `LIKE`, with `%` and `_`.

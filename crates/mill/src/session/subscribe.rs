@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use millstream_sql::SqlError;
 use millstream_sql::plan::Purpose;
-use millstream_sql::statement::{self, Literal, Options, Statement, Subscribe, Subscribed};
+use millstream_sql::statement::{self, Literal, Name, Options, Statement, Subscribe, Subscribed};
 use sqlparser::ast;
 
 use super::Session;
@@ -36,22 +36,25 @@ impl Session {
         subscribe.options.check(OPTIONS)?;
         let query: Box<ast::Query> = match &subscribe.to {
             Subscribed::Query(query) => query.clone(),
-            Subscribed::Name(name) => {
-                let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
-                let (database, table) = self.resolve(name)?;
-                let text = format!("SELECT * FROM {}.{}", quoted(&database), quoted(&table));
-                match statement::statement(&text)? {
-                    Statement::Query(query) => query,
-                    _ => return Err(bug("a query that is none")),
-                }
-            }
+            Subscribed::Name(name) => self.all_of(name)?,
         };
         self.subscription(&query, &subscribe.options, true).await
     }
 
+    /// `SELECT * FROM name`.
+    pub(super) fn all_of(&self, name: &Name) -> Result<Box<ast::Query>> {
+        let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
+        let (database, table) = self.resolve(name)?;
+        let text = format!("SELECT * FROM {}.{}", quoted(&database), quoted(&table));
+        match statement::statement(&text)? {
+            Statement::Query(query) => Ok(query),
+            _ => Err(bug("a query that is none")),
+        }
+    }
+
     /// Subscribes to a query.
     pub(super) async fn subscription(&mut self, query: &ast::Query, options: &Options, told: bool) -> Result<Answer> {
-        self.not_in_transaction("a subscription")?;
+        // An open transaction is no part of it: it begins with what is committed now.
         let (variables, values) = self.variables();
         let mut planning = self.planning().await?;
         planning.options(options)?;

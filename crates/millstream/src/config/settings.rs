@@ -1,6 +1,6 @@
 //! Every setting of the engine.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -27,6 +27,8 @@ pub(crate) struct ServeConfig {
     pub(crate) oplog_bytes: u64,
     /// How long to keep the change log at least, whatever its size.
     pub(crate) oplog_age_min: Duration,
+    /// Where to speak PostgreSQL's protocol, if anywhere.
+    pub(crate) pg_listen: Option<SocketAddr>,
     /// The name of the replica set that clients see.
     pub(crate) replica_set: String,
     /// How far back the data can be read as it was.
@@ -190,6 +192,17 @@ pub(crate) static SETTINGS: &[Setting] = &[
         },
     },
     Setting {
+        name: "pg-listen",
+        value: Some("ADDR"),
+        environment: &["MILLSTREAM_PG_LISTEN"],
+        default: "off",
+        help: "Speak PostgreSQL's protocol on this address, such as 127.0.0.1:5432, for psql, dashboards and drivers; or off",
+        set: |config, text| {
+            config.pg_listen = if text == "off" { None } else { Some(parse::listen_address(text)?) };
+            Ok(())
+        },
+    },
+    Setting {
         name: "port",
         value: Some("PORT"),
         environment: &["MILLSTREAM_PORT"],
@@ -333,6 +346,7 @@ impl Default for ServeConfig {
             mill: false,
             oplog_bytes: 0,
             oplog_age_min: Duration::ZERO,
+            pg_listen: None,
             replica_set: String::new(),
             snapshot_window: Duration::ZERO,
             transactions: TransactionLimits::default(),
@@ -374,6 +388,8 @@ mod tests {
             ("oplog-bytes", "12"),
             ("oplog-hours", "-1"),
             ("oplog-hours", "NaN"),
+            ("pg-listen", "here"),
+            ("pg-listen", "::1:99999"),
             ("port", "70000"),
             ("replica-set", "a b"),
             ("tail-bytes", "1"),

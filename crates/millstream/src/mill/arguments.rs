@@ -1,14 +1,18 @@
 //! The flags of `run`.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
+
+use crate::parse;
 
 /// The end of `run --help`.
 pub(crate) const EXAMPLES: &str = "\
 Examples:
   millstream run --uri 'mongodb://db.example/?replicaSet=rs0'
   millstream run --state /var/lib/millstream-mill --name mill-1
+  millstream run --pg-listen 127.0.0.1:5432          and psql -h 127.0.0.1 shop
 
 Several of them on one deployment share the work: each view and trigger runs in one of them, and when that one
 ends another goes on where it was. `millstream serve` has a mill of its own for the engine's data.
@@ -26,6 +30,9 @@ pub(crate) struct Arguments {
     /// Where the state of views is kept; one folder belongs to one process
     #[arg(long, value_name = "FOLDER", env = "MILLSTREAM_STATE", default_value = "./millstream-mill")]
     pub(crate) state: PathBuf,
+    /// Speak PostgreSQL's protocol on this address, such as 127.0.0.1:5432; there is no authentication
+    #[arg(long, value_name = "ADDR", env = "MILLSTREAM_PG_LISTEN", value_parser = parse::listen_address)]
+    pub(crate) pg_listen: Option<SocketAddr>,
     /// What this one is called among several
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<String>,

@@ -29,6 +29,13 @@ pub trait Names {
     /// # Errors
     /// It may not stand here, or is wrong itself.
     fn subquery(&mut self, expr: &ast::Expr) -> Result<Expr>;
+    /// `x::regclass` and its like: an object by its number, or a number by the object's name.
+    ///
+    /// # Errors
+    /// There is no catalogue here, or no such object.
+    fn object(&mut self, expr: &ast::Expr, kind: &str) -> Result<Expr> {
+        Err(SqlError::new("0A000", format!("{expr}::{kind} can not stand here")))
+    }
     /// `$1`, by its text.
     ///
     /// # Errors
@@ -87,6 +94,9 @@ pub fn from_ast(expr: &ast::Expr, names: &mut dyn Names) -> Result<Expr> {
             Ok(Expr::All(comparison_of(compare_op)?, boxed(left, names)?, boxed(right, names)?))
         }
         Ast::Exists { .. } | Ast::InSubquery { .. } | Ast::Subquery(_) => names.subquery(expr),
+        Ast::Cast { expr, data_type, .. } if object_kind(data_type).is_some() => {
+            names.object(expr, object_kind(data_type).unwrap_or_default())
+        }
         Ast::Cast { kind, expr, data_type, .. } => Ok(Expr::Cast {
             value: boxed(expr, names)?,
             to: Type::from_ast(data_type)?,
@@ -102,7 +112,7 @@ pub fn from_ast(expr: &ast::Expr, names: &mut dyn Names) -> Result<Expr> {
         }),
         Ast::Array(array) => Ok(Expr::Array(list(&array.elem, names)?)),
         Ast::Collate { expr, collation } => match collation.0.last().and_then(|part| part.as_ident()) {
-            Some(name) if matches!(name.value.as_str(), "C" | "POSIX") => from_ast(expr, names),
+            Some(name) if matches!(name.value.as_str(), "C" | "POSIX" | "default") => from_ast(expr, names),
             _ => Err(SqlError::new("0A000", format!("the collation {collation} is not supported"))
                 .hint("the only one is \"C\"")),
         },
@@ -121,6 +131,17 @@ pub fn from_ast(expr: &ast::Expr, names: &mut dyn Names) -> Result<Expr> {
         Ast::Wildcard(_) | Ast::QualifiedWildcard(..) => Err(SqlError::new("42601", "* can not stand here")),
         other => Err(SqlError::new("0A000", format!("{other} is not supported"))),
     }
+}
+
+/// The kind of objects of the catalogue that a type stands for.
+fn object_kind(data_type: &ast::DataType) -> Option<&'static str> {
+    const KINDS: &[&str] = &["regclass", "regnamespace", "regproc", "regprocedure", "regrole", "regtype"];
+    let name = match data_type {
+        ast::DataType::Regclass => "regclass".to_owned(),
+        ast::DataType::Custom(name, modifiers) if modifiers.is_empty() => crate::types::system_name(name),
+        _ => return None,
+    };
+    KINDS.iter().find(|kind| **kind == name).copied()
 }
 
 fn boxed(expr: &ast::Expr, names: &mut dyn Names) -> Result<Box<Expr>> {
@@ -307,9 +328,41 @@ fn binary(left: &ast::Expr, op: &BinaryOperator, right: &ast::Expr, names: &mut 
             }
             _ => Err(SqlError::new("42601", "OVERLAPS takes two rows of two times")),
         },
+        // `OPERATOR(pg_catalog.~)`
+        Op::PGCustomBinaryOperator(parts) => {
+            let own = parts.len() < 2 || parts.first().is_some_and(|schema| schema.eq_ignore_ascii_case("pg_catalog"));
+            let meant = parts.last().filter(|_| own).and_then(|sign| OPERATORS.iter().find(|(known, _)| known == sign));
+            match meant {
+                Some((_, op)) => binary(left, op, right, names),
+                None => Err(SqlError::new("42883", format!("there is no operator {op}"))),
+            }
+        }
         other => Err(SqlError::new("42883", format!("there is no operator {other}"))),
     }
 }
+
+/// The operators that may be written with their schema.
+static OPERATORS: &[(&str, BinaryOperator)] = &[
+    ("=", BinaryOperator::Eq),
+    ("<>", BinaryOperator::NotEq),
+    ("<", BinaryOperator::Lt),
+    ("<=", BinaryOperator::LtEq),
+    (">", BinaryOperator::Gt),
+    (">=", BinaryOperator::GtEq),
+    ("+", BinaryOperator::Plus),
+    ("-", BinaryOperator::Minus),
+    ("*", BinaryOperator::Multiply),
+    ("/", BinaryOperator::Divide),
+    ("||", BinaryOperator::StringConcat),
+    ("~", BinaryOperator::PGRegexMatch),
+    ("~*", BinaryOperator::PGRegexIMatch),
+    ("!~", BinaryOperator::PGRegexNotMatch),
+    ("!~*", BinaryOperator::PGRegexNotIMatch),
+    ("~~", BinaryOperator::PGLikeMatch),
+    ("~~*", BinaryOperator::PGILikeMatch),
+    ("!~~", BinaryOperator::PGNotLikeMatch),
+    ("!~~*", BinaryOperator::PGNotILikeMatch),
+];
 
 /// The operands of a chain of `AND` (or `OR`), without recursion along the chain.
 fn flattened(left: &ast::Expr, op: &BinaryOperator, right: &ast::Expr, names: &mut dyn Names) -> Result<Vec<Expr>> {

@@ -6,6 +6,7 @@ mod bson;
 mod document;
 pub(crate) mod encoding;
 mod number;
+mod system;
 mod text;
 mod time;
 
@@ -143,7 +144,7 @@ impl PartialEq for Function {
 
 /// The families' tables.
 static FAMILIES: &[&[Function]] =
-    &[array::ARRAYS, bson::BSON, document::DOCUMENTS, number::NUMBERS, text::TEXTS, time::TIMES];
+    &[array::ARRAYS, bson::BSON, document::DOCUMENTS, number::NUMBERS, system::SYSTEM, text::TEXTS, time::TIMES];
 
 /// Names with a syntax of their own, for hints.
 static SPECIAL: &[&str] = &["COALESCE", "NULLIF"];
@@ -156,6 +157,12 @@ pub fn function(name: &str) -> Option<&'static Function> {
         let at = family.binary_search_by(|function| function.name.cmp(&upper)).ok()?;
         family.get(at)
     })
+}
+
+/// The types that columns have: PostgreSQL's numbers, its short names, and how it writes them.
+#[must_use]
+pub fn system_types() -> &'static [(i64, &'static str, &'static str)] {
+    system::TYPES
 }
 
 /// The name of a function that somebody may have meant, if one is near enough.

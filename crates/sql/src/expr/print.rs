@@ -121,6 +121,13 @@ pub(crate) fn tree_json(tree: &serde_json::Value, out: &mut String) {
     }
 }
 
+/// A string of JSON.
+pub(crate) fn quoted_text(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    quoted(text, &mut out);
+    out
+}
+
 fn quoted(text: &str, out: &mut String) {
     out.push('"');
     for c in text.chars() {

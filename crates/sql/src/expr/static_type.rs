@@ -54,13 +54,14 @@ impl Expr {
     }
 }
 
-/// The type that all have, NULLs and untyped literals aside.
+/// The type that all have, NULLs and untyped literals aside; where there is nothing but literals, they are texts.
 pub(crate) fn common<'a>(exprs: impl Iterator<Item = &'a Expr>, of: impl Fn(&Expr) -> Option<Type>) -> Option<Type> {
     let mut found = None;
+    let mut literals = false;
     for expr in exprs {
         match expr {
             Expr::Constant(value) if value.is_null() => {}
-            Expr::Untyped(_) => {}
+            Expr::Untyped(_) => literals = true,
             other => match (found, of(other)) {
                 (None, Some(kind)) => found = Some(kind),
                 (Some(so_far), Some(kind)) if so_far == kind => found = Some(kind),
@@ -68,7 +69,7 @@ pub(crate) fn common<'a>(exprs: impl Iterator<Item = &'a Expr>, of: impl Fn(&Exp
             },
         }
     }
-    found
+    found.or_else(|| literals.then_some(Type::Text(None)))
 }
 
 fn with_untyped(how: Arithmetic, other: Option<Type>) -> Option<Type> {

@@ -30,6 +30,8 @@ pub(crate) struct Binder<'a> {
     /// The database of one-part names: inside of a view that is the view's.
     pub(crate) database: String,
     pub(crate) uses: Uses,
+    /// Whether it asks the catalogue.
+    pub(crate) asks_catalogue: bool,
     depth: usize,
 }
 
@@ -129,6 +131,7 @@ impl<'a> Binder<'a> {
             clock: None,
             database: settings.database.clone(),
             uses: Uses::default(),
+            asks_catalogue: false,
             depth: 0,
         }
     }

@@ -327,6 +327,13 @@ impl Names for Resolver<'_, '_> {
             }
             around = scope.parent.clone();
         }
+        // `CURRENT_USER` and its like are written without parentheses.
+        if rest.is_empty()
+            && first.quote_style.is_none()
+            && let Some(shown) = self.shown(&first.value)
+        {
+            return Ok(shown);
+        }
         let known = self.block.scope.items.iter().flat_map(|item| &item.known).map(|(name, _)| name.as_str());
         Err(no_column(&first.value, known.chain(self.block.aliases.iter().map(|(name, _)| name.as_str()))))
     }
@@ -339,11 +346,20 @@ impl Names for Resolver<'_, '_> {
         self.subquery_expr(expr)
     }
 
+    fn object(&mut self, expr: &ast::Expr, kind: &str) -> Result<Expr> {
+        self.object_cast(expr, kind)
+    }
+
     fn variable(&mut self, name: &str) -> Result<Expr> {
-        let Some(slot) = self.slot(name) else {
-            let argument = self.argument_of_routine(name)?;
-            return argument.ok_or_else(|| SqlError::new("42P02", format!("there is no parameter {name}")));
-        };
+        if let Some(argument) = self.argument_of_routine(name)? {
+            return Ok(argument);
+        }
+        let number: Option<usize> = name.strip_prefix('$').and_then(|number| number.parse().ok());
+        let known = number.and_then(|number| self.binder.settings.parameters.get(number.checked_sub(1)?));
+        if let Some(known) = known {
+            return Ok(known.clone());
+        }
+        let slot = self.slot(name).ok_or_else(|| SqlError::new("42P02", format!("there is no parameter {name}")))?;
         let text = self.binder.variables.get(slot).and_then(|variable| variable.text.clone());
         Ok(text.map_or(Expr::Variable(slot), Expr::Untyped))
     }

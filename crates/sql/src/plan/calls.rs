@@ -37,6 +37,9 @@ impl Resolver<'_, '_> {
         if let Some(expr) = self.change_function(&name, function)? {
             return Ok(Some(expr));
         }
+        if let Some(expr) = self.system_function(&name, function)? {
+            return Ok(Some(expr));
+        }
         if syntax::WINDOW_FUNCTIONS.iter().any(|row| row.name == name) {
             return Err(SqlError::new("42809", format!("window function {} requires an OVER clause", function.name)));
         }

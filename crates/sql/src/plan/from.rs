@@ -15,7 +15,7 @@ use crate::plan::recursive;
 use crate::plan::rel::Rel;
 use crate::plan::scope::{Item, Open, Scope, unique};
 use crate::plan::select::too_many;
-use crate::plan::{Column, Relation, SourceColumn, syntax};
+use crate::plan::{Column, Purpose, Relation, SourceColumn, syntax};
 use crate::{Expr, Notice, SqlError};
 
 /// FROM items so far.
@@ -204,6 +204,29 @@ impl Binder<'_> {
                 }
                 self.derived(&collection, alias, bound)
             }
+            Relation::Rows { .. } if self.purpose == Purpose::View => {
+                Err(SqlError::new("0A000", format!("{name} tells what there is now: it has no changes to follow")))
+            }
+            Relation::Rows { columns, rows } => {
+                self.asks_catalogue = true;
+                let rows = rows.into_iter().map(|row| row.into_iter().map(Expr::Constant).collect()).collect();
+                let known: Vec<_> =
+                    columns.into_iter().map(|(name, kind)| (name.to_owned(), self.column(Some(kind)))).collect();
+                let columns = known.iter().map(|(_, id)| *id).collect();
+                let item = Item { alias: shown.clone(), known, open: Open::No };
+                let rel = Rel::Values { rows, columns };
+                let (items, key) = (vec![item], vec![shown]);
+                Ok(From {
+                    rel,
+                    items,
+                    merged: Vec::new(),
+                    key,
+                    origin: None,
+                    driver: None,
+                    above: Vec::new(),
+                    bare: None,
+                })
+            }
             Relation::Collection { exists } => {
                 if !exists {
                     self.missing(&database, &collection)?;
@@ -383,6 +406,19 @@ impl Binder<'_> {
         alias: Option<&ast::TableAlias>,
     ) -> Result<Factor> {
         let Some(function) = crate::expr::table_function(name) else {
+            // A function of one value is one row of it.
+            if let Some(function) = crate::expr::function(name)
+                && !ordinality
+                && (function.arguments.0..=function.arguments.1).contains(&arguments.len())
+            {
+                let shown = alias.map_or_else(|| name.to_ascii_lowercase(), |alias| alias.name.value.clone());
+                let value = Expr::Array(vec![Expr::Call(function, arguments)]);
+                let column = alias.and_then(|alias| alias.columns.first()).map(|column| column.name.value.clone());
+                let id = self.column(function.result.clone());
+                let known = vec![(column.unwrap_or_else(|| shown.clone()), id)];
+                let item = Item { alias: shown, known, open: Open::Element(id) };
+                return Ok(Factor::Rows { function: "UNNEST", arguments: vec![value], columns: vec![id], item });
+            }
             return Err(SqlError::new("42883", format!("function {} does not exist", name.to_ascii_lowercase()))
                 .hint("functions in FROM are UNNEST, GENERATE_SERIES, JSONB_EACH and the like"));
         };

@@ -128,6 +128,8 @@ impl Binder<'_> {
             Datum::Null | Datum::Missing => return Ok(None),
             Datum::Int(n) => i64::from(n),
             Datum::Long(n) => n,
+            // A literal or a parameter.
+            Datum::Text(text) if text.parse::<i64>().is_ok() => text.parse().unwrap_or_default(),
             _ => return Err(SqlError::new("42804", format!("argument of {what} must be a whole number"))),
         };
         let state = if what == "OFFSET" { "2201X" } else { "2201W" };

@@ -193,6 +193,8 @@ impl Binder<'_> {
             used.push(name.clone());
             let column = match bound {
                 Expr::Column(id) => id,
+                // What meets nothing stays text.
+                Expr::Untyped(_) => self.column(Some(crate::Type::Text(None))),
                 _ => self.column_for(&bound),
             };
             outputs.push((Output { name, column, spread: false }, bound));

@@ -73,6 +73,10 @@ pub(crate) struct WindowName {
 pub(crate) fn function_name(function: &ast::Function) -> Option<String> {
     match function.name.0.as_slice() {
         [ast::ObjectNamePart::Identifier(name)] => Some(name.value.to_ascii_uppercase()),
+        // PostgreSQL's own schema has the same functions.
+        [schema, ast::ObjectNamePart::Identifier(name)] if schema.to_string().eq_ignore_ascii_case("pg_catalog") => {
+            Some(name.value.to_ascii_uppercase())
+        }
         _ => None,
     }
 }

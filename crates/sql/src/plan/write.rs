@@ -392,6 +392,9 @@ fn target(name: &Name, catalog: &dyn Catalog, settings: &Settings) -> Result<(St
         Relation::View { .. } | Relation::Materialized { .. } => {
             Err(SqlError::new("42809", format!("\"{}\" is a view: it cannot be written", name.name)))
         }
+        Relation::Rows { .. } => {
+            Err(SqlError::new("42809", format!("\"{}\" is part of the catalogue: it cannot be written", name.name)))
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! From tokens to statements: one file for each family.
 
 mod body;
+mod cursor;
 mod define;
 mod exchange;
 mod lifecycle;
@@ -56,14 +57,21 @@ const STATEMENTS: &[(&str, Parse)] = &[
     ("BEGIN", begin),
     ("CALL", |reader| Ok(Statement::Call(body::call(reader)?))),
     ("CANCEL", lifecycle::cancel),
+    ("CLOSE", cursor::close),
     ("COMMIT", commit),
     ("CREATE", define::create),
+    ("DEALLOCATE", cursor::deallocate),
+    ("DECLARE", cursor::declare),
     ("DELETE", write::delete_statement),
     ("DESC", lifecycle::describe),
     ("DESCRIBE", lifecycle::describe),
+    ("DISCARD", cursor::discard),
     ("DROP", define::drop),
+    ("END", commit),
     ("EXPLAIN", lifecycle::explain),
+    ("FETCH", cursor::fetch),
     ("INSERT", |reader| Ok(Statement::Insert(write::insert(reader)?.into()))),
+    ("MOVE", cursor::fetch),
     ("PAUSE", lifecycle::pause),
     ("REFRESH", define::refresh),
     ("RESET", lifecycle::reset),
@@ -90,10 +98,8 @@ const ABSENT: &[&str] = &[
     "CLUSTER",
     "COMMENT",
     "COPY",
-    "DECLARE",
     "DO",
     "EXECUTE",
-    "FETCH",
     "GRANT",
     "IMPORT",
     "LISTEN",
@@ -142,16 +148,32 @@ fn query(reader: &mut Reader) -> Result<Statement> {
 fn begin(reader: &mut Reader) -> Result<Statement> {
     reader.expect("BEGIN")?;
     let _ = reader.take("WORK") || reader.take("TRANSACTION");
+    modes(reader);
     Ok(Statement::Begin)
 }
 
 fn start(reader: &mut Reader) -> Result<Statement> {
     reader.expect("START TRANSACTION")?;
+    modes(reader);
     Ok(Statement::Begin)
 }
 
+/// What is said of a transaction. Each of them reads one moment, and fails where another was faster: that is what the levels
+/// allow.
+pub(super) fn modes(reader: &mut Reader) {
+    const MODES: &[&str] = &[
+        "ISOLATION LEVEL READ COMMITTED",
+        "ISOLATION LEVEL READ UNCOMMITTED",
+        "ISOLATION LEVEL REPEATABLE READ",
+        "READ WRITE",
+    ];
+    while MODES.iter().any(|words| reader.take(words)) {
+        reader.take_sign(&Token::Comma);
+    }
+}
+
 fn commit(reader: &mut Reader) -> Result<Statement> {
-    reader.expect("COMMIT")?;
+    reader.skip();
     let _ = reader.take("WORK") || reader.take("TRANSACTION");
     Ok(Statement::Commit)
 }

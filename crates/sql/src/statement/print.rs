@@ -6,7 +6,7 @@ mod write;
 
 use std::fmt::{self, Display, Formatter};
 
-use super::{Alteration, Kind, Literal, Name, Object, Options, Path, Statement, disguise, tokens};
+use super::{Alteration, Kind, Literal, Name, Object, Options, Path, Rows, Statement, disguise, tokens};
 use crate::expr::Step;
 
 /// A name as it is written in a statement: in quotes if it must be.
@@ -45,6 +45,7 @@ impl Display for Statement {
             Self::Begin => f.write_str("BEGIN"),
             Self::Call(call) => write!(f, "CALL {call}"),
             Self::CancelSubscription(id) => write!(f, "CANCEL SUBSCRIPTION {}", text(id)),
+            Self::Close(name) => write!(f, "CLOSE {}", name.as_deref().map_or_else(|| "ALL".to_owned(), ident)),
             Self::Commit => f.write_str("COMMIT"),
             Self::CreateConnection(connection) => connection.fmt(f),
             Self::CreateDashboard(dashboard) => dashboard.fmt(f),
@@ -55,9 +56,16 @@ impl Display for Statement {
             Self::CreateTable(table) => table.fmt(f),
             Self::CreateTrigger(trigger) => trigger.fmt(f),
             Self::CreateView(view) => view.fmt(f),
+            Self::Deallocate(name) => {
+                write!(f, "DEALLOCATE {}", name.as_deref().map_or_else(|| "ALL".to_owned(), ident))
+            }
+            Self::Declare { name, hold, query } => {
+                write!(f, "DECLARE {} CURSOR {}FOR {query}", ident(name), when(*hold, "WITH HOLD "))
+            }
             Self::Delete(delete) => delete.fmt(f),
             Self::DeleteDeadLetters(letters) => write!(f, "DELETE DEAD LETTERS{letters}"),
             Self::Describe(name) => write!(f, "DESCRIBE {name}"),
+            Self::Discard => f.write_str("DISCARD ALL"),
             Self::Drop { kind, if_exists, name, on, cascade } => {
                 write!(f, "DROP {kind} {}{name}", when(*if_exists, "IF EXISTS "))?;
                 if let Some(table) = on {
@@ -73,6 +81,13 @@ impl Display for Statement {
                 write!(f, "DROP TABLE {}{name}{}", when(*if_exists, "IF EXISTS "), when(*cascade, " CASCADE"))
             }
             Self::Explain(explain) => explain.fmt(f),
+            Self::Fetch { name, rows, skip } => {
+                let rows = match rows {
+                    Rows::All => "ALL".to_owned(),
+                    Rows::Some(rows) => rows.to_string(),
+                };
+                write!(f, "{} {rows} FROM {}", if *skip { "MOVE" } else { "FETCH" }, ident(name))
+            }
             Self::Insert(insert) => insert.fmt(f),
             Self::Pause(which) => write!(f, "PAUSE {which}"),
             Self::Query(query) => f.write_str(&tree(query)),

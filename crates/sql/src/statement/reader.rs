@@ -13,6 +13,12 @@ use crate::{Result, SqlError};
 /// The parser counts queries and expressions apart; what it may do is bounded by `limits::depth` before.
 const RECURSION_MAX: usize = 1_000;
 
+/// The type that begins here.
+pub(super) fn cast_type(tokens: Vec<TokenWithSpan>) -> Option<crate::Type> {
+    let mut parser = Parser::new(&Sql).with_tokens_with_locations(tokens);
+    parser.parse_data_type().ok().and_then(|kind| crate::Type::from_ast(&kind).ok())
+}
+
 /// The tokens of one statement.
 pub(super) struct Reader {
     parser: Parser<'static>,

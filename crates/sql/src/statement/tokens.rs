@@ -71,8 +71,20 @@ fn on_one_line(lines: &[usize], location: Location) -> Location {
 /// After a dot any word is a name (SQL-2.4); elsewhere, what is a keyword of other engines only is one too.
 fn words(tokens: &mut [TokenWithSpan]) {
     let mut after_dot = false;
-    for token in tokens {
+    // `OPERATOR(pg_catalog.~)`; elsewhere the word is a name.
+    let is_operator = |rest: &[TokenWithSpan]| match rest {
+        [open, schema, dot, ..] => {
+            open.token == Token::LParen && matches!(schema.token, Token::Word(_)) && dot.token == Token::Period
+        }
+        _ => false,
+    };
+    let operators: Vec<bool> =
+        (0..tokens.len()).map(|at| is_operator(tokens.get(at + 1..).unwrap_or_default())).collect();
+    for (token, is_operator) in tokens.iter_mut().zip(operators) {
         if let Token::Word(word) = &mut token.token {
+            if word.keyword == Keyword::OPERATOR && is_operator && !after_dot {
+                continue;
+            }
             if after_dot || word.quote_style.is_some() {
                 word.keyword = Keyword::NoKeyword;
             } else if is(word, "LOOP") {

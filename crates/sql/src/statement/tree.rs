@@ -43,6 +43,8 @@ pub enum Statement {
     Call(Call),
     /// `CANCEL SUBSCRIPTION 'id'`.
     CancelSubscription(String),
+    /// `CLOSE c`; `None`: all cursors.
+    Close(Option<String>),
     /// `COMMIT`.
     Commit,
     /// `CREATE CONNECTION`.
@@ -63,12 +65,25 @@ pub enum Statement {
     CreateTrigger(Box<CreateTrigger>),
     /// `CREATE [MATERIALIZED] VIEW`.
     CreateView(Box<CreateView>),
+    /// `DEALLOCATE s`; `None`: all prepared statements.
+    Deallocate(Option<String>),
+    /// `DECLARE c CURSOR FOR …`.
+    Declare {
+        /// What it is called.
+        name: String,
+        /// Whether it outlives its transaction.
+        hold: bool,
+        /// A query or a subscription.
+        query: Box<Statement>,
+    },
     /// `DELETE FROM`.
     Delete(Box<Delete>),
     /// `DELETE DEAD LETTERS`.
     DeleteDeadLetters(DeadLetters),
     /// `DESCRIBE t`.
     Describe(Name),
+    /// `DISCARD ALL`.
+    Discard,
     /// `DROP kind name`.
     Drop {
         /// Of what kind.
@@ -102,6 +117,15 @@ pub enum Statement {
     },
     /// `EXPLAIN`.
     Explain(Box<Explain>),
+    /// `FETCH n FROM c`.
+    Fetch {
+        /// The cursor.
+        name: String,
+        /// How many rows.
+        rows: Rows,
+        /// `MOVE`: they are only counted.
+        skip: bool,
+    },
     /// `INSERT INTO`.
     Insert(Box<Insert>),
     /// `PAUSE`.
@@ -150,6 +174,15 @@ pub enum Statement {
         /// The text of an interval.
         timeout: Option<String>,
     },
+}
+
+/// How many rows of a cursor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rows {
+    /// All that are left.
+    All,
+    /// So many.
+    Some(u64),
 }
 
 /// The name of a collection or an object: up to three parts (SQL-3.1).

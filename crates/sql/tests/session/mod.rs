@@ -180,6 +180,8 @@ impl Session {
 
     fn settings(&self) -> Settings {
         Settings {
+            parameters: Vec::new(),
+            shown: std::collections::BTreeMap::new(),
             database: "test".to_owned(),
             strict_tables: self.options.strict_tables,
             strict_columns: self.options.strict_columns,

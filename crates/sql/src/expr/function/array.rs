@@ -19,12 +19,20 @@ pub(super) static ARRAYS: &[Function] = &[
         .nulls(),
     Function::new("ARRAY_CAT", (2, 2), &[Takes::Array], ARRAY, array_cat).nulls(),
     Function::new("ARRAY_LENGTH", (2, 2), &[Takes::Array, Takes::Integer], INTEGER, array_length),
+    // Subscripts count from 0 (SQL-3.5).
+    Function::new("ARRAY_LOWER", (2, 2), &[Takes::Array, Takes::Integer], INTEGER, |a, _| {
+        Ok(if elements(a, 0)?.is_empty() || integer(a, 1)? != 1 { Datum::Null } else { Datum::Int(0) })
+    }),
     Function::new("ARRAY_POSITION", (2, 2), A, INTEGER, array_position).nulls(),
     Function::new("ARRAY_PREPEND", (2, 2), &[Takes::Any, Takes::Array], ARRAY, array_prepend).nulls(),
     Function::new("ARRAY_REMOVE", (2, 2), A, ARRAY, array_remove).nulls(),
     Function::new("ARRAY_REPLACE", (3, 3), A, ARRAY, array_replace).nulls(),
     Function::new("ARRAY_TO_STRING", (2, 3), &[Takes::Array, Takes::Text], Some(Type::Text(None)), array_to_string)
         .nulls(),
+    Function::new("ARRAY_UPPER", (2, 2), &[Takes::Array, Takes::Integer], INTEGER, |a, _| {
+        let last = elements(a, 0)?.len().checked_sub(1).filter(|_| matches!(integer(a, 1), Ok(1)));
+        Ok(last.map_or(Datum::Null, count))
+    }),
     Function::new("CARDINALITY", (1, 1), &[Takes::Array], INTEGER, |a, _| Ok(count(elements(a, 0)?.len()))),
 ];
 

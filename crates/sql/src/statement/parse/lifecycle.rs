@@ -128,8 +128,23 @@ pub(super) fn set(reader: &mut Reader) -> Result<Statement> {
     if reader.at("LOCAL") && matches!(reader.peek(1), Token::Word(_)) {
         return Err(unsupported(reader, "SET LOCAL"));
     }
+    if reader.at("SESSION CHARACTERISTICS AS TRANSACTION") {
+        reader.expect("SESSION CHARACTERISTICS AS TRANSACTION")?;
+        let at = reader.here();
+        super::modes(reader);
+        return if reader.is_at_end() && reader.here() != at {
+            let value = Literal::Text("repeatable read".to_owned());
+            Ok(Statement::Set { name: "default_transaction_isolation".to_owned(), value: Some(value) })
+        } else {
+            Err(unsupported(reader, "this kind of transaction"))
+        };
+    }
     if reader.at("SESSION") && matches!(reader.peek(1), Token::Word(_)) {
         reader.skip();
+    }
+    if reader.take("NAMES") {
+        let value = reader.string("an encoding").map(Literal::Text)?;
+        return Ok(Statement::Set { name: "client_encoding".to_owned(), value: Some(value) });
     }
     let name = if reader.take("TIME ZONE") {
         "time_zone".to_owned()
@@ -157,8 +172,20 @@ fn setting(reader: &mut Reader) -> Result<String> {
     Ok(if name == "timezone" { "time_zone".to_owned() } else { name })
 }
 
+/// One value, or several with commas, as `search_path` has.
 fn setting_value(reader: &mut Reader) -> Result<Literal> {
-    options::literal(reader)
+    // `SET x = on`
+    if reader.take("ON") {
+        return Ok(Literal::Text("on".to_owned()));
+    }
+    let first = options::literal(reader)?;
+    let Literal::Text(mut all) = first else { return Ok(first) };
+    while reader.take_sign(&Token::Comma) {
+        let Literal::Text(next) = options::literal(reader)? else { return Err(reader.unexpected("a name")) };
+        all.push_str(", ");
+        all.push_str(&next);
+    }
+    Ok(Literal::Text(all))
 }
 
 /// What there are lists of, by their words.
@@ -186,6 +213,9 @@ pub(super) fn show(reader: &mut Reader) -> Result<Statement> {
     }
     if reader.take("TIME ZONE") {
         return Ok(Statement::Show(Show::Setting("time_zone".to_owned())));
+    }
+    if reader.take("TRANSACTION ISOLATION LEVEL") {
+        return Ok(Statement::Show(Show::Setting("transaction_isolation".to_owned())));
     }
     let found = LISTINGS.iter().find(|(words, _)| reader.take(words)).map(|(_, listing)| *listing);
     let listing = match found {
