@@ -30,8 +30,8 @@ pub(crate) async fn rows(
         return Ok(rows);
     }
     let (inputs, count) = read(client, moment, plan, context).await?;
-    // Of two sources the rows may come to any number of pairs, and rounds are many.
-    if plan.sources.len() == 1 && count <= ROWS_FEW && !plan.is_recursive() {
+    // Of joins, series and rounds any number of rows may come.
+    if count <= ROWS_FEW && !plan.may_multiply() {
         return step(plan, context, inputs, Store::memory());
     }
     let (plan, context) = (Arc::clone(plan), Arc::clone(context));

@@ -381,10 +381,14 @@ impl Plan {
         Ok(plan)
     }
 
-    /// Whether it is a query over its own rows, which may take long whatever it reads.
+    /// Whether more rows may come out than documents are read, so that it may take long whatever it reads.
     #[must_use]
-    pub fn is_recursive(&self) -> bool {
-        recursive::within(&self.rel)
+    pub fn may_multiply(&self) -> bool {
+        fn multiplies(rel: &rel::Rel) -> bool {
+            let itself = matches!(rel, rel::Rel::FlatMap { .. } | rel::Rel::Join(_) | rel::Rel::Recursive { .. });
+            itself || rel.inputs().into_iter().any(multiplies)
+        }
+        multiplies(&self.rel)
     }
 
     /// The circuit: its nodes and which of them is the answer.
