@@ -10,6 +10,7 @@ use millstream_watch::Event;
 
 use crate::error::{Result, bug, of_flow};
 use crate::hub::Name;
+use crate::read::Find;
 use crate::{patch, read};
 
 /// The copy of one collection, in the state of the circuit that it feeds.
@@ -73,6 +74,12 @@ fn of_names(sources: impl Iterator<Item = (Name, Option<BTreeSet<String>>)>) -> 
 }
 
 impl Mirror {
+    /// What is read to make it.
+    pub(crate) fn find(&self) -> Find {
+        let fields = self.fields.as_ref().map(|fields| fields.iter().cloned().collect());
+        Find { fields, ..Find::all(&self.name.0, &self.name.1) }
+    }
+
     /// What a copy keeps of a document.
     pub(crate) fn project(&self, document: &RawDocument) -> RawDocumentBuf {
         let Some(fields) = &self.fields else { return document.to_owned() };

@@ -68,6 +68,11 @@ impl Find {
         Self { database, collection, filter: Document::new(), fields: None, sorted: None, few: None, after: None }
     }
 
+    /// In the order of `_id`, behind one if that is given: a read that can go on where it was cut short.
+    pub(crate) fn by_id(self, after: Option<Bson>) -> Self {
+        Self { sorted: Some(("_id".to_owned(), false)), after, ..self }
+    }
+
     /// What a plan needs of one of its sources; with a context what its filter lets through.
     pub(crate) fn of(source: &Source, context: Option<&Context>) -> Self {
         let filter = context.and_then(|context| source.filter(context));

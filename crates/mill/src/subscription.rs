@@ -94,8 +94,7 @@ impl Subscription {
         live.fill(Vec::new(), clock_ms)?;
         for number in 0..live.mirrors.len() {
             let Some(mirror) = live.mirrors.get(number).cloned() else { continue };
-            let mut find = Find::all(&mirror.name.0, &mirror.name.1);
-            find.fields = mirror.fields.as_ref().map(|fields| fields.iter().cloned().collect());
+            let find = mirror.find();
             let mut moment = Moment::Time(time);
             let mut reading = find.open(client, &mut moment).await?;
             while let Some(reply) = reading.next(&mut moment).await? {
@@ -256,8 +255,7 @@ impl Running {
             if source.driven.is_none_or(|driven| !driven.operations[0]) {
                 continue;
             }
-            let mut find = Find::all(&source.database, &source.collection);
-            find.sorted = Some(("_id".to_owned(), false));
+            let find = Find::all(&source.database, &source.collection).by_id(None);
             let mut outputs = Vec::new();
             let mut moment = Moment::Time(time);
             let mut reading = find.open(&client, &mut moment).await?;

@@ -1,51 +1,34 @@
 //! `{sql: …}` as the engine's clients send it (SQL-1.4): each is a session of its own on the engine, by its own address.
 
-use std::fmt;
 use std::sync::OnceLock;
 use std::task::{Context, Poll, Waker};
 
 use bson::{Document, RawDocument, RawDocumentBuf};
 use bytes::Bytes;
 use millstream_db::{BATCH_BYTES_MAX, Batch, Tail};
-use millstream_mill::{Answer, Outcome, Rows, Session, SessionOptions, mongodb_code};
+use millstream_mill::{Answer, Outcome, Rows, Session, Sessions, mongodb_code};
 use millstream_server::{Pending, SqlAnswer, SqlFailure, SqlRequest, SqlRows, SqlRunner};
 use millstream_sql::plan::Column;
 use millstream_sql::{Notice, SqlError, statement};
 use millstream_value::{ArrayBuf, Code, DocBuf};
-use tokio::sync::Mutex;
 
 /// Runs SQL for clients of the engine in this process.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(crate) struct SqlCommand {
-    /// A client's address for the engine, from when it listens.
-    uri: OnceLock<String>,
-    /// The first session, whose connections all others share.
-    first: Mutex<Option<Session>>,
-}
-
-impl fmt::Debug for SqlCommand {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SqlCommand").field("uri", &self.uri).finish_non_exhaustive()
-    }
+    /// On the engine, from when it listens.
+    sessions: OnceLock<Sessions>,
 }
 
 impl SqlCommand {
-    /// The engine listens.
+    /// The engine listens: a client's address for it.
     pub(crate) fn reach(&self, uri: String) {
         // It is told once.
-        let _ = self.uri.set(uri);
+        let _ = self.sessions.set(Sessions::new(uri));
     }
 
     async fn session(&self, database: &str) -> Result<Session, SqlError> {
-        let mut first = self.first.lock().await;
-        let known = match first.as_ref() {
-            Some(known) => known,
-            None => {
-                let uri = self.uri.get().ok_or_else(|| SqlError::new("08006", "the engine is not ready yet"))?;
-                first.insert(Session::connect(uri, SessionOptions::default()).await?)
-            }
-        };
-        Ok(known.another(database))
+        let sessions = self.sessions.get().ok_or_else(|| SqlError::new("08006", "the engine is not ready yet"))?;
+        sessions.session(database).await
     }
 
     async fn answer(&self, request: SqlRequest) -> Result<Answer, (SqlError, Option<usize>)> {

@@ -4,16 +4,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
-use millstream_mill::{Session, SessionOptions};
+use millstream_mill::{Session, Sessions};
 use millstream_sql::SqlError;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
 /// What all connections share.
 pub(crate) struct Registry {
-    uri: String,
-    /// The first session, from which the others are made: they share its connections to the deployment.
-    first: tokio::sync::Mutex<Option<Session>>,
+    sessions: Sessions,
     /// By their numbers: the secret, and what cancels the statement that runs.
     clients: Mutex<HashMap<i32, (i32, Arc<Cancel>)>>,
     next: AtomicI32,
@@ -62,17 +60,12 @@ impl Cancel {
 
 impl Registry {
     pub(crate) fn new(uri: String, stop: watch::Receiver<bool>) -> Self {
-        Self { uri, first: tokio::sync::Mutex::default(), clients: Mutex::default(), next: AtomicI32::new(1), stop }
+        Self { sessions: Sessions::new(uri), clients: Mutex::default(), next: AtomicI32::new(1), stop }
     }
 
     /// A session in a database.
     pub(crate) async fn session(&self, database: &str) -> Result<Session, SqlError> {
-        let mut first = self.first.lock().await;
-        let known = match first.as_ref() {
-            Some(known) => known,
-            None => first.insert(Session::connect(&self.uri, SessionOptions::default()).await?),
-        };
-        Ok(known.another(database))
+        self.sessions.session(database).await
     }
 
     /// A place for one more.

@@ -23,7 +23,9 @@ impl Screen {
     /// Runs a command line there.
     pub(crate) fn run(line: &str, environment: &[(&str, &str)]) -> Self {
         let mut command = Command::new("script");
-        command.args(["-qec", line, "/dev/null"]).env("TERM", "xterm").envs(environment.iter().copied());
+        // The shell must not stay in between: Ctrl-C would be typed at it, too, and some end with it.
+        command.args(["-qec", &format!("exec {line}"), "/dev/null"]);
+        command.env("SHELL", "/bin/sh").env("TERM", "xterm").envs(environment.iter().copied());
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("script");
         let mut out = child.stdout.take().expect("its output");
         let (sender, shown) = channel();

@@ -115,9 +115,8 @@ impl Trigger {
             // Changes are followed from the first of these times on.
             let time = if self.existing.read.is_empty() { self.place.time().map_or(now, before) } else { now };
             self.existing.read.push((time, self.existing.last.clone()));
-            let mut find = Find::all(&self.planned.database, &self.planned.collection);
-            find.sorted = Some(("_id".to_owned(), false));
-            find.after = self.existing.last.clone();
+            let all = Find::all(&self.planned.database, &self.planned.collection);
+            let find = all.by_id(self.existing.last.clone());
             let mut moment = Moment::Time(time);
             let mut reading = find.open(&client, &mut moment).await?;
             loop {

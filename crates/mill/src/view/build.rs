@@ -123,10 +123,7 @@ impl Running {
         let client = self.client();
         let clock_ms = self.position.clock_ms;
         'open: loop {
-            let mut find = Find::all(&mirror.name.0, &mirror.name.1);
-            find.fields = mirror.fields.as_ref().map(|fields| fields.iter().cloned().collect());
-            find.sorted = Some(("_id".to_owned(), false));
-            find.after = self.filling()?.after.clone();
+            let find = mirror.find().by_id(self.filling()?.after.clone());
             let mut moment = self.filling()?.time.map_or(Moment::Now, Moment::Time);
             let mut reading = match find.open(&client, &mut moment).await {
                 Ok(reading) => reading,
@@ -197,9 +194,7 @@ impl Running {
             && let Some(source) = plan.sources.get(number)
         {
             if source.driven.is_some_and(|driven| driven.operations[0]) {
-                let mut find = Find::all(&source.database, &source.collection);
-                find.sorted = Some(("_id".to_owned(), false));
-                find.after = self.filling()?.after.clone();
+                let find = Find::all(&source.database, &source.collection).by_id(self.filling()?.after.clone());
                 let mut moment = Moment::Time(time);
                 let mut reading = find.open(&client, &mut moment).await?;
                 while let Some(reply) = reading.next(&mut moment).await? {

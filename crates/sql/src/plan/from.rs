@@ -559,19 +559,7 @@ impl From {
 
 /// Whether the one component of a relation's key is a value of its rows, which may be NULL.
 fn may_be_null(rel: &Rel) -> bool {
-    match rel {
-        Rel::Aggregate { .. } | Rel::Rekey { .. } | Rel::SetOperation { .. } => true,
-        Rel::Filter { input, .. }
-        | Rel::Map { input, .. }
-        | Rel::Temporal { input, .. }
-        | Rel::TopK { input, .. }
-        | Rel::Window { input, .. } => may_be_null(input),
-        Rel::Join(join) => {
-            use JoinKind::{Anti, Mark, Semi, Single};
-            matches!(join.kind, Semi | Anti | Mark | Single) && may_be_null(&join.left)
-        }
-        _ => false,
-    }
+    matches!(rel.keyed_by(), Rel::Aggregate { .. } | Rel::Rekey { .. } | Rel::SetOperation { .. })
 }
 
 fn empty() -> From {

@@ -177,6 +177,23 @@ impl Rel {
         if columns.is_empty() { self } else { Self::Map { input: Box::new(self), columns } }
     }
 
+    /// The relation below whose rows these are, with the keys that they have there: some may be gone, and columns added.
+    pub(crate) fn keyed_by(&self) -> &Self {
+        match self {
+            Self::Filter { input, .. }
+            | Self::Map { input, .. }
+            | Self::Temporal { input, .. }
+            | Self::TopK { input, .. }
+            | Self::Window { input, .. } => input.keyed_by(),
+            Self::Join(join)
+                if matches!(join.kind, JoinKind::Semi | JoinKind::Anti | JoinKind::Mark | JoinKind::Single) =>
+            {
+                join.left.keyed_by()
+            }
+            other => other,
+        }
+    }
+
     /// Every relation that this one is made of, directly.
     pub(crate) fn inputs(&self) -> Vec<&Rel> {
         match self {

@@ -64,24 +64,7 @@ pub(crate) fn id_column(rel: &Rel, scans: &[Scan], columns: &[Output], key: &[St
     let column = columns.get(at)?.column;
     let scanned = scans.iter().flat_map(|scan| &scan.columns);
     let of_scan = scanned.into_iter().any(|(what, id)| *id == column && *what == SourceColumn::Field("_id".to_owned()));
-    ((of_scan && is_keyed_by_scan(rel)) || only == "_id").then_some(at)
-}
-
-/// Whether the rows' key is that of one collection's documents.
-fn is_keyed_by_scan(rel: &Rel) -> bool {
-    match rel {
-        Rel::Scan(_) => true,
-        Rel::Filter { input, .. }
-        | Rel::Temporal { input, .. }
-        | Rel::Map { input, .. }
-        | Rel::Window { input, .. }
-        | Rel::TopK { input, .. } => is_keyed_by_scan(input),
-        Rel::Join(join) => {
-            use millstream_flow::JoinKind::{Anti, Mark, Semi, Single};
-            matches!(join.kind, Semi | Anti | Mark | Single) && is_keyed_by_scan(&join.left)
-        }
-        _ => false,
-    }
+    ((of_scan && matches!(rel.keyed_by(), Rel::Scan(_))) || only == "_id").then_some(at)
 }
 
 /// What a stored definition may not have.
