@@ -1,5 +1,6 @@
 //! SQL over the real engine: sessions, and the mill that runs what they define.
 
+mod batches;
 mod changes;
 mod command;
 mod definitions;

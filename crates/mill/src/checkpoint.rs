@@ -245,22 +245,41 @@ impl Statements {
     }
 
     async fn run(self, session: &mut ClientSession, database: &str, collection: &str) -> Result<()> {
-        let commands = [
-            (cstr!("delete"), cstr!("deletes"), self.deletes),
-            (cstr!("update"), cstr!("updates"), self.updates),
-            (cstr!("insert"), cstr!("documents"), self.inserts),
-        ];
-        for (name, field, statements) in commands.into_iter().filter(|(.., statements)| !statements.is_empty()) {
-            let mut command = RawDocumentBuf::new();
-            command.append(name, collection);
-            command.append(field, statements);
-            command.append(cstr!("ordered"), true);
-            let database = session.client().database(database);
-            let reply = database.run_raw_command(command).session(&mut *session).await;
-            refused(&reply.map_err(|error| of_driver(&error))?).map_or(Ok(()), Err)?;
+        let commands = [(Kind::Delete, self.deletes), (Kind::Update, self.updates), (Kind::Insert, self.inserts)];
+        for (kind, statements) in commands.into_iter().filter(|(_, statements)| !statements.is_empty()) {
+            send(session, kind, (database, collection), statements).await?;
         }
         Ok(())
     }
+}
+
+/// The commands that write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Delete,
+    Insert,
+    Update,
+}
+
+/// Runs one command with statements on a collection, in their order.
+pub(crate) async fn send(
+    session: &mut ClientSession,
+    kind: Kind,
+    (database, collection): (&str, &str),
+    statements: RawArrayBuf,
+) -> Result<()> {
+    let (name, field) = match kind {
+        Kind::Delete => (cstr!("delete"), cstr!("deletes")),
+        Kind::Insert => (cstr!("insert"), cstr!("documents")),
+        Kind::Update => (cstr!("update"), cstr!("updates")),
+    };
+    let mut command = RawDocumentBuf::new();
+    command.append(name, collection);
+    command.append(field, statements);
+    command.append(cstr!("ordered"), true);
+    let database = session.client().database(database);
+    let reply = database.run_raw_command(command).session(session).await;
+    refused(&reply.map_err(|error| of_driver(&error))?).map_or(Ok(()), Err)
 }
 
 /// Runs a write command in a transaction; gives its reply.

@@ -17,7 +17,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::catalog::{routine, webhook};
-use crate::checkpoint::{self, DATABASE};
+use crate::checkpoint::{self, DATABASE, Kind};
 use crate::commit::Place;
 use crate::dead_letters;
 use crate::definition::{DEFINITIONS, Definition};
@@ -27,6 +27,7 @@ use crate::hosted::Host;
 use crate::hub::{Hub, News, Wants};
 use crate::run::Stop;
 use crate::webhook::{Call, pause, retries_of_procedure};
+use crate::write::Buffer;
 
 /// The collection of calls that wait.
 pub(crate) const OUTBOX: &str = "outbox";
@@ -54,7 +55,7 @@ pub(crate) struct Waiting<'w> {
 }
 
 /// Puts a call into the outbox, unless it is there.
-pub(crate) async fn put(session: &mut ClientSession, waiting: Waiting<'_>) -> Result<()> {
+pub(crate) async fn put(buffer: &mut Buffer<'_>, waiting: Waiting<'_>) -> Result<()> {
     let call = doc! {
         "procedure": waiting.procedure,
         "args": waiting.arguments,
@@ -65,7 +66,9 @@ pub(crate) async fn put(session: &mut ClientSession, waiting: Waiting<'_>) -> Re
         "attempts": 0_i64,
     };
     let update = doc! {"q": {"_id": waiting.key}, "u": {"$setOnInsert": call}, "upsert": true};
-    checkpoint::run(session, DATABASE, doc! {"update": OUTBOX, "updates": [update]}).await.map(drop)
+    let update = RawDocumentBuf::try_from(&update).map_err(|error| bug(&error.to_string()))?;
+    buffer.push(Kind::Update, (DATABASE, OUTBOX), &update).await?;
+    buffer.end().await
 }
 
 /// What delivery works with.

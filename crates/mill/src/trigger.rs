@@ -1,6 +1,7 @@
 //! Triggers (SQL-15): what runs once for each matching change, after its commit.
 
 mod body;
+mod deal;
 mod existing;
 mod plan;
 mod run;

@@ -12,9 +12,12 @@ use crate::deployment::Deployment;
 use crate::error::{Result, of_driver};
 use crate::hub::Name;
 
-/// The collection of marks. Every running object sees it, and tells its place when a mark goes by.
+/// The collection of marks.
+pub(crate) const BARRIERS: &str = "barriers";
+
+/// The collection of marks by its name. Every running object sees it, and tells its place when a mark goes by.
 pub(crate) fn barriers() -> Name {
-    (DATABASE.to_owned(), "barriers".to_owned())
+    (DATABASE.to_owned(), BARRIERS.to_owned())
 }
 
 /// Waits until objects have dealt with all that was acknowledged before.
@@ -47,7 +50,7 @@ const MARK_EVERY: Duration = Duration::from_millis(500);
 /// Sets a mark; gives its time.
 async fn mark(database: &mongodb::Database) -> Result<Option<Timestamp>> {
     let set = doc! {
-        "update": barriers().1,
+        "update": BARRIERS,
         "updates": [{"q": {"_id": "mark"}, "u": {"$inc": {"n": 1_i64}}, "upsert": true}],
     };
     let reply = database.run_command(set).await.map_err(|error| of_driver(&error))?;

@@ -1,27 +1,26 @@
 //! `INSERT`, `UPDATE` and `DELETE` as they are done (SQL-10): a query says what to write, and its rows are written one by one
 //! inside the transaction in which they were read.
 
+mod buffer;
+
 use std::sync::Arc;
 
 use bson::oid::ObjectId;
-use bson::{Bson, Document, RawDocumentBuf, doc};
+use bson::{Bson, Document, RawDocument, RawDocumentBuf, doc};
+use jiff::tz::TimeZone;
 use millstream_flow::{Datum, Row};
-use millstream_sql::expr::{Context, Expr, Step};
+use millstream_sql::expr::{Context, Expr, Step, to_value};
 use millstream_sql::plan::{Column, Conflict, Target, Write, WriteAction};
 use millstream_sql::{Notice, SqlError};
-use mongodb::ClientSession;
+use millstream_value::{Doc, DocBuf, Value};
 use sha2::{Digest as _, Sha256};
 
-use crate::checkpoint::run;
+pub(crate) use self::buffer::Buffer;
+use crate::checkpoint::Kind;
 use crate::error::{Result, bug, of_driver};
 use crate::read::Moment;
 use crate::value::{document, from_bson, to_bson};
 use crate::{execute, target};
-
-/// Statements in one command.
-const STATEMENTS_MAX: usize = 1_000;
-/// Bytes in one command.
-const BYTES_MAX: usize = 12 << 20;
 
 /// What a write did.
 #[derive(Debug, Default)]
@@ -60,15 +59,16 @@ impl Ids {
 /// Does a write in the session's transaction; without one its commands are on their own, as many documents at a time as
 /// go into a command (SQL-10.1).
 pub(crate) async fn write(
-    session: &mut ClientSession,
+    buffer: &mut Buffer<'_>,
     write: &Write,
     context: &Arc<Context>,
     unique: &Unique,
     ids: &Ids,
 ) -> Result<Written> {
-    let client = session.client();
+    let client = buffer.client();
+    let session = if write.plan.sources.is_empty() { buffer.session_before() } else { buffer.session().await? };
     let rows = execute::rows_of(&client, &mut Moment::Transaction(session), &write.plan, context).await?;
-    let mut work = Work { session, write, context, ids, statements: Vec::new(), bytes: 0, done: Written::default() };
+    let mut work = Work { buffer, write, context, ids, done: Written::default() };
     match &write.action {
         WriteAction::Insert { targets, conflict } => {
             work.insert(&rows, targets.as_deref(), conflict.as_ref(), unique).await?
@@ -76,7 +76,7 @@ pub(crate) async fn write(
         WriteAction::Update { targets } => work.update(&rows, targets).await?,
         WriteAction::Delete => work.delete(&rows).await?,
     }
-    work.flush().await?;
+    work.buffer.end().await?;
     Ok(work.done)
 }
 
@@ -86,18 +86,15 @@ pub(crate) fn returning_columns(write: &Write) -> Option<Vec<Column>> {
     Some(columns.map(|(column, _)| column.clone()).collect())
 }
 
-struct Work<'w> {
-    session: &'w mut ClientSession,
+struct Work<'w, 's> {
+    buffer: &'w mut Buffer<'s>,
     write: &'w Write,
     context: &'w Arc<Context>,
     ids: &'w Ids,
-    /// Statements of one command.
-    statements: Vec<Bson>,
-    bytes: usize,
     done: Written,
 }
 
-impl Work<'_> {
+impl Work<'_, '_> {
     async fn insert(
         &mut self,
         rows: &[Row],
@@ -106,53 +103,35 @@ impl Work<'_> {
         unique: &Unique,
     ) -> Result<()> {
         for (number, row) in rows.iter().enumerate() {
-            let mut new = match targets {
-                None if row.values.is_empty() => Document::new(),
-                None => whole(row.value(0))?,
-                Some(targets) => {
-                    let mut new = Document::new();
-                    for (column, path) in targets.iter().enumerate() {
-                        // DEFAULT leaves the field out.
-                        if !matches!(row.value(column), Datum::Missing) {
-                            target::set(&mut new, path, Some(to_bson(row.value(column))))?;
-                        }
-                    }
-                    new
-                }
-            };
-            let unnamed = !new.contains_key("_id");
-            if unnamed {
-                let mut with = doc! {"_id": self.ids.id(number)};
-                with.extend(new);
-                new = with;
-            }
+            let (new, unnamed) = new_document(row, targets, || self.ids.id(number))?;
             if let Some(conflict) = conflict {
-                // What this statement has inserted so far may be what is in the way.
-                self.flush().await?;
+                let new = document(Doc::new(new.as_bytes()));
                 if let Some(there) = self.find_conflict(&new, conflict, unique).await? {
                     self.resolve(there, new, conflict).await?;
                     continue;
                 }
             }
-            self.returning(&new)?;
+            self.returning(|| Datum::Document(Arc::from(new.as_bytes())))?;
             self.done.count += 1;
             if matches!(self.ids, Ids::Of(_)) && self.is_there(&new, unnamed).await? {
                 continue;
             }
-            self.push(new.into()).await?;
+            self.push(Kind::Insert, &new).await?;
             self.done.changed += 1;
         }
         Ok(())
     }
 
     /// Whether a document was inserted by an earlier run of the same statement.
-    async fn is_there(&mut self, new: &Document, unnamed: bool) -> Result<bool> {
-        let collection = self.session.client().database(&self.write.database);
+    async fn is_there(&mut self, new: &RawDocument, unnamed: bool) -> Result<bool> {
+        let new = document(Doc::new(new.as_bytes()));
+        let collection = self.buffer.client().database(&self.write.database);
         let collection = collection.collection::<Document>(&self.write.collection);
         let id = new.get("_id").cloned().unwrap_or(Bson::Null);
-        let found = collection.find_one(doc! {"_id": {"$eq": id}}).session(&mut *self.session).await;
+        // Two equal rows of one run are none of an earlier one.
+        let found = collection.find_one(doc! {"_id": {"$eq": id}}).session(self.buffer.session_before()).await;
         let found = found.map_err(|error| of_driver(&error))?;
-        Ok(found.is_some_and(|found| unnamed || found == *new))
+        Ok(found.is_some_and(|found| unnamed || found == new))
     }
 
     /// The document that is in the way of a new one.
@@ -180,7 +159,7 @@ impl Work<'_> {
             }
             vec![names]
         };
-        let collection = self.session.client().database(&self.write.database);
+        let collection = self.buffer.client().database(&self.write.database);
         let collection = collection.collection::<Document>(&self.write.collection);
         for index in by {
             let mut filter = Document::new();
@@ -189,7 +168,8 @@ impl Work<'_> {
                 let value = target::get(new, &path).cloned().unwrap_or(Bson::Null);
                 filter.insert(name.clone(), doc! {"$eq": value});
             }
-            let found = collection.find_one(filter).session(&mut *self.session).await;
+            // What this statement has inserted so far may be what is in the way.
+            let found = collection.find_one(filter).session(self.buffer.session().await?).await;
             if let Some(found) = found.map_err(|error| of_driver(&error))? {
                 return Ok(Some(found));
             }
@@ -199,7 +179,7 @@ impl Work<'_> {
 
     async fn resolve(&mut self, there: Document, new: Document, conflict: &Conflict) -> Result<()> {
         let Some(update) = &conflict.update else { return Ok(()) };
-        let both = Row::new(vec![], vec![from_bson(&Bson::from(there.clone())), from_bson(&Bson::from(new))]);
+        let both = Row::new(vec![], vec![datum(&there), datum(&new)]);
         if let Some(condition) = &conflict.condition
             && self.eval(condition, &both)? != Datum::Bool(true)
         {
@@ -210,14 +190,12 @@ impl Work<'_> {
             let value = value.as_ref().map(|value| self.eval(value, &both)).transpose()?;
             target::set(&mut changed, path, value.map(|value| to_bson(&value)))?;
         }
-        self.returning(&changed)?;
+        self.returning(|| datum(&changed))?;
         self.done.count += 1;
         if changed != there {
             self.done.changed += 1;
             let id = there.get("_id").cloned().unwrap_or(Bson::Null);
-            let statement = doc! {"q": {"_id": id}, "u": changed};
-            let command = doc! {"update": &self.write.collection, "updates": [statement]};
-            run(self.session, &self.write.database, command).await?;
+            self.push(Kind::Update, &raw(&doc! {"q": {"_id": id}, "u": changed})?).await?;
         }
         Ok(())
     }
@@ -239,7 +217,7 @@ impl Work<'_> {
                     (None, _) => plain = false,
                 }
             }
-            self.returning(&after)?;
+            self.returning(|| datum(&after))?;
             self.done.count += 1;
             if after == before {
                 continue;
@@ -255,7 +233,7 @@ impl Work<'_> {
             } else {
                 change = after;
             }
-            self.push(doc! {"q": {"_id": id(&before)}, "u": change}.into()).await?;
+            self.push(Kind::Update, &raw(&doc! {"q": {"_id": id(&before)}, "u": change})?).await?;
         }
         self.note_several(rows);
         Ok(())
@@ -264,8 +242,8 @@ impl Work<'_> {
     async fn delete(&mut self, rows: &[Row]) -> Result<()> {
         for row in rows {
             let before = whole(row.value(0))?;
-            self.returning(&before)?;
-            self.push(doc! {"q": {"_id": id(&before)}, "limit": 1}.into()).await?;
+            self.returning(|| datum(&before))?;
+            self.push(Kind::Delete, &raw(&doc! {"q": {"_id": id(&before)}, "limit": 1})?).await?;
             self.done.count += 1;
             self.done.changed += 1;
         }
@@ -286,9 +264,9 @@ impl Work<'_> {
         }
     }
 
-    fn returning(&mut self, written: &Document) -> Result<()> {
+    fn returning(&mut self, written: impl FnOnce() -> Datum) -> Result<()> {
         let Some(columns) = &self.write.returning else { return Ok(()) };
-        let row = Row::new(vec![], vec![from_bson(&Bson::from(written.clone()))]);
+        let row = Row::new(vec![], vec![written()]);
         let mut answer = Document::new();
         for (column, value) in columns {
             let value = to_bson(&self.eval(value, &row)?);
@@ -297,7 +275,7 @@ impl Work<'_> {
                 value => drop(answer.insert(column.name.clone(), value)),
             }
         }
-        self.done.returning.push(RawDocumentBuf::try_from(&answer).map_err(|error| bug(&error.to_string()))?);
+        self.done.returning.push(raw(&answer)?);
         Ok(())
     }
 
@@ -305,39 +283,113 @@ impl Work<'_> {
         Ok(value.compile(self.context).eval(row)?)
     }
 
-    async fn push(&mut self, statement: Bson) -> Result<()> {
-        let size = statement.as_document().and_then(|statement| RawDocumentBuf::try_from(statement).ok());
-        self.bytes += size.map_or(0, |raw| raw.as_bytes().len());
-        self.statements.push(statement);
-        if self.statements.len() >= STATEMENTS_MAX || self.bytes >= BYTES_MAX {
-            self.flush().await?;
-        }
-        Ok(())
+    async fn push(&mut self, kind: Kind, statement: &RawDocument) -> Result<()> {
+        self.buffer.push(kind, (&self.write.database, &self.write.collection), statement).await
     }
+}
 
-    async fn flush(&mut self) -> Result<()> {
-        if self.statements.is_empty() {
-            return Ok(());
+/// The document that a row becomes, and whether its `_id` is made here.
+fn new_document(
+    row: &Row,
+    targets: Option<&[Target]>,
+    id: impl FnOnce() -> ObjectId,
+) -> Result<(RawDocumentBuf, bool)> {
+    let fields = match targets {
+        None => match row.values.first() {
+            None => DocBuf::new(),
+            Some(Datum::Document(bytes)) => DocBuf::from_bytes(bytes.to_vec()),
+            Some(_) => return Err(no_document()),
+        },
+        Some(targets) if targets.iter().all(|target| name(target).is_some()) => {
+            let mut fields = DocBuf::new();
+            for (name, value) in targets.iter().filter_map(name).zip(row.values.iter()) {
+                // DEFAULT leaves the field out.
+                if !matches!(value, Datum::Missing) {
+                    fields.push(name, to_value(value, &TimeZone::UTC));
+                }
+            }
+            fields
         }
-        let (command, field) = match self.write.action {
-            WriteAction::Insert { .. } => ("insert", "documents"),
-            WriteAction::Update { .. } => ("update", "updates"),
-            WriteAction::Delete => ("delete", "deletes"),
-        };
-        let statements = std::mem::take(&mut self.statements);
-        self.bytes = 0;
-        let command = doc! {command: &self.write.collection, field: statements, "ordered": true};
-        run(self.session, &self.write.database, command).await.map(drop)
+        Some(targets) => {
+            let mut new = Document::new();
+            for (path, value) in targets.iter().zip(row.values.iter()) {
+                if !matches!(value, Datum::Missing) {
+                    target::set(&mut new, path, Some(to_bson(value)))?;
+                }
+            }
+            DocBuf::from_bytes(raw(&new)?.into_bytes())
+        }
+    };
+    let unnamed = !fields.as_doc().has("_id");
+    let whole = if unnamed {
+        let mut with = DocBuf::with_capacity(fields.size() + 17);
+        with.push("_id", Value::ObjectId(id().bytes())).extend(fields.as_doc());
+        with
+    } else {
+        fields
+    };
+    let whole = RawDocumentBuf::from_bytes(whole.into_bytes()).map_err(|error| bug(&error.to_string()))?;
+    Ok((whole, unnamed))
+}
+
+/// The field of a target that is just that.
+fn name(target: &Target) -> Option<&str> {
+    match target.as_slice() {
+        [Step::Field(name)] if !name.contains('\0') => Some(name),
+        _ => None,
     }
 }
 
 fn whole(datum: &Datum) -> Result<Document> {
     match datum {
-        Datum::Document(bytes) => Ok(document(millstream_value::Doc::new(bytes))),
-        _ => Err(SqlError::new("42804", "what is inserted without a list of columns has to be a document")),
+        Datum::Document(bytes) => Ok(document(Doc::new(bytes))),
+        _ => Err(no_document()),
     }
+}
+
+fn no_document() -> SqlError {
+    SqlError::new("42804", "what is inserted without a list of columns has to be a document")
+}
+
+fn raw(document: &Document) -> Result<RawDocumentBuf> {
+    RawDocumentBuf::try_from(document).map_err(|error| SqlError::new("22023", error.to_string()))
+}
+
+fn datum(document: &Document) -> Datum {
+    from_bson(&Bson::from(document.clone()))
 }
 
 fn id(document: &Document) -> Bson {
     document.get("_id").cloned().unwrap_or(Bson::Null)
+}
+
+#[cfg(test)]
+mod tests {
+    use bson::rawdoc;
+
+    use super::*;
+
+    fn made(targets: Option<&[&[&str]]>, values: Vec<Datum>) -> (RawDocumentBuf, bool) {
+        let steps = |path: &&[&str]| path.iter().map(|name| Step::Field((*name).to_owned())).collect();
+        let targets: Option<Vec<Target>> = targets.map(|targets| targets.iter().map(steps).collect());
+        let id = || ObjectId::from_bytes([7; 12]);
+        new_document(&Row::new(vec![], values), targets.as_deref(), id).unwrap()
+    }
+
+    /// SQL-10.2, SQL-10.4
+    #[test]
+    fn a_row_becomes_a_document() {
+        let id = ObjectId::from_bytes([7; 12]);
+        let text = || Datum::text("x");
+        let (plain, unnamed) = made(Some(&[&["a"], &["b"], &["c"]]), vec![Datum::Int(1), Datum::Missing, text()]);
+        assert_eq!((plain, unnamed), (rawdoc! {"_id": id, "a": 1, "c": "x"}, true));
+        let (named, unnamed) = made(Some(&[&["a"], &["_id"]]), vec![Datum::Null, Datum::Long(5)]);
+        assert_eq!((named, unnamed), (rawdoc! {"a": null, "_id": 5_i64}, false));
+        let (deep, _) = made(Some(&[&["a", "b"], &["a", "c"]]), vec![Datum::Int(1), text()]);
+        assert_eq!(deep, rawdoc! {"_id": id, "a": {"b": 1, "c": "x"}});
+        let whole = Datum::Document(Arc::from(rawdoc! {"_id": 3, "z": [1]}.as_bytes()));
+        assert_eq!(made(None, vec![whole]), (rawdoc! {"_id": 3, "z": [1]}, false));
+        assert_eq!(made(None, vec![]), (rawdoc! {"_id": id}, true));
+        assert!(new_document(&Row::new(vec![], vec![text()]), None, ObjectId::new).is_err());
+    }
 }

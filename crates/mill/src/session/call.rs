@@ -11,6 +11,7 @@ use crate::checkpoint::abort;
 use crate::error::{Result, of_driver};
 use crate::hosted::Surroundings;
 use crate::trigger::{Body, Cause, Run, plan_call};
+use crate::write::Buffer;
 
 /// How often a call is tried whose transaction is its own.
 const TRIES: u32 = 6;
@@ -20,12 +21,13 @@ impl Session {
         let mut planning = self.planning().await?;
         let body = plan_call(&mut planning, &self.deployment, call).await?;
         let surroundings = self.surroundings()?;
-        let cause = Cause::Call { key: format!("call:{}", ObjectId::new()) };
+        let key = format!("call:{}", ObjectId::new());
+        let cause = Cause::Call { key: &key };
         let notices = match &mut self.transaction {
-            Some(transaction) => run(&mut transaction.session, &body, &surroundings, &cause).await?,
+            Some(transaction) => run(&mut transaction.session, &body, &surroundings, cause).await?,
             None => {
                 let mut session = self.deployment.client().start_session().await.map_err(|error| of_driver(&error))?;
-                own(&mut session, &body, &surroundings, &cause).await?
+                own(&mut session, &body, &surroundings, cause).await?
             }
         };
         Ok(Answer::done("CALL", notices))
@@ -36,7 +38,7 @@ async fn own(
     session: &mut ClientSession,
     body: &Body,
     surroundings: &Surroundings,
-    cause: &Cause,
+    cause: Cause<'_>,
 ) -> Result<Vec<Notice>> {
     let mut attempt = 0;
     loop {
@@ -60,9 +62,9 @@ async fn run(
     session: &mut ClientSession,
     body: &Body,
     surroundings: &Surroundings,
-    cause: &Cause,
+    cause: Cause<'_>,
 ) -> Result<Vec<Notice>> {
-    let mut run = Run::new(session, surroundings, cause.clone());
+    let mut run = Run::new(Buffer::new(session), surroundings, cause);
     run.body(body, Vec::new()).await?;
     Ok(run.notices)
 }

@@ -16,7 +16,7 @@ use super::Session;
 use crate::answer::{Answer, Rows};
 use crate::checkpoint::abort;
 use crate::error::{Result, of_driver};
-use crate::write::{self, Ids, Unique, Written, returning_columns};
+use crate::write::{self, Buffer, Ids, Unique, Written, returning_columns};
 
 /// How often a statement is tried whose transaction is its own.
 const TRIES: u32 = 6;
@@ -57,13 +57,13 @@ impl Session {
             _ => Unique::new(),
         };
         let written = match &mut self.transaction {
-            Some(transaction) => write::write(&mut transaction.session, &planned, &context, &unique, &Ids::New).await?,
+            Some(transaction) => one(&mut transaction.session, &planned, &context, &unique).await?,
             None => {
                 let mut session = self.deployment.client().start_session().await.map_err(|error| of_driver(&error))?;
                 if self.settings.atomic {
                     own(&mut session, &planned, &context, &unique).await?
                 } else {
-                    write::write(&mut session, &planned, &context, &unique, &Ids::New).await?
+                    one(&mut session, &planned, &context, &unique).await?
                 }
             }
         };
@@ -116,6 +116,16 @@ pub(super) async fn finish(session: &mut ClientSession) -> Result<()> {
     }
 }
 
+/// A write in the session's transaction, if it has one.
+async fn one(
+    session: &mut ClientSession,
+    planned: &Write,
+    context: &Arc<millstream_sql::expr::Context>,
+    unique: &Unique,
+) -> Result<Written> {
+    write::write(&mut Buffer::new(session), planned, context, unique, &Ids::New).await
+}
+
 /// A write in a transaction of its own.
 async fn own(
     session: &mut ClientSession,
@@ -126,7 +136,7 @@ async fn own(
     let mut attempt = 0;
     loop {
         start(session).await?;
-        let done = match write::write(session, planned, context, unique, &Ids::New).await {
+        let done = match one(session, planned, context, unique).await {
             Ok(written) => finish(session).await.map(|()| written),
             Err(error) => {
                 abort(session).await;

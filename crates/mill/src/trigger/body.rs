@@ -4,22 +4,23 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use bson::{Bson, Document};
+use bson::Document;
 use millstream_flow::{Datum, Row};
 use millstream_sql::expr::Context;
-use millstream_sql::plan::Computed;
+use millstream_sql::plan::{Computed, Plan};
 use millstream_sql::statement::RaiseLevel;
 use millstream_sql::{Expr, Notice, SqlError, Type};
 use mongodb::ClientSession;
 
-use super::plan::{Body, Step, Webhook};
+use super::plan::{Body, Planned, Step, Webhook};
+use crate::change::Change;
 use crate::error::Result;
 use crate::hosted::Surroundings;
 use crate::native::{Native, failed, unregistered};
 use crate::outbox::{self, Waiting};
 use crate::read::Moment;
 use crate::value::to_bson;
-use crate::write::{Ids, Unique};
+use crate::write::{Buffer, Ids, Unique};
 use crate::{execute, webhook, write};
 
 /// Documents that one run of a body may write (SQL-22.1).
@@ -27,9 +28,9 @@ const WRITES_MAX: u64 = 1_000;
 
 /// One run of a body.
 pub(crate) struct Run<'r> {
-    pub(crate) session: &'r mut ClientSession,
+    pub(crate) buffer: Buffer<'r>,
     pub(crate) surroundings: &'r Surroundings,
-    pub(crate) cause: Cause,
+    pub(crate) cause: Cause<'r>,
     pub(crate) notices: Vec<Notice>,
     pub(crate) written: u64,
     /// Writes are refused: the loop has become too deep (SQL-15.7).
@@ -43,18 +44,19 @@ pub(crate) struct Run<'r> {
 }
 
 /// Why a body runs. Its key makes those of webhooks.
-#[derive(Clone, Debug)]
-pub(crate) enum Cause {
+#[derive(Clone, Copy)]
+pub(crate) enum Cause<'c> {
     /// Somebody has called it, and waits: webhooks are called at once (SQL-16.4).
-    Call { key: String },
+    Call { key: &'c str },
     /// A change: webhooks are called when it is committed, in the order of the changes of its document (SQL-15.4).
-    Change { key: String, namespace: String, document_key: Bson, place: String },
+    Change { object: &'c str, planned: &'c Planned, change: &'c Change },
 }
 
-impl Cause {
-    fn key(&self) -> &str {
+impl Cause<'_> {
+    fn key(self) -> String {
         match self {
-            Self::Call { key } | Self::Change { key, .. } => key,
+            Self::Call { key } => key.to_owned(),
+            Self::Change { object, change, .. } => format!("{object}:{}", change.token),
         }
     }
 }
@@ -70,10 +72,10 @@ type Running<'f> = Pin<Box<dyn Future<Output = Result<Flow>> + Send + 'f>>;
 
 impl<'r> Run<'r> {
     /// Nothing was done yet.
-    pub(crate) fn new(session: &'r mut ClientSession, surroundings: &'r Surroundings, cause: Cause) -> Self {
+    pub(crate) fn new(buffer: Buffer<'r>, surroundings: &'r Surroundings, cause: Cause<'r>) -> Self {
         let notices = Vec::new();
         Self {
-            session,
+            buffer,
             surroundings,
             cause,
             notices,
@@ -169,7 +171,7 @@ impl<'r> Run<'r> {
                 }
                 let natives = &self.surroundings.host.natives;
                 match natives.get(name) {
-                    Some(Native::Procedure(code)) => code(self.session, given).await.map_err(failed)?,
+                    Some(Native::Procedure(code)) => code(self.buffer.session().await?, given).await.map_err(failed)?,
                     Some(Native::Outside(code)) => code(given).await.map_err(failed)?,
                     Some(Native::Function(..)) | None => return Err(unregistered(name)),
                 }
@@ -188,7 +190,7 @@ impl<'r> Run<'r> {
                 self.writes += 1;
                 let statement = || format!("{}#{}", self.cause.key(), self.writes);
                 let ids = if self.repeats { Ids::Of(statement()) } else { Ids::New };
-                let written = write::write(self.session, planned, &context, &unique, &ids).await?;
+                let written = write::write(&mut self.buffer, planned, &context, &unique, &ids).await?;
                 self.notices.extend(written.notices);
                 self.written += written.changed;
                 if self.written > WRITES_MAX {
@@ -202,9 +204,14 @@ impl<'r> Run<'r> {
         Ok(Flow::On)
     }
 
-    async fn rows(&mut self, plan: &Arc<millstream_sql::plan::Plan>, context: &Arc<Context>) -> Result<Vec<Row>> {
-        let client = self.session.client();
-        execute::rows(&client, &mut Moment::Transaction(self.session), plan, context).await
+    async fn rows(&mut self, plan: &Arc<Plan>, context: &Arc<Context>) -> Result<Vec<Row>> {
+        let (client, session) = (self.buffer.client(), self.session_for(plan).await?);
+        execute::rows(&client, &mut Moment::Transaction(session), plan, context).await
+    }
+
+    /// The session for a plan: whatever it reads sees what was written before.
+    async fn session_for(&mut self, plan: &Plan) -> Result<&mut ClientSession> {
+        if plan.sources.is_empty() { Ok(self.buffer.session_before()) } else { self.buffer.session().await }
     }
 
     /// The value of an expression.
@@ -213,8 +220,8 @@ impl<'r> Run<'r> {
         match computed {
             Computed::Plain(expression) => Ok(expression.compile(&context).eval(&Row::new(vec![], vec![]))?),
             Computed::Query(plan) => {
-                let client = self.session.client();
-                let rows = execute::rows_of(&client, &mut Moment::Transaction(self.session), plan, &context).await?;
+                let (client, session) = (self.buffer.client(), self.session_for(plan).await?);
+                let rows = execute::rows_of(&client, &mut Moment::Transaction(session), plan, &context).await?;
                 Ok(rows.first().map_or(Datum::Null, |row| row.value(0).clone()))
             }
         }
@@ -259,24 +266,24 @@ impl<'r> Run<'r> {
     async fn webhook(&mut self, webhook: &Webhook, arguments: Document) -> Result<()> {
         self.webhooks += 1;
         let key = format!("{}#{}", self.cause.key(), self.webhooks);
-        match &self.cause {
+        match self.cause {
             Cause::Call { .. } => {
                 let retries = webhook::retries_of_procedure(&webhook.options)?;
                 let call = (webhook.name.as_str(), &arguments, key.as_str());
                 let requests = self.surroundings.host.requests();
                 webhook::call(requests, &webhook.options, retries, call).await.map(drop)
             }
-            Cause::Change { namespace, document_key, place, .. } => {
+            Cause::Change { planned, change, .. } => {
                 let waiting = Waiting {
                     key: &key,
                     procedure: &webhook.procedure,
                     arguments,
-                    namespace,
-                    document_key,
+                    namespace: &planned.namespace(),
+                    document_key: &change.key(),
                     // As text, later ones are behind earlier ones.
-                    place: format!("{place}#{:06}", self.webhooks),
+                    place: format!("{}#{:06}", change.token, self.webhooks),
                 };
-                outbox::put(self.session, waiting).await
+                outbox::put(&mut self.buffer, waiting).await
             }
         }
     }

@@ -141,7 +141,7 @@ impl Trigger {
                     }
                     Ok(())
                 })?;
-                for some in items.chunks(self.batch()) {
+                for some in items.chunks(self.options.batch) {
                     if let Some(end) = self.deal_with(some).await? {
                         return Ok(Some(end));
                     }

@@ -3,49 +3,46 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bson::{Bson, DateTime, Document, RawDocument, Timestamp, doc};
-use millstream_flow::Datum;
+use bson::{Bson, DateTime, Document, Timestamp, doc};
 use millstream_sql::SqlError;
 use millstream_sql::statement::TriggerEvent;
 use millstream_watch::Event;
-use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::body::{Cause, Run};
 use super::existing::Existing;
 use super::plan::Planned;
 use super::{Lane, at_least_once};
 use crate::change::Change;
-use crate::checkpoint::{CHECKPOINTS, Checkpoint, DATABASE, NotCommitted};
+use crate::checkpoint::{CHECKPOINTS, Checkpoint, DATABASE};
 use crate::commit::{Commit, Place};
-use crate::dead_letters::{self, DEAD_LETTERS};
+use crate::dead_letters::DEAD_LETTERS;
 use crate::definition::Definition;
 use crate::deployment::{after, now_ms};
-use crate::error::{Result, bug, is_passing, of_driver};
+use crate::error::{Result, bug, of_driver};
 use crate::hosted::Surroundings;
-use crate::hub::{Inbox, News, Wants, names};
+use crate::hub::{Inbox, News, Wants};
 use crate::images::{Images, looked_up};
 use crate::interval;
 use crate::object::Object;
+use crate::read;
 use crate::run::{End, at, published};
-use crate::wait::barriers;
-use crate::webhook::pause;
+use crate::wait::{BARRIERS, barriers};
 
 /// How often the place of a trigger that has nothing to do is saved: a write that whoever watches everything sees.
 const SAVE_EVERY: Duration = Duration::from_secs(30);
 
 /// The options of a trigger, read.
 #[derive(Clone, Debug)]
-struct Options {
+pub(super) struct Options {
     recursive: bool,
-    max_depth: u64,
-    batch: usize,
-    timeout: Duration,
-    retries: u64,
-    pause: bool,
-    missing_is_null: bool,
-    images: Images,
-    at_least_once: bool,
+    pub(super) max_depth: u64,
+    pub(super) batch: usize,
+    pub(super) timeout: Duration,
+    pub(super) retries: u64,
+    pub(super) pause: bool,
+    pub(super) missing_is_null: bool,
+    pub(super) images: Images,
+    pub(super) at_least_once: bool,
 }
 
 impl Options {
@@ -71,17 +68,17 @@ impl Options {
 pub(crate) struct Trigger {
     pub(super) object: Object,
     pub(super) planned: Arc<Planned>,
-    surroundings: Arc<Surroundings>,
+    pub(super) surroundings: Arc<Surroundings>,
     lane: Lane,
     /// Those of all lanes: by them its own changes are known.
     checkpoints: Vec<String>,
-    options: Options,
-    checkpoint: Checkpoint,
+    pub(super) options: Options,
+    pub(super) checkpoint: Checkpoint,
     pub(super) place: Place,
     /// The documents that were there first, where it begins with them.
     pub(super) existing: Existing,
     /// The largest change time so far (SQL-12.3).
-    time_ms: i64,
+    pub(super) time_ms: i64,
 }
 
 /// What is to be dealt with.
@@ -200,22 +197,19 @@ impl Trigger {
     /// The changes of a commit that are for this trigger. True: somebody asks for its place.
     async fn take(&mut self, commit: &Commit, items: &mut Vec<Item>) -> Result<bool> {
         let mark = commit.events.first().and_then(mark_of);
-        let own = mark.as_ref().is_some_and(|(id, _)| self.checkpoints.contains(id));
+        let own = mark.is_some_and(|(id, _)| self.checkpoints.iter().any(|own| own == id));
         let depth = mark.map_or(0, |(_, depth)| depth);
         let mut asked = false;
         for event in &commit.events {
-            let of = names(event);
-            asked |= of.contains(&barriers());
-            if of.iter().any(|(database, name)| database == DATABASE && name == DEAD_LETTERS) {
-                self.retry(event, items).await?;
+            let Some((database, name)) = namespace(event) else { continue };
+            if database == DATABASE {
+                asked |= name == BARRIERS;
+                if name == DEAD_LETTERS {
+                    self.retry(event, items).await?;
+                }
             }
-            let table = of
-                .first()
-                .is_some_and(|(database, name)| *database == self.planned.database && *name == self.planned.collection);
-            if !table {
-                continue;
-            }
-            if self.existing.has_seen(event) {
+            let is_of_table = database == self.planned.database && name == self.planned.collection;
+            if !is_of_table || self.existing.has_seen(event) {
                 continue;
             }
             let Some(change) = Change::of(event, self.time_ms)? else { continue };
@@ -264,11 +258,6 @@ impl Trigger {
         Change::of(&event, change.time_ms)?.ok_or_else(|| bug("a change is one"))
     }
 
-    /// How many changes go together.
-    pub(super) fn batch(&self) -> usize {
-        self.options.batch
-    }
-
     /// Whether a change is of the kinds that the trigger is for.
     pub(super) fn is_for(&self, change: &Change) -> bool {
         let matches = |event: &TriggerEvent| match event {
@@ -279,184 +268,6 @@ impl Trigger {
             }
         };
         self.planned.events.iter().any(matches) && self.lane.has(change.event.document_key())
-    }
-
-    /// Deals with changes, as many at a time as go together.
-    pub(super) async fn deal_with(&mut self, items: &[Item]) -> Result<Option<End>> {
-        for some in items.chunks(self.options.batch) {
-            if self.object.stop.is_stopped() {
-                return Ok(Some(End::Stopped));
-            }
-            match self.transaction(some).await {
-                Ok(()) => {}
-                Err(NotCommitted::TakenOver) => return Ok(Some(End::TakenOver)),
-                Err(NotCommitted::Failed(_)) if some.len() > 1 => {
-                    for one in some {
-                        if let Some(end) = self.one(one).await? {
-                            return Ok(Some(end));
-                        }
-                    }
-                }
-                Err(NotCommitted::Failed(error)) => {
-                    for one in some {
-                        if let Some(end) = self.again(one, error.clone()).await? {
-                            return Ok(Some(end));
-                        }
-                    }
-                }
-            }
-        }
-        Ok(None)
-    }
-
-    async fn one(&mut self, item: &Item) -> Result<Option<End>> {
-        match self.transaction(std::slice::from_ref(item)).await {
-            Ok(()) => Ok(None),
-            Err(NotCommitted::TakenOver) => Ok(Some(End::TakenOver)),
-            Err(NotCommitted::Failed(error)) => self.again(item, error).await,
-        }
-    }
-
-    /// Tries a change again that has failed, and gives it up in the end (SQL-15.8).
-    async fn again(&mut self, item: &Item, error: SqlError) -> Result<Option<End>> {
-        let mut error = error;
-        for attempt in 0..self.options.retries {
-            tokio::select! {
-                () = tokio::time::sleep(pause(attempt + 1)) => {}
-                () = self.object.stop.stopped() => return Ok(Some(End::Stopped)),
-            }
-            match self.transaction(std::slice::from_ref(item)).await {
-                Ok(()) => return Ok(None),
-                Err(NotCommitted::TakenOver) => return Ok(Some(End::TakenOver)),
-                Err(NotCommitted::Failed(again)) => error = again,
-            }
-        }
-        if self.options.pause {
-            return Err(error);
-        }
-        tracing::warn!(trigger = %self.object.definition.id, "a change is put aside: {error}");
-        self.put_aside(item, &error).await
-    }
-
-    async fn put_aside(&mut self, item: &Item, error: &SqlError) -> Result<Option<End>> {
-        let event = Document::try_from(item.change.event.raw()).map_err(|error| bug(&error.to_string()))?;
-        let attempts = i32::try_from(self.options.retries + 1).unwrap_or(i32::MAX);
-        let id = item
-            .letter
-            .clone()
-            .unwrap_or_else(|| doc! {"object": &self.object.definition.id, "key": &item.change.token}.into());
-        let letter = doc! {
-            "_id": id,
-            "kind": "trigger",
-            "ns": format!("{}.{}", self.planned.database, self.planned.collection),
-            "document_key": item.change.key(),
-            "change": event,
-            "error": {"sqlstate": error.state.0, "message": &error.message},
-            "attempts": attempts,
-        };
-        let set = self.moved(item, 0);
-        let committed = self.checkpoint.commit(set, |session| {
-            let letter = letter.clone();
-            Box::pin(async move { dead_letters::note_change(session, letter).await })
-        });
-        match committed.await {
-            Ok(()) => Ok(None),
-            Err(NotCommitted::TakenOver) => Ok(Some(End::TakenOver)),
-            Err(NotCommitted::Failed(error)) => Err(error),
-        }
-    }
-
-    /// Runs the body for some changes and moves the place behind them, in one transaction.
-    async fn transaction(&mut self, items: &[Item]) -> std::result::Result<(), NotCommitted> {
-        let Some(last) = items.last() else { return Ok(()) };
-        if self.options.at_least_once {
-            return self.repeatably(items, self.moved(last, 0)).await;
-        }
-        let depth = items.iter().map(|item| item.depth).max().unwrap_or(0) + 1;
-        let set = self.moved(last, depth);
-        let (planned, options) = (Arc::clone(&self.planned), self.options.clone());
-        let (surroundings, id) = (Arc::clone(&self.surroundings), self.object.definition.id.clone());
-        let notices = Arc::new(Mutex::new(Vec::new()));
-        let items: Arc<[Item]> = items.into();
-        let told = Arc::clone(&notices);
-        let committed = self.checkpoint.commit(set, |session| {
-            let (planned, options, items) = (Arc::clone(&planned), options.clone(), Arc::clone(&items));
-            let (surroundings, id, told) = (Arc::clone(&surroundings), id.clone(), Arc::clone(&told));
-            Box::pin(async move {
-                let timeout = options.timeout;
-                let work = async {
-                    for item in items.iter() {
-                        let mut run = Run::new(&mut *session, &surroundings, planned.cause(&id, &item.change));
-                        run.too_deep = depth > options.max_depth;
-                        run_one(&planned, &options, &mut run, item).await?;
-                        told.lock().append(&mut run.notices);
-                    }
-                    Ok(())
-                };
-                match tokio::time::timeout(timeout, work).await {
-                    Ok(done) => done,
-                    Err(_) => Err(too_long(timeout)),
-                }
-            })
-        });
-        committed.await?;
-        for notice in notices.lock().iter() {
-            tracing::info!(trigger = %self.object.definition.id, "{}", notice.message);
-        }
-        Ok(())
-    }
-
-    /// Runs the body for some changes, and then moves the place behind them (SQL-15.5).
-    async fn repeatably(&mut self, items: &[Item], set: Document) -> std::result::Result<(), NotCommitted> {
-        let session = self.object.deployment.client().start_session().await;
-        let mut session = session.map_err(|error| NotCommitted::Failed(of_driver(&error)))?;
-        let mut failures = 0;
-        for item in items {
-            loop {
-                let cause = self.planned.cause(&self.object.definition.id, &item.change);
-                let mut run = Run::new(&mut session, &self.surroundings, cause);
-                run.repeats = true;
-                let work = run_one(&self.planned, &self.options, &mut run, item);
-                let timeout = self.options.timeout;
-                let done = tokio::time::timeout(timeout, work).await.unwrap_or_else(|_| Err(too_long(timeout)));
-                match done {
-                    Ok(()) => break,
-                    Err(error) if is_passing(&error) && !self.object.stop.is_stopped() => {
-                        failures += 1;
-                        tokio::time::sleep(pause(failures)).await;
-                    }
-                    Err(error) => return Err(NotCommitted::Failed(error)),
-                }
-            }
-        }
-        match self.checkpoint.note(set).await {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(NotCommitted::TakenOver),
-            Err(error) => Err(NotCommitted::Failed(error)),
-        }
-    }
-
-    /// What the checkpoint becomes. `mark` changes every time, so that the event has it: it tells watchers how deep the changes
-    /// of this transaction are.
-    fn moved(&self, item: &Item, depth: u64) -> Document {
-        doc! {
-            "kind": "trigger",
-            "generation": self.object.definition.generation,
-            "place": self.before(item).to_bson(),
-            "change_time": self.time_ms,
-            "as_of": DateTime::from_millis(item.change.time_ms.max(0)),
-            "mark": format!("{depth}:{}:{}", self.checkpoint.step(), item.change.token),
-            "existing": self.existing.behind(item),
-        }
-    }
-
-    /// The place behind a change. In the middle of a commit that is the change's own token.
-    fn before(&self, item: &Item) -> Place {
-        if item.letter.is_some() || self.existing.is_under_way() {
-            self.place.clone()
-        } else {
-            Place::Token(item.change.event.token().clone())
-        }
     }
 
     /// Saves the place by itself. False: another process runs it.
@@ -473,74 +284,19 @@ impl Trigger {
     }
 }
 
-fn too_long(timeout: Duration) -> SqlError {
-    SqlError::new("57014", format!("the body ran for more than {timeout:?}"))
-}
-
-impl Planned {
-    /// Why the body runs.
-    fn cause(&self, object: &str, change: &Change) -> Cause {
-        Cause::Change {
-            key: format!("{object}:{}", change.token),
-            namespace: format!("{}.{}", self.database, self.collection),
-            document_key: change.key(),
-            place: change.token.clone(),
-        }
-    }
-}
-
-/// Runs the body for one change.
-async fn run_one(planned: &Planned, options: &Options, run: &mut Run<'_>, item: &Item) -> Result<()> {
-    if !options.missing_is_null
-        && options.images == Images::Kept
-        && let Some(missing) = item.change.missing()
-    {
-        let message = format!("the document {missing} the change is not kept any more");
-        return Err(SqlError::new("MS002", message).hint("WITH (missing_image = 'null') takes it for NULL"));
-    }
-    let values = values(&item.change);
-    let applies = match &planned.when {
-        Some(when) => run.value(when, &values).await? == Datum::Bool(true),
-        None => true,
-    };
-    if applies {
-        run.body(&planned.body, values).await?;
-    }
-    if let Some(letter) = &item.letter {
-        let delete = doc! {"delete": DEAD_LETTERS, "deletes": [{"q": {"_id": letter.clone()}, "limit": 1}]};
-        crate::checkpoint::run(run.session, DATABASE, delete).await?;
-    }
-    Ok(())
-}
-
-/// The values of [`super::plan::OF_CHANGE`].
-fn values(change: &Change) -> Vec<Datum> {
-    let document =
-        |raw: Option<&RawDocument>| raw.map_or(Datum::Null, |raw| Datum::Document(Arc::from(raw.as_bytes())));
-    let operation = Datum::text(change.operation);
-    vec![
-        document(change.new.as_deref()),
-        document(change.old.as_deref()),
-        operation.clone(),
-        operation.clone(),
-        operation,
-        Datum::Instant(change.time_ms),
-        Datum::text(&change.token),
-        document(change.event.document_key()),
-        Datum::Array(change.fields.iter().map(Datum::text).collect()),
-        document(Some(change.event.raw())),
-    ]
+/// The database and collection of an event.
+fn namespace(event: &Event) -> Option<(&str, &str)> {
+    let ns = read::doc(event.raw()).doc("ns")?;
+    Some((ns.str("db")?, ns.str("coll")?))
 }
 
 /// Of the first event of a trigger's transaction: which trigger, and how deep its changes are.
-fn mark_of(event: &Event) -> Option<(String, u64)> {
-    let of = names(event);
-    let (database, name) = of.first()?;
-    if database != DATABASE || name != CHECKPOINTS {
+fn mark_of(event: &Event) -> Option<(&str, u64)> {
+    if namespace(event)? != (DATABASE, CHECKPOINTS) {
         return None;
     }
-    let id = event.document_key()?.get_str("_id").ok()?.to_owned();
-    let fields = event.raw().get_document("updateDescription").ok()?.get_document("updatedFields").ok()?;
-    let depth = fields.get_str("mark").ok()?.split(':').next()?.parse().ok()?;
-    Some((id, depth))
+    let event = read::doc(event.raw());
+    let id = event.doc("documentKey")?.str("_id")?;
+    let mark = event.doc("updateDescription")?.doc("updatedFields")?.str("mark")?;
+    Some((id, mark.split(':').next()?.parse().ok()?))
 }

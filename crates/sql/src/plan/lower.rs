@@ -9,6 +9,7 @@ use millstream_flow::{
 
 use crate::error::Result;
 use crate::expr::Context;
+use crate::plan::Plan;
 use crate::plan::binder::{Scan, Sorting};
 use crate::plan::rel::{Aggregate, ColumnId, Join, Over, Rel};
 use crate::{Expr, SqlError};
@@ -21,6 +22,31 @@ pub(crate) struct Lowering<'p> {
     pub(crate) nodes: Vec<Node>,
     /// Inside of a recursive query source 0 is the rows of the round before, and scans come behind it.
     pub(crate) rounds: bool,
+}
+
+impl Plan {
+    /// The rows of a plan that is nothing but `VALUES`, which needs no circuit.
+    ///
+    /// # Errors
+    /// What is wrong with a value.
+    pub fn values(&self, context: &Arc<Context>) -> Result<Option<Vec<Row>>> {
+        match &self.rel {
+            Rel::Values { rows, columns } if *columns == self.output && self.order.is_empty() => {
+                values(rows, context).map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+}
+
+/// The rows of `VALUES`, numbered. No column can be in them.
+fn values(rows: &[Vec<Expr>], context: &Arc<Context>) -> Result<Vec<Row>> {
+    let mut out = Vec::with_capacity(rows.len());
+    for (number, row) in (1_i64..).zip(rows) {
+        let values: std::result::Result<Vec<_>, _> = row.iter().map(|value| value.constant(context)).collect();
+        out.push(Row::new(vec![millstream_flow::Datum::Long(number)], values?));
+    }
+    Ok(out)
 }
 
 /// A node, and which column stands where in its rows.
@@ -137,15 +163,8 @@ impl Lowering<'_> {
             }
             Rel::One => Lowered { node: self.push(Node::Values(vec![Row::new(vec![], vec![])])), columns: Vec::new() },
             Rel::Values { rows, columns } => {
-                let empty = Row::new(vec![], vec![]);
-                let mut out = Vec::with_capacity(rows.len());
-                for (at, row) in rows.iter().enumerate() {
-                    let values: std::result::Result<Vec<_>, _> =
-                        self.scalars(row, &[])?.iter().map(|scalar| scalar.eval(&empty)).collect();
-                    let number = i64::try_from(at).unwrap_or(i64::MAX).saturating_add(1);
-                    out.push(Row::new(vec![millstream_flow::Datum::Long(number)], values?));
-                }
-                Lowered { node: self.push(Node::Values(out)), columns: columns.clone() }
+                let rows = values(rows, self.context)?;
+                Lowered { node: self.push(Node::Values(rows)), columns: columns.clone() }
             }
             Rel::Filter { input, conditions } => {
                 let input = self.rel(input, &below)?;
