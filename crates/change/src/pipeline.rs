@@ -8,6 +8,7 @@ use millstream_query::stage::{Pipeline, Place};
 use millstream_value::{ArrayBuf, Doc, DocBuf, Value};
 
 pub(crate) use self::shared::{Pipelines, Results};
+use crate::entry::Change;
 use crate::options::{Before, FullDocument, Options};
 use crate::{Error, Result};
 
@@ -69,6 +70,14 @@ impl Stages {
         self.ways.iter().any(|way| is_of_type(way, operation_type))
     }
 
+    /// Whether the event of a type may pass that a change of a document makes: its namespace is the change's.
+    pub(crate) fn may_pass_from(&self, change: Change<'_>, operation_type: &str) -> bool {
+        let (db, coll) = change.names();
+        self.ways
+            .iter()
+            .any(|way| is_of_type(way, operation_type) && is_at(way, "ns.db", db) && is_at(way, "ns.coll", coll))
+    }
+
     /// Whether an event whose images are still `missing` may pass; if none are, whether it passes the first `$match`.
     pub(crate) fn passes_early(&self, event: Doc<'_>, missing: bool) -> Result<bool> {
         let filter = if missing { &self.early } else { &self.leading };
@@ -103,6 +112,13 @@ impl Stages {
 pub(crate) fn is_of_type(way: &[Required], operation_type: &str) -> bool {
     let mut of_type = way.iter().filter(|required| required.path == "operationType");
     of_type.all(|required| required.values.iter().any(|value| value.as_str() == Some(operation_type)))
+}
+
+/// Whether an event with this name at a path may pass in this way.
+fn is_at(way: &[Required], path: &str, name: &[u8]) -> bool {
+    let mut at_path = way.iter().filter(|required| required.path == path);
+    at_path
+        .all(|required| required.values.iter().any(|value| value.as_str().is_some_and(|text| text.as_bytes() == name)))
 }
 
 /// The parts of the first `$match` that can be decided without images; `None` if there are none.

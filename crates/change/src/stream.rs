@@ -22,7 +22,7 @@ use self::snapshot::{Next, Row, Snapshot};
 use self::source::Source;
 pub use self::split::large_events_split;
 use crate::entry::{Change, Entry};
-use crate::event::{self, Class, Draft, EventType};
+use crate::event::{self, Class, Draft, EventType, MadeBy};
 use crate::options::{FullDocument, Options, Start};
 use crate::pipeline::Stages;
 use crate::route::{Interest, Subscription};
@@ -395,7 +395,12 @@ impl ChangeStream {
             return Ok(());
         }
         let shown = event_type.class == Class::Classic || self.options.show_expanded_events;
-        if shown && self.stages.may_pass(event_type.name) {
+        // What cannot pass is not made: a stream of a few collections goes by those that others write to.
+        let may_pass = match event_type.made_by {
+            MadeBy::Form(_) => self.stages.may_pass_from(change, event_type.name),
+            _ => self.stages.may_pass(event_type.name),
+        };
+        if shown && may_pass {
             self.offer(change, event_type)?;
         }
         if self.scope.is_ended_by(change) {
