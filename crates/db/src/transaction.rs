@@ -117,7 +117,7 @@ impl Transaction {
     fn create(&mut self, namespace: &Namespace, options: &DocBuf, now_ms: u64) -> Result<()> {
         self.change(now_ms, |scene| {
             scene.catalog.check_free(namespace)?;
-            scene.sink.claim(millstream_storage::Space::Catalog, &crate::catalog::row_key(namespace))?;
+            scene.sink.claim(millstream_storage::Space::Catalog, &crate::catalog::row_key(namespace).into())?;
             ddl::create_in_loop(scene.commit, scene.catalog, &mut scene.sink, namespace, options.clone()).map(drop)
         })
     }
@@ -125,7 +125,7 @@ impl Transaction {
     fn create_indexes(&mut self, namespace: &Namespace, specs: &[DocBuf], now_ms: u64) -> Result<IndexesCreated> {
         self.change(now_ms, |scene| {
             if scene.catalog.get(namespace).is_none() {
-                scene.sink.claim(millstream_storage::Space::Catalog, &crate::catalog::row_key(namespace))?;
+                scene.sink.claim(millstream_storage::Space::Catalog, &crate::catalog::row_key(namespace).into())?;
             }
             let Sink::Draft(work) = &mut scene.sink else { return Err(Error::Conflict) };
             ddl::create_indexes_in_draft(scene.commit, scene.catalog, work, namespace, specs)
@@ -157,7 +157,7 @@ impl Transaction {
                 }
                 let draft = &self.draft;
                 // What was looked at and not changed is nobody's.
-                self.pinned |= self.work.settle(|space, key| draft.row(space, key).is_some());
+                self.pinned |= self.work.settle(|space, key| draft.has_changed(space, key));
                 Ok(done)
             }
             Err(error) => {

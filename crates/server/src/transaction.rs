@@ -6,9 +6,12 @@
 //! Source: CS-2.8, CS-13.9; MongoDB manual 8.0, "Transactions".
 
 use std::future::poll_fn;
+use std::sync::Arc;
 use std::time::Duration;
 
-use millstream_db::{Attempt, Held, NextTurn, Progress, TransactionId, Tried, Turn, WriteCommand, WriteReply};
+use millstream_db::{
+    Attempt, Held, NextTurn, Progress, Statement, TransactionId, Tried, Turn, WriteCommand, WriteReply,
+};
 use millstream_value::{Code, Namespace};
 use parking_lot::Mutex;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -161,8 +164,13 @@ pub(crate) async fn until_durable(turn: &Mutex<Turn>) -> Option<Failure> {
 /// Runs a write command, in its transaction if it is part of one.
 pub(crate) async fn write(context: &Context<'_>, command: WriteCommand) -> Result<WriteReply> {
     let Some(turn) = context.turn else { return write_alone(context, command).await };
-    for statement in &command.statements {
-        check_collection(context, &statement.namespace)?;
+    let mut checked: Option<&Arc<Namespace>> = None;
+    for Statement { namespace, .. } in &command.statements {
+        // Nearly all commands write to one collection.
+        if !checked.is_some_and(|checked| Arc::ptr_eq(checked, namespace)) {
+            check_collection(context, namespace)?;
+            checked = Some(namespace);
+        }
     }
     let searches = command.searches();
     let mut attempt = Attempt::new(command);

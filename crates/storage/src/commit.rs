@@ -69,6 +69,15 @@ impl<'a> Commit<'a> {
         }
     }
 
+    /// Whether certainly no row with the first four bytes of this key was changed since `state`, neither before nor in this
+    /// group. False says nothing.
+    #[must_use]
+    pub fn is_untouched_since(&self, state: &Snapshot, space: Space, key: &[u8]) -> bool {
+        let prefix = key.get(..4).unwrap_or(key);
+        let mut staged = self.group.rows.at(space).range::<[u8], _>((Bound::Included(prefix), Bound::Unbounded));
+        state.is_untouched(space, key) && staged.next().is_none_or(|(first, _)| !first.starts_with(prefix))
+    }
+
     /// Whether there is a record with this key. Quick for a key behind all others of its collection.
     ///
     /// # Errors
@@ -125,6 +134,14 @@ impl<'a> Commit<'a> {
         self.group.stage(space, key, Some(value.into()));
     }
 
+    /// Stages rows that are in their order; no value stands for one that is to go.
+    pub fn put_all(&mut self, space: Space, rows: BTreeMap<Slice, Option<Slice>>) {
+        if let Some(heads) = self.heads.as_deref_mut().filter(|_| space == Space::Records) {
+            heads.note_all(rows.iter().filter(|(_, value)| value.is_some()).map(|(key, _)| key));
+        }
+        self.group.stage_all(space, rows);
+    }
+
     /// Removes a key, whether or not it is there.
     pub fn delete(&mut self, space: Space, key: impl Into<Slice>) {
         self.group.stage(space, key.into(), None);
@@ -176,8 +193,11 @@ impl<'a> Commit<'a> {
     /// The state that will be durable if the group ends here; none if it is so large that a copy would hold up the loop.
     #[must_use]
     pub fn ahead(&self) -> Option<Snapshot> {
-        let small = self.group.bytes <= AHEAD_BYTES_MAX;
-        small.then(|| Arc::new(self.base.without_log()).under(Arc::new(self.group.rows.clone())))
+        if self.group.bytes > AHEAD_BYTES_MAX {
+            return None;
+        }
+        self.base.note_next(&self.group.rows);
+        Some(Arc::new(self.base.without_log()).under(Arc::new(self.group.rows.clone())))
     }
 
     /// Marks this point of the write.
@@ -193,6 +213,14 @@ impl<'a> Commit<'a> {
     }
 }
 
+/// How to undo what was staged.
+pub(crate) enum Undo {
+    /// A row: what was staged under its key before.
+    Row(Space, Slice, Option<Option<Slice>>),
+    /// All rows of a space, in which nothing was staged before.
+    All(Space),
+}
+
 /// What a group of writes has staged.
 pub(crate) struct Group {
     /// No value: deleted.
@@ -206,8 +234,8 @@ pub(crate) struct Group {
     pub(crate) appended: ClusterTime,
     pub(crate) wall_ms: u64,
     pub(crate) bytes: usize,
-    /// How to undo the rows of the current write, newest last: what was staged under the key before.
-    undo: Vec<(Space, Slice, Option<Option<Slice>>)>,
+    /// How to undo the rows of the current write, newest last.
+    pub(crate) undo: Vec<Undo>,
     /// Why the current write cannot be committed.
     fault: Option<Error>,
 }
@@ -258,7 +286,17 @@ impl Group {
             }
             Entry::Occupied(mut occupied) => Some(occupied.insert(value)),
         };
-        self.undo.push((space, key, previous));
+        self.undo.push(Undo::Row(space, key, previous));
+    }
+
+    fn stage_all(&mut self, space: Space, rows: BTreeMap<Slice, Option<Slice>>) {
+        let fit = |key: &Slice| key.len() <= KEY_BYTES_MAX;
+        if !self.rows.at(space).is_empty() || !rows.keys().all(fit) {
+            return rows.into_iter().for_each(|(key, value)| self.stage(space, key, value));
+        }
+        self.bytes += rows.iter().map(|(key, value)| key.len() + value.as_ref().map_or(0, Slice::len)).sum::<usize>();
+        *self.rows.at_mut(space) = rows;
+        self.undo.push(Undo::All(space));
     }
 
     fn append(&mut self, time: ClusterTime, entry: &[u8]) {
@@ -295,14 +333,12 @@ impl Group {
 
     fn rollback_to(&mut self, point: Savepoint) {
         while self.undo.len() > point.undo {
-            let Some((space, key, previous)) = self.undo.pop() else {
-                break;
-            };
-            let rows = self.rows.at_mut(space);
-            match previous {
-                Some(previous) => rows.insert(key, previous),
-                None => rows.remove(&key),
-            };
+            match self.undo.pop() {
+                Some(Undo::Row(space, key, Some(previous))) => drop(self.rows.at_mut(space).insert(key, previous)),
+                Some(Undo::Row(space, key, None)) => drop(self.rows.at_mut(space).remove(&key)),
+                Some(Undo::All(space)) => self.rows.at_mut(space).clear(),
+                None => break,
+            }
         }
         self.blocks.truncate(point.blocks);
         if let Some(block) = self.blocks.last_mut() {

@@ -22,6 +22,7 @@ use crate::{
     space::PerSpace,
     store::Shared,
     sweep::Sweeper,
+    touched::{Age, Touched},
 };
 
 /// Everything that belongs to the commit thread alone.
@@ -32,6 +33,9 @@ pub(crate) struct CommitLoop {
     log: Log,
     sweeper: Sweeper,
     heads: Heads,
+    /// How many groups there were, and what they changed.
+    groups: u64,
+    touched: Arc<Touched>,
     /// The last cluster time that was handed out for good.
     last: ClusterTime,
     wall_ms: u64,
@@ -59,6 +63,8 @@ impl CommitLoop {
             tables: Arc::new(tables),
             sweeper: Sweeper::new(rows.sweeps),
             heads: Heads::default(),
+            groups: 0,
+            touched: Arc::default(),
             wall_ms: 0,
             engine,
             meta,
@@ -72,7 +78,8 @@ impl CommitLoop {
 
     /// The state after the last commit.
     pub(crate) fn snapshot(&self) -> Snapshot {
-        Snapshot::new(self.engine.view(), Arc::clone(&self.tables), self.log.state())
+        let age = Age { group: self.groups, touched: Arc::clone(&self.touched) };
+        Snapshot::new(self.engine.view(), Arc::clone(&self.tables), self.log.state(), age)
     }
 
     /// Runs until the queue is closed and empty, then leaves the folder tidy.
@@ -143,7 +150,13 @@ impl CommitLoop {
         let image_bytes = self.stage_images(&mut batch, images, wall_ms)?;
         for space in Space::ALL {
             let table = self.tables.at(space);
+            // Neighbours begin alike.
+            let mut noted: Option<[u8; 4]> = None;
             for (key, value) in std::mem::take(rows.at_mut(space)) {
+                if noted.is_none_or(|noted| !key.starts_with(&noted)) {
+                    self.touched.note(space, &key, self.groups + 1);
+                    noted = key.first_chunk().copied();
+                }
                 match value {
                     Some(value) => batch.put(table, key, value),
                     None => batch.delete(table, key),
@@ -153,6 +166,7 @@ impl CommitLoop {
         let (entries, log_bytes) = self.stage_log(&mut batch, blocks, wall_ms)?;
         for (space, prefix) in &prefixes {
             batch.put(&self.meta, meta::sweep_key(*space, *prefix), Slice::new());
+            self.touched.note(*space, &prefix.to_be_bytes(), self.groups + 1);
         }
         if last > self.last.max(appended) {
             let (key, value) = meta::clock_row(last);
@@ -167,6 +181,7 @@ impl CommitLoop {
         }
         self.engine.commit(batch)?;
 
+        self.groups += 1;
         self.last = last;
         let times = entries.first().zip(entries.last()).map(|(first, last)| (first.time, last.time));
         self.log.grow(times, log_bytes, wall_ms);

@@ -2,10 +2,21 @@
 
 use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 
-use crate::{ClusterTime, Commit, Error, Savepoint, Slice, Snapshot, Space, commit::Group, space::PerSpace};
+use crate::{
+    ClusterTime, Commit, Error, Savepoint, Slice, Snapshot, Space,
+    commit::{Group, Undo},
+    heads::Heads,
+    space::PerSpace,
+};
 
 /// Rows that are not in the store; no value stands for one that is to go.
 pub(crate) type Staged = PerSpace<BTreeMap<Slice, Option<Slice>>>;
+
+/// With fewer records than this a look for another one costs less than knowing where the last one is.
+const RECORDS_MANY: usize = 16;
+
+/// So much room is kept for what the next change does.
+const LAST_MAX: usize = 256;
 
 /// Changes over one state of the store. Nobody sees them but who reads [`Draft::view`]; dropping it drops them.
 ///
@@ -16,13 +27,17 @@ pub struct Draft {
     /// Shared with the views that are being read, and copied at the next change while there are any.
     rows: Arc<Staged>,
     bytes: usize,
+    /// Of the records of the base and of the draft.
+    heads: Heads,
+    /// What the last change has changed.
+    last: Vec<Undo>,
 }
 
 impl Draft {
     /// Nothing changed yet.
     #[must_use]
     pub fn new(base: Arc<Snapshot>) -> Self {
-        Self { base, rows: Arc::default(), bytes: 0 }
+        Self { base, rows: Arc::default(), bytes: 0, heads: Heads::default(), last: Vec::new() }
     }
 
     /// The state without the changes.
@@ -34,6 +49,7 @@ impl Draft {
     /// Puts the changes over another state.
     pub fn rebase(&mut self, base: Arc<Snapshot>) {
         self.base = base;
+        self.heads = Heads::default();
     }
 
     /// The state with the changes made so far. Later ones do not show in it.
@@ -53,8 +69,9 @@ impl Draft {
         write: impl FnOnce(&mut Commit<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
         let mut staging = Staging::begin(self, wall_ms);
-        let mut written = write(&mut Commit::new(&mut staging.group, None, &staging.draft.base));
-        let group = &staging.group;
+        let Staging { draft: Self { base, heads, .. }, group, .. } = &mut staging;
+        let heads = Some(heads).filter(|_| group.rows.at(Space::Records).len() >= RECORDS_MANY);
+        let mut written = write(&mut Commit::new(group, heads, base));
         let foreign = group.last > ClusterTime::ZERO || !group.images.is_empty() || !group.prefixes.is_empty();
         if foreign && written.is_ok() {
             written = Err(Error::Bug("a draft that writes to the log".into()).into());
@@ -75,6 +92,19 @@ impl Draft {
     #[must_use]
     pub fn row(&self, space: Space, key: &[u8]) -> Option<Option<&Slice>> {
         self.rows.at(space).get(key).map(Option::as_ref)
+    }
+
+    /// Whether the last change has changed a row, or one before it.
+    #[must_use]
+    pub fn has_changed(&self, space: Space, key: &[u8]) -> bool {
+        const NEAR: usize = 8;
+        let is_it = |undo: &Undo| matches!(undo, Undo::Row(of, row, _) if *of == space && row == key);
+        self.last.iter().rev().take(NEAR).any(is_it) || self.row(space, key).is_some()
+    }
+
+    /// Takes the changes in one space out of the draft.
+    pub fn take(&mut self, space: Space) -> BTreeMap<Slice, Option<Slice>> {
+        std::mem::take(Arc::make_mut(&mut self.rows).at_mut(space))
     }
 
     /// Whether there is a change of a row that starts with `prefix`.
@@ -109,6 +139,7 @@ impl<'d> Staging<'d> {
     fn begin(draft: &'d mut Draft, wall_ms: u64) -> Self {
         let mut group = Group::new(ClusterTime::ZERO, ClusterTime::ZERO, wall_ms);
         group.rows = std::mem::take(Arc::make_mut(&mut draft.rows));
+        group.undo = std::mem::take(&mut draft.last);
         let start = Some(group.begin());
         Self { draft, group, start }
     }
@@ -123,6 +154,10 @@ impl Drop for Staging<'_> {
     fn drop(&mut self) {
         let _ = self.end(Err(Error::Refused));
         self.draft.bytes += self.group.bytes;
+        self.draft.last = std::mem::take(&mut self.group.undo);
+        if self.draft.last.capacity() > LAST_MAX {
+            self.draft.last = Vec::new();
+        }
         *Arc::make_mut(&mut self.draft.rows) = std::mem::take(&mut self.group.rows);
     }
 }

@@ -6,12 +6,12 @@
 
 use std::{collections::HashMap, ops::Bound};
 
-use crate::{Result, Snapshot, Space};
+use crate::{Result, Slice, Snapshot, Space};
 
 /// The numbers of collections come first in keys, in this many bytes.
 const PREFIX_BYTES: usize = 4;
 
-/// Bounds of the keys of [`Space::Records`], by their first four bytes. Belongs to the commit thread.
+/// Bounds of the keys of [`Space::Records`], by their first four bytes.
 #[derive(Debug, Default)]
 pub(crate) struct Heads(HashMap<[u8; PREFIX_BYTES], Vec<u8>>);
 
@@ -48,6 +48,17 @@ impl Heads {
         if let Some(head) = head.filter(|head| key > head.as_slice()) {
             head.clear();
             head.extend_from_slice(key);
+        }
+    }
+
+    /// Notes keys that were stored, in their order.
+    pub(crate) fn note_all<'k>(&mut self, keys: impl Iterator<Item = &'k Slice>) {
+        let mut keys = keys.peekable();
+        while let Some(key) = keys.next() {
+            // The last one of each collection.
+            if keys.peek().is_none_or(|next| next.get(..PREFIX_BYTES) != key.get(..PREFIX_BYTES)) {
+                self.note(key);
+            }
         }
     }
 

@@ -32,6 +32,7 @@ mod store;
 mod sweep;
 #[cfg(test)]
 mod tests;
+mod touched;
 
 pub use self::{
     clock::{Clock, SystemClock},

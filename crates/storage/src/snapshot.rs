@@ -8,6 +8,7 @@ use crate::{
     engine::{Range, Table, View},
     log::segments::{LogState, Segment},
     space::PerSpace,
+    touched::Age,
 };
 
 /// One durable state of all spaces and of the log. Later writes do not change it.
@@ -17,6 +18,8 @@ pub struct Snapshot {
     pub(crate) view: View,
     pub(crate) tables: Arc<PerSpace<Table>>,
     pub(crate) log: LogState,
+    /// None of a state that no store has.
+    age: Option<Age>,
     over: Option<Over>,
 }
 
@@ -33,8 +36,8 @@ impl Snapshot {
         Self::closed(LogWindow::default())
     }
 
-    pub(crate) fn new(view: View, tables: Arc<PerSpace<Table>>, log: LogState) -> Self {
-        Self { view, tables, log, over: None }
+    pub(crate) fn new(view: View, tables: Arc<PerSpace<Table>>, log: LogState, age: Age) -> Self {
+        Self { view, tables, log, age: Some(age), over: None }
     }
 
     /// The same rows, for those who keep them for long: nothing of the log is held, so that it can be cut.
@@ -42,7 +45,8 @@ impl Snapshot {
     pub fn without_log(&self) -> Self {
         let over = self.over.as_ref();
         let over = over.map(|over| Over { rows: Arc::clone(&over.rows), below: Arc::clone(&over.below) });
-        Self { view: self.view.clone(), tables: Arc::clone(&self.tables), over, ..Self::closed(self.window()) }
+        let (view, tables, age) = (self.view.clone(), Arc::clone(&self.tables), self.age.clone());
+        Self { view, tables, age, over, ..Self::closed(self.window()) }
     }
 
     /// A state with staged rows over it.
@@ -58,6 +62,7 @@ impl Snapshot {
             view: View::Closed,
             tables: Arc::new(PerSpace::of(|_| nowhere.clone())),
             log: LogState { segments: Arc::new([segment]), images: Arc::new([]), window },
+            age: None,
             over: None,
         }
     }
@@ -80,6 +85,22 @@ impl Snapshot {
     pub fn range(&self, space: Space, low: Bound<&[u8]>, high: Bound<&[u8]>) -> Range {
         let Some(over) = &self.over else { return self.view.range(self.tables.at(space), low, high) };
         over.below.range(space, low, high).under(&over.rows, space, low, high)
+    }
+
+    /// Whether certainly nobody has changed a row since this state, or another one with the same first four bytes: the row
+    /// is here as it is in any newer state. False says nothing.
+    #[must_use]
+    pub fn is_untouched(&self, space: Space, key: &[u8]) -> bool {
+        self.over.is_none() && self.age.as_ref().is_some_and(|age| age.is_untouched(space, key))
+    }
+
+    /// What a group that follows this state is going to change.
+    pub(crate) fn note_next(&self, rows: &Staged) {
+        if let Some(Age { group, touched }) = &self.age {
+            for space in Space::ALL {
+                rows.at(space).keys().for_each(|key| touched.note(space, key, group + 1));
+            }
+        }
     }
 
     /// What the log held in this state.

@@ -7,6 +7,7 @@ mod images;
 mod log;
 mod recovery;
 mod sweep;
+mod touched;
 
 use std::{
     ops::Bound,

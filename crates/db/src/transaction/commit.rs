@@ -62,7 +62,7 @@ impl Write for Job {
 
 impl Job {
     fn run(&mut self, commit: &mut Commit<'_>, catalog: &mut Catalog) -> Result<()> {
-        let Transaction { draft, work, catalog: own, .. } = &*self.transaction;
+        let Transaction { work, catalog: own, .. } = &*self.transaction;
         let mut unique = BTreeSet::new();
         for namespace in &work.created {
             let ours = own.get(namespace).ok_or(Error::Conflict)?;
@@ -80,17 +80,12 @@ impl Job {
             }
             unique.extend(ours.indexes.iter().filter(|index| index.unique).map(|index| index.number.to_be_bytes()));
         }
+        if work.checks {
+            self.check(commit, &unique)?;
+        }
+        let Transaction { draft, work, .. } = &mut *self.transaction;
         for space in [Space::Records, Space::Indexes] {
-            for (key, value) in draft.rows(space) {
-                let guarded = space == Space::Records || key.first_chunk().is_some_and(|index| unique.contains(index));
-                if work.checks && guarded && commit.get(space, key)? != draft.base().get(space, key)? {
-                    return Err(Error::Conflict);
-                }
-                match value {
-                    Some(value) => commit.put(space, key.clone(), value.clone()),
-                    None => commit.delete(space, key.clone()),
-                }
-            }
+            commit.put_all(space, draft.take(space));
         }
         for (collection, by) in &work.grown {
             size::change(commit, *collection, *by)?;
@@ -102,6 +97,29 @@ impl Job {
             }
         }
         self.log(commit);
+        Ok(())
+    }
+
+    /// Looks whether what the transaction changes is still as it was in the state that it has read; in indexes only where
+    /// they are unique.
+    fn check(&self, commit: &Commit<'_>, unique: &BTreeSet<[u8; 4]>) -> Result<()> {
+        let draft = &self.transaction.draft;
+        for space in [Space::Records, Space::Indexes] {
+            // Rows of one collection, or of one index, are neighbours.
+            let mut safe: Option<[u8; 4]> = None;
+            for (key, _) in draft.rows(space) {
+                if safe.is_some_and(|safe| key.starts_with(&safe)) {
+                    continue;
+                }
+                let unguarded =
+                    space == Space::Indexes && key.first_chunk().is_none_or(|index| !unique.contains(index));
+                if unguarded || commit.is_untouched_since(draft.base(), space, key) {
+                    safe = key.first_chunk().copied();
+                } else if commit.get(space, key)? != draft.base().get(space, key)? {
+                    return Err(Error::Conflict);
+                }
+            }
+        }
         Ok(())
     }
 

@@ -19,7 +19,16 @@ use parking_lot::{Condvar, Mutex};
 pub(crate) struct Locks {
     /// How many are held, so that those who meet none need not look.
     count: AtomicUsize,
+    /// How many wait for one, for the same reason.
+    waiting: AtomicUsize,
     rows: Mutex<HashMap<Space, HashMap<Slice, Row>>>,
+}
+
+/// Since when a transaction has a row that it takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Taken {
+    Now,
+    Before,
 }
 
 /// A row that is held or waited for.
@@ -56,12 +65,12 @@ impl Locks {
     }
 
     /// Takes a row; or says who has it.
-    pub(super) fn take(&self, space: Space, key: &Slice, owner: &Arc<Ending>) -> Result<(), Arc<Ending>> {
+    pub(super) fn take(&self, space: Space, key: &Slice, owner: &Arc<Ending>) -> Result<Taken, Arc<Ending>> {
         match self.rows.lock().entry(space).or_default().entry(key.clone()) {
             Entry::Occupied(mut row) => {
                 let row = row.get_mut();
                 if let Some(other) = &row.owner {
-                    return Err(Arc::clone(other));
+                    return if Arc::ptr_eq(other, owner) { Ok(Taken::Before) } else { Err(Arc::clone(other)) };
                 }
                 row.owner = Some(Arc::clone(owner));
                 row.since = Instant::now();
@@ -72,11 +81,14 @@ impl Locks {
             }
         }
         self.count.fetch_add(1, Ordering::AcqRel);
-        Ok(())
+        Ok(Taken::Now)
     }
 
     /// Whether anybody waits for one of these rows.
     pub(super) fn are_wanted<'k>(&self, mut keys: impl Iterator<Item = &'k (Space, Slice)>) -> bool {
+        if self.waiting.load(Ordering::Acquire) == 0 {
+            return false;
+        }
         let rows = self.rows.lock();
         keys.any(|(space, key)| rows.get(space).and_then(|rows| rows.get(key)).is_some_and(|row| !row.queue.is_empty()))
     }
@@ -138,6 +150,7 @@ impl Held {
     #[must_use]
     pub fn turn(self, first: bool) -> NextTurn {
         let waiter = Arc::new(Waiter::default());
+        self.locks.waiting.fetch_add(1, Ordering::AcqRel);
         let queued = self.locks.with_row(&self.row, |row| {
             match first {
                 true => row.queue.push_front(Arc::clone(&waiter)),
@@ -211,6 +224,7 @@ impl Future for NextTurn {
 impl Drop for NextTurn {
     fn drop(&mut self) {
         self.held.locks.leave(&self.held.row, &self.waiter);
+        self.held.locks.waiting.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -287,7 +301,7 @@ mod tests {
         (Space::Records, Slice::copy_from_slice(b"hot"))
     }
 
-    fn take(locks: &Locks, owner: &Arc<Ending>) -> Result<(), Arc<Ending>> {
+    fn take(locks: &Locks, owner: &Arc<Ending>) -> Result<Taken, Arc<Ending>> {
         let (space, key) = row();
         locks.take(space, &key, owner)
     }

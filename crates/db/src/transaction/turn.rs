@@ -102,6 +102,7 @@ impl Turn {
     /// [`Error::Conflict`]; `TransactionTooLarge`. The error of a statement is in the reply, and the transaction over.
     pub fn write(&mut self, attempt: &mut Attempt) -> Result<Tried<WriteReply>> {
         let now_ms = self.db.now_ms();
+        attempt.outcomes.reserve(attempt.command.statements.len().saturating_sub(attempt.outcomes.len()));
         while let Some(statement) = attempt.command.statements.get(attempt.outcomes.len()) {
             self.uses(&statement.namespace)?;
             match self.attempt(|transaction| transaction.run(statement, now_ms))? {

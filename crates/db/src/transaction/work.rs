@@ -1,13 +1,13 @@
 //! What a transaction has done so far, beside the rows of its draft.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use millstream_storage::{Slice, Snapshot, Space};
 use millstream_value::{ClusterTime, Code, Namespace};
 
-use super::locks::{Ending, Held, Locks};
+use super::locks::{Ending, Held, Locks, Taken};
 use super::newest::{Newest, Timed};
 use crate::shared::State;
 use crate::{Error, Result, Size};
@@ -31,9 +31,12 @@ pub(crate) struct Work {
     /// Of the draft's rows, without those of the statement that runs.
     pub(super) drafted: usize,
     bytes_max: usize,
-    /// Taken in the statement that runs.
-    taken: Vec<(Space, Slice)>,
-    held: HashSet<(Space, Slice)>,
+    /// What the statement that runs has noted of collections and indexes.
+    noted: Vec<Noted>,
+    /// Each row once, in the order in which they were taken.
+    held: Vec<(Space, Slice)>,
+    /// So many of them were taken before the statement that runs.
+    held_before: usize,
     /// Taken, and changed by somebody since the state that is read: it stays taken, so that nobody else gets it while the
     /// transaction goes over to a newer state and tries again.
     kept: Option<(Space, Slice)>,
@@ -57,9 +60,13 @@ pub(super) struct Mark {
     operations: usize,
     images: usize,
     bytes: usize,
-    spread: BTreeSet<(Namespace, u32)>,
-    written: BTreeSet<Namespace>,
-    created: BTreeSet<Namespace>,
+}
+
+/// Something that was not known before.
+enum Noted {
+    Spread(Namespace, u32),
+    Written(Namespace),
+    Created(Namespace),
 }
 
 impl Work {
@@ -74,8 +81,9 @@ impl Work {
             bytes: 0,
             drafted: 0,
             bytes_max,
-            taken: Vec::new(),
-            held: HashSet::new(),
+            noted: Vec::new(),
+            held: Vec::new(),
+            held_before: 0,
             kept: None,
             refused: None,
             numbers: VecDeque::new(),
@@ -89,26 +97,26 @@ impl Work {
     }
 
     /// Takes a row for the rest of the transaction.
-    pub(crate) fn claim(&mut self, space: Space, key: &[u8]) -> Result<()> {
+    pub(crate) fn claim(&mut self, space: Space, key: &Slice) -> Result<()> {
         if !self.checks {
             return Ok(());
         }
-        let row = (space, Slice::copy_from_slice(key));
-        if self.held.contains(&row) {
-            return Ok(());
-        }
-        if self.kept.take_if(|kept| *kept == row).is_none()
-            && let Err(other) = self.locks.take(space, &row.1, &self.ending)
-        {
-            self.refused = Some(row);
-            return Err(Error::Held(other));
+        let row = (space, key.clone());
+        if self.kept.take_if(|kept| *kept == row).is_none() {
+            match self.locks.take(space, key, &self.ending) {
+                Ok(Taken::Now) => {}
+                Ok(Taken::Before) => return Ok(()),
+                Err(other) => {
+                    self.refused = Some(row);
+                    return Err(Error::Held(other));
+                }
+            }
         }
         // Only now, so that nobody changes it between the look and the taking. What is on its way through the commit
         // loop at this moment is found when the transaction is committed.
         let moved = self.has_moved(space, key);
         if matches!(moved, Ok(false)) {
-            self.held.insert(row.clone());
-            self.taken.push(row);
+            self.held.push(row);
             return Ok(());
         }
         let before = self.kept.replace(row);
@@ -118,6 +126,9 @@ impl Work {
 
     /// Whether somebody has changed a row since the state that the transaction reads.
     fn has_moved(&self, space: Space, key: &[u8]) -> Result<bool> {
+        if self.base.is_untouched(space, key) {
+            return Ok(false);
+        }
         let Timed { state, time, .. } = self.newest.get();
         let newer = time >= self.base_time && !Arc::ptr_eq(&state.snapshot, &self.base);
         Ok(newer && state.snapshot.get(space, key)? != self.base.get(space, key)?)
@@ -131,7 +142,7 @@ impl Work {
     /// Whether all that is held is as it was in another state too. A write that was on its way through the commit loop when
     /// a row was taken may have changed it.
     pub(super) fn is_same_in(&self, state: &Snapshot) -> Result<bool> {
-        for (space, key) in &self.held {
+        for (space, key) in self.held.iter().filter(|(space, key)| !self.base.is_untouched(*space, key)) {
             if state.get(*space, key)? != self.base.get(*space, key)? {
                 return Ok(false);
             }
@@ -159,6 +170,7 @@ impl Work {
         self.newest.lead(ahead);
         self.locks.release(self.held.iter().chain(&self.kept));
         self.held.clear();
+        self.held_before = 0;
         self.kept = None;
     }
 
@@ -193,12 +205,15 @@ impl Work {
     pub(crate) fn writes_to(&mut self, namespace: &Namespace) {
         if !self.written.contains(namespace) {
             self.written.insert(namespace.clone());
+            self.noted.push(Noted::Written(namespace.clone()));
         }
     }
 
     /// Notes that a collection was created.
     pub(crate) fn creates(&mut self, namespace: &Namespace) {
-        self.created.insert(namespace.clone());
+        if self.created.insert(namespace.clone()) {
+            self.noted.push(Noted::Created(namespace.clone()));
+        }
     }
 
     /// Whether a collection was created in this transaction.
@@ -208,7 +223,9 @@ impl Work {
 
     /// Notes that an index has several keys of one document.
     pub(crate) fn spreads(&mut self, namespace: &Namespace, index: u32) {
-        self.spread.insert((namespace.clone(), index));
+        if self.spread.insert((namespace.clone(), index)) {
+            self.noted.push(Noted::Spread(namespace.clone(), index));
+        }
     }
 
     pub(crate) fn next_number(&mut self) -> Result<u32> {
@@ -220,15 +237,9 @@ impl Work {
     }
 
     pub(super) fn mark(&mut self) -> Mark {
-        self.taken.clear();
-        Mark {
-            operations: self.operations.len(),
-            images: self.images.len(),
-            bytes: self.bytes,
-            spread: self.spread.clone(),
-            written: self.written.clone(),
-            created: self.created.clone(),
-        }
+        self.noted.clear();
+        self.held_before = self.held.len();
+        Mark { operations: self.operations.len(), images: self.images.len(), bytes: self.bytes }
     }
 
     /// Undoes a statement, and gives back what it had taken.
@@ -236,30 +247,29 @@ impl Work {
         self.operations.truncate(mark.operations);
         self.images.truncate(mark.images);
         self.bytes = mark.bytes;
-        self.spread = mark.spread;
-        self.written = mark.written;
-        self.created = mark.created;
-        let taken = std::mem::take(&mut self.taken);
-        self.give_back(taken);
+        for noted in self.noted.drain(..) {
+            match noted {
+                Noted::Spread(namespace, index) => self.spread.remove(&(namespace, index)),
+                Noted::Written(namespace) => self.written.remove(&namespace),
+                Noted::Created(namespace) => self.created.remove(&namespace),
+            };
+        }
+        let taken = self.held.drain(self.held_before.min(self.held.len())..);
+        self.locks.release(taken.as_slice().iter());
     }
 
     /// Gives back what the last statement took and did not change. Says whether there was any.
     pub(super) fn settle(&mut self, changed: impl Fn(Space, &[u8]) -> bool) -> bool {
         // In the newer state the statement had no use for it.
-        let kept = self.kept.take();
-        self.locks.release(kept.iter());
-        let mut taken = std::mem::take(&mut self.taken);
-        taken.retain(|(space, key)| !changed(*space, key));
-        let any = !taken.is_empty();
-        self.give_back(taken);
-        any
-    }
-
-    fn give_back(&mut self, rows: Vec<(Space, Slice)>) {
-        self.locks.release(rows.iter());
-        for row in rows {
-            self.held.remove(&row);
+        if let Some(kept) = self.kept.take() {
+            self.locks.release(std::iter::once(&kept));
         }
+        let taken = self.held_before.min(self.held.len())..;
+        let unchanged: Vec<_> = self.held.extract_if(taken, |(space, key)| !changed(*space, key)).collect();
+        if !unchanged.is_empty() {
+            self.locks.release(unchanged.iter());
+        }
+        !unchanged.is_empty()
     }
 }
 

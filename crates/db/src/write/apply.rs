@@ -74,14 +74,14 @@ impl Scene<'_, '_> {
         if let Some(collection) = self.catalog.get(namespace) {
             return Ok(Arc::clone(collection));
         }
-        self.sink.claim(Space::Catalog, &catalog::row_key(namespace))?;
+        self.sink.claim(Space::Catalog, &catalog::row_key(namespace).into())?;
         ddl::create_in_loop(self.commit, self.catalog, &mut self.sink, namespace, DocBuf::new())
     }
 
     fn insert(&mut self, collection: &Arc<Collection>, insert: &Insert, statement: i32) -> Result<()> {
         let doc = Doc::new(&insert.doc);
         let id_key = own_id_key(collection, insert)?;
-        let key = collection.record_key(&id_key);
+        let key = Bytes::from(collection.record_key(&id_key));
         self.sink.claim(Space::Records, &key)?;
         if self.commit.has_record(&key)? {
             return Err(duplicate_id(collection, doc));
@@ -168,7 +168,7 @@ impl Scene<'_, '_> {
             return Ok(Applied::Stale);
         };
         for id_key in id_keys {
-            let key = collection.record_key(&id_key);
+            let key = Bytes::from(collection.record_key(&id_key));
             let before = self.commit.get(Space::Records, &key)?;
             let Some(before) = before.filter(|b| !b.is_empty()) else {
                 stale = true;
@@ -216,7 +216,7 @@ impl Scene<'_, '_> {
             return Err(too_large(after.len()));
         }
         let new = Doc::new(after);
-        let key = collection.record_key(id_key);
+        let key = Bytes::from(collection.record_key(id_key));
         self.sink.claim(Space::Records, &key)?;
         self.index_changes(collection, Some(Doc::new(before)), Some(new), id_key)?;
         self.commit.put(Space::Records, key, after.clone());
@@ -243,7 +243,7 @@ impl Scene<'_, '_> {
             let old = before.map_or_else(|| Ok(none()), |doc| index.keys(doc))?;
             let new = after.map_or_else(|| Ok(none()), |doc| index.keys(doc))?;
             for key in old.keys.iter().filter(|k| !new.keys.contains(k)) {
-                let row = index.row_key(key, id_key);
+                let row = Bytes::from(index.row_key(key, id_key));
                 // Rows of other indexes belong to the document, which is claimed already.
                 if index.unique {
                     self.sink.claim(Space::Indexes, &row)?;
@@ -252,7 +252,7 @@ impl Scene<'_, '_> {
             }
             for key in new.keys.iter().filter(|k| !old.keys.contains(k)) {
                 if index.unique {
-                    self.sink.claim(Space::Indexes, &index.row_key(key, id_key))?;
+                    self.sink.claim(Space::Indexes, &index.row_key(key, id_key).into())?;
                 }
                 ddl::add_index_row(self.commit, collection, index, key, id_key, after.unwrap_or(Doc::empty()))?;
             }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use millstream_change::entry::{self, Stamp};
-use millstream_storage::{Commit, Space};
+use millstream_storage::{Commit, Slice, Space};
 use millstream_value::ClusterTime;
 
 use crate::catalog::Catalog;
@@ -33,7 +33,7 @@ impl Sink<'_> {
     ///
     /// # Errors
     /// [`Error::Held`] if a transaction is; inside of a transaction [`Error::Moved`] if somebody has, since it began.
-    pub(crate) fn claim(&mut self, space: Space, key: &[u8]) -> Result<()> {
+    pub(crate) fn claim(&mut self, space: Space, key: &Slice) -> Result<()> {
         match self {
             Self::Log(logged) => match logged.locks.and_then(|locks| locks.holder(space, key)) {
                 None => Ok(()),
