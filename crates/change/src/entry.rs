@@ -10,8 +10,8 @@ use millstream_storage::{ClusterTime, LogEntry};
 use millstream_value::Doc;
 
 pub use self::build::{
-    PARTS_MAX, Part, Place, Retry, Stamp, Target, Transaction, apply_ops, command, delete, insert, noop, replace,
-    split, update,
+    PARTS_MAX, Part, Place, Retry, Stamp, Target, Transaction, apply_ops, apply_ops_bytes, command, delete, insert,
+    noop, replace, split, update,
 };
 use crate::pipeline::Results;
 use crate::tail::Share;
@@ -78,8 +78,15 @@ impl Operations {
 /// Where in an entry's bytes something is.
 #[derive(Clone, Copy, Debug, Default)]
 struct Span {
-    start: usize,
-    end: usize,
+    start: u32,
+    end: u32,
+}
+
+impl Span {
+    fn of(self, bytes: &[u8]) -> &[u8] {
+        let range = usize::try_from(self.start).ok().zip(usize::try_from(self.end).ok());
+        range.and_then(|(start, end)| bytes.get(start..end)).unwrap_or_default()
+    }
 }
 
 /// What an operation does, told by the form of its entry (CS-2.1.2, CS-3.4.8).
@@ -105,13 +112,20 @@ struct Operation {
     form: Form,
     ns: Span,
     /// How many bytes of it are the database's name.
-    db_bytes: usize,
+    db_bytes: u32,
     uuid: Option<[u8; 16]>,
     o: Span,
     o2: Option<Span>,
     /// Its position in the entry.
     index: u32,
-    /// The assembled event without and with the expanded fields, made by the first who needs it.
+    /// By the first who needs it.
+    made: OnceLock<Box<Made>>,
+}
+
+/// What was made of an operation.
+#[derive(Default)]
+struct Made {
+    /// The assembled event without and with the expanded fields.
     events: [OnceLock<Bytes>; 2],
     /// What became of the event in shared pipelines.
     results: Results,
@@ -213,7 +227,8 @@ impl Entry {
     /// What it takes of the tail's memory: the entry, and the events that will be made from it.
     pub(crate) fn weight(&self) -> usize {
         const FIXED_BYTES: usize = 512;
-        FIXED_BYTES + self.0.bytes.len() * 2 + size_of_val(self.0.operations.as_slice())
+        let operations = self.0.operations.as_slice();
+        FIXED_BYTES + self.0.bytes.len() * 2 + size_of_val(operations) + operations.len() * size_of::<Made>()
     }
 }
 
@@ -270,20 +285,20 @@ impl<'a> Change<'a> {
     /// Database and collection as bytes, for comparing without decoding.
     pub(crate) fn names(self) -> (&'a [u8], &'a [u8]) {
         let ns = self.slice(self.operation.ns);
-        let db_bytes = self.operation.db_bytes;
-        (ns.get(..db_bytes).unwrap_or_default(), ns.get(db_bytes + 1..).unwrap_or_default())
+        let db_bytes = self.db_bytes();
+        (ns.get(..db_bytes).unwrap_or_default(), ns.get(db_bytes.saturating_add(1)..).unwrap_or_default())
     }
 
     /// The part of the namespace before the first dot.
     #[must_use]
     pub fn db(self) -> &'a str {
-        self.ns().get(..self.operation.db_bytes).unwrap_or_default()
+        self.ns().get(..self.db_bytes()).unwrap_or_default()
     }
 
     /// The part of the namespace after the first dot.
     #[must_use]
     pub fn coll(self) -> &'a str {
-        self.ns().get(self.operation.db_bytes + 1..).unwrap_or_default()
+        self.ns().get(self.db_bytes().saturating_add(1)..).unwrap_or_default()
     }
 
     /// Of the collection.
@@ -352,16 +367,24 @@ impl<'a> Change<'a> {
 
     /// The place for the assembled event of a shape.
     pub(crate) fn cached(self, expanded: bool) -> &'a OnceLock<Bytes> {
-        let [classic, with_more] = &self.operation.events;
+        let [classic, with_more] = &self.made().events;
         if expanded { with_more } else { classic }
     }
 
     /// What became of the event in shared pipelines.
     pub(crate) fn results(self) -> &'a Results {
-        &self.operation.results
+        &self.made().results
+    }
+
+    fn made(self) -> &'a Made {
+        self.operation.made.get_or_init(Box::default)
+    }
+
+    fn db_bytes(self) -> usize {
+        usize::try_from(self.operation.db_bytes).unwrap_or(usize::MAX)
     }
 
     fn slice(self, span: Span) -> &'a [u8] {
-        self.entry.bytes.get(span.start..span.end).unwrap_or_default()
+        span.of(&self.entry.bytes)
     }
 }

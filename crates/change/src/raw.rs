@@ -16,6 +16,11 @@ impl Raw {
         Self(Vec::with_capacity(bytes))
     }
 
+    /// Writes behind what is there.
+    pub(crate) fn behind(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+
     /// Opens the outermost document.
     pub(crate) fn open(&mut self) -> Open {
         let at = self.0.len();

@@ -65,20 +65,31 @@ impl Router {
         for part in parts {
             // What cannot be read may concern anyone.
             let Ok(changes) = part.operations() else { return self.reach_everyone(&mut reach) };
+            // A transaction is often the same for many documents of one collection: what was told once of an entry need not
+            // be told again, but to those who want certain values.
+            let mut told = None;
             for change in changes {
-                self.route_change(change, &mut reach);
+                let what = (change.names(), change.form());
+                if told != Some(what) {
+                    told = (!self.route_change(change, &mut reach)).then_some(what);
+                }
             }
         }
     }
 
-    fn route_change(&mut self, change: Change<'_>, reach: &mut Reach<'_>) {
+    /// Says whether more than the namespace and the form of a change decided.
+    fn route_change(&mut self, change: Change<'_>, reach: &mut Reach<'_>) -> bool {
         match change.form() {
-            Form::Noop => {}
-            Form::Command => self.route_command(change, reach),
+            Form::Noop => false,
+            Form::Command => {
+                self.route_command(change, reach);
+                true
+            }
             // Their events are those of commands, and filtered as such.
             _ if change.is_definition() => {
                 self.route_name(change.db(), Some(change.coll()), reach);
                 reach.all(&self.cluster.commands);
+                true
             }
             Form::Insert | Form::Update | Form::Replace | Form::Delete | Form::Unknown => {
                 let nodes = [
@@ -86,9 +97,10 @@ impl Router {
                     self.databases.get(change.db()),
                     Some(&self.cluster).filter(|cluster| !cluster.is_empty()),
                 ];
-                for node in nodes.into_iter().flatten() {
+                nodes.into_iter().flatten().fold(false, |looked, node| {
                     node.route(change, reach);
-                }
+                    looked || !node.values.is_empty()
+                })
             }
         }
     }

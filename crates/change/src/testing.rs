@@ -228,7 +228,10 @@ impl World {
                 };
                 let part = entry::Part { previous: times.last().copied().unwrap_or_default(), place };
                 let time = commit.tick();
-                commit.append(time, entry::apply_ops(time, WALL_MS, &transaction, &operations[range.clone()], part));
+                commit.append(
+                    time,
+                    entry::apply_ops(Vec::new(), time, WALL_MS, &transaction, &operations[range.clone()], part),
+                );
                 for (image, index) in images[range].iter().zip(0..) {
                     if let Some(image) = image {
                         commit.keep_image(time, index, buffer(image).into_bytes());

@@ -13,6 +13,9 @@ use crate::{
     space::PerSpace,
 };
 
+/// An entry of more bytes is written where it will lie: copying it once more would cost more than a block of its own.
+const LARGE_ENTRY: usize = 64 << 10;
+
 /// A group of more bytes is not shown before it is durable.
 const AHEAD_BYTES_MAX: usize = 64 << 10;
 
@@ -176,6 +179,14 @@ impl<'a> Commit<'a> {
         self.group.append(time, entry.as_ref());
     }
 
+    /// The same for an entry of about so many bytes, which `write` puts behind what is in the buffer that it gets.
+    pub fn append_with(&mut self, time: ClusterTime, bytes: usize, write: impl FnOnce(Vec<u8>) -> Vec<u8>) {
+        if bytes < LARGE_ENTRY {
+            return self.group.append(time, &write(Vec::with_capacity(bytes)));
+        }
+        self.group.append_block(time, write(Builder::room(bytes)));
+    }
+
     /// Keeps how a document was before the change at `time`; `index` tells the changes of one entry
     /// apart. It lives as long as the entry, or as long as [`crate::Store::set_image_life`] says.
     pub fn keep_image(&mut self, time: ClusterTime, index: u32, before: impl Into<Slice>) {
@@ -300,13 +311,9 @@ impl Group {
     }
 
     fn append(&mut self, time: ClusterTime, entry: &[u8]) {
-        if time <= self.appended || time > self.last || !block::is_delimited(entry) {
-            let text = format!("a log entry of {} bytes at {time} after {}", entry.len(), self.appended);
-            self.fault.get_or_insert(Error::Bug(text));
+        if !self.accepts(time, entry) {
             return;
         }
-        self.appended = time;
-        self.bytes += entry.len();
         match self.blocks.last_mut().filter(|block| block.has_room(entry.len())) {
             Some(block) => block.push(time, entry),
             None => {
@@ -315,6 +322,25 @@ impl Group {
                 self.blocks.push(block);
             }
         }
+    }
+
+    /// Appends an entry that was written into the room of a block.
+    fn append_block(&mut self, time: ClusterTime, buffer: Vec<u8>) {
+        if self.accepts(time, Builder::entry_in(&buffer)) {
+            self.blocks.push(Builder::with(time, buffer));
+        }
+    }
+
+    /// Whether an entry may come now. Counts it, or notes what is wrong.
+    fn accepts(&mut self, time: ClusterTime, entry: &[u8]) -> bool {
+        if time <= self.appended || time > self.last || !block::is_delimited(entry) {
+            let text = format!("a log entry of {} bytes at {time} after {}", entry.len(), self.appended);
+            self.fault.get_or_insert(Error::Bug(text));
+            return false;
+        }
+        self.appended = time;
+        self.bytes += entry.len();
+        true
     }
 
     fn savepoint(&self) -> Savepoint {

@@ -12,7 +12,7 @@
 //! - [`Write`], [`Commit`]: what a change may do inside the commit loop
 //! - [`Snapshot`]: one durable state
 //! - [`Draft`]: changes kept apart over one, until they are committed together
-//! - [`LogEntry`], [`LogBatch`], [`LogWindow`], [`Image`], [`Observer`]: the change log
+//! - [`LogEntry`], [`LogBatch`], [`LogFrom`], [`LogWindow`], [`Image`], [`Observer`]: the change log
 
 mod clock;
 mod commit;
@@ -40,7 +40,7 @@ pub use self::{
     draft::Draft,
     engine::Range,
     error::{Error, Result},
-    log::{LogBatch, LogEntry, LogRest, LogWindow, images::Image},
+    log::{LogBatch, LogEntry, LogRest, LogWindow, images::Image, read::LogFrom},
     options::{Flush, Location, Options, Retain},
     snapshot::Snapshot,
     space::Space,

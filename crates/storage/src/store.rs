@@ -13,8 +13,8 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
 use crate::{
-    Clock, ClusterTime, Error, Image, Location, LogBatch, LogEntry, LogRest, LogWindow, Options, Result, Slice,
-    Snapshot, Write,
+    Clock, ClusterTime, Error, Image, Location, LogBatch, LogEntry, LogFrom, LogRest, LogWindow, Options, Result,
+    Slice, Snapshot, Write,
     commit_loop::CommitLoop,
     engine::Engine,
     folder::Folder,
@@ -141,6 +141,16 @@ impl Store {
     pub fn read_log(&self, from: ClusterTime, max_bytes: usize) -> Result<LogBatch> {
         let now = self.snapshot();
         read::forwards(&now.view, &now.log, from, max_bytes)
+    }
+
+    /// The same for those who read on and on: whole blocks, as they lie on disk, until they have `max_bytes`; nothing of a
+    /// block is read twice.
+    ///
+    /// # Errors
+    /// As [`Store::read_log`].
+    pub fn read_log_blocks(&self, from: LogFrom, max_bytes: usize) -> Result<LogBatch> {
+        let now = self.snapshot();
+        read::blocks(&now.view, &now.log, from, max_bytes)
     }
 
     /// Up to `count` durable entries before a time, newest first. Stops without an error where the

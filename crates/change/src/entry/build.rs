@@ -5,7 +5,7 @@ mod transaction;
 use millstream_storage::ClusterTime;
 use millstream_value::{Doc, DocBuf};
 
-pub use self::transaction::{PARTS_MAX, Part, Place, Transaction, apply_ops, split};
+pub use self::transaction::{PARTS_MAX, Part, Place, Transaction, apply_ops, apply_ops_bytes, split};
 use crate::raw::Raw;
 
 /// The term of the only primary there is.

@@ -7,7 +7,6 @@ use millstream_storage::{ClusterTime, LogEntry};
 use millstream_value::{Doc, Element, Value, kind};
 
 use super::{Form, Inner, Operation, Operations, Span, State};
-use crate::pipeline::Results;
 use crate::raw::UUID_SUBTYPE;
 
 pub(super) fn entry(entry: LogEntry) -> Inner {
@@ -105,7 +104,8 @@ fn fill(inner: &mut Inner, bytes: &[u8]) -> Result<(), &'static str> {
         inner.previous = Some(found.previous).filter(|time| *time > ClusterTime::ZERO);
     }
     let list = group.as_array().ok_or("applyOps is not an array")?;
-    let mut operations = Vec::new();
+    // There may be tens of thousands: growing step by step would copy all of them several times.
+    let mut operations = Vec::with_capacity(list.elements().count());
     for element in list.elements() {
         let found = fields(element.as_doc().ok_or("an operation is not a document")?);
         let index = u32::try_from(operations.len()).map_err(|_| "too many operations")?;
@@ -129,13 +129,12 @@ fn operation(found: &Fields<'_>, bytes: &[u8], index: u32) -> Result<Operation, 
     Ok(Operation {
         form,
         ns: span(ns, bytes),
-        db_bytes: ns.iter().position(|&byte| byte == b'.').unwrap_or(ns.len()),
+        db_bytes: short(ns.iter().position(|&byte| byte == b'.').unwrap_or(ns.len())),
         uuid: found.uuid,
         o: span(o.as_bytes(), bytes),
         o2: found.o2.map(|o2| span(o2.as_bytes(), bytes)),
         index,
-        events: [OnceLock::new(), OnceLock::new()],
-        results: Results::default(),
+        made: OnceLock::new(),
     })
 }
 
@@ -154,5 +153,10 @@ fn update_form(o: Doc<'_>) -> Form {
 /// Where `part` lies in `whole`, which it was taken from.
 fn span(part: &[u8], whole: &[u8]) -> Span {
     let start = part.as_ptr().addr().saturating_sub(whole.as_ptr().addr());
-    Span { start, end: start + part.len() }
+    Span { start: short(start), end: short(start + part.len()) }
+}
+
+/// A place in an entry, which is no longer than a document can be.
+fn short(place: usize) -> u32 {
+    u32::try_from(place).unwrap_or(u32::MAX)
 }

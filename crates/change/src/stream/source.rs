@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use millstream_storage::{ClusterTime, Store};
+use millstream_storage::{ClusterTime, LogFrom, Store};
 
 use super::SHARE_PART;
 use crate::entry::{Change, Entry};
@@ -43,6 +43,8 @@ pub(super) struct Source {
     started: bool,
     /// Bytes that may still be looked at in this call.
     budget: usize,
+    /// Where a block of the log on disk begins: the one before it was read to its end.
+    block_at: Option<ClusterTime>,
 }
 
 /// What is being looked at.
@@ -84,6 +86,7 @@ impl Source {
             seen,
             started: false,
             budget: 0,
+            block_at: None,
         }
     }
 
@@ -225,10 +228,15 @@ impl Source {
         }
         if !self.registration.tail().read(self.next, TAIL_ENTRIES, &mut self.ahead) {
             let bytes = LOG_BYTES.min(self.allowance().left() / SHARE_PART).max(LOG_BYTES_MIN);
-            let batch = self.store.read_log(self.next, bytes).map_err(|error| match error {
+            let from = match self.block_at {
+                Some(at) if at == self.next => LogFrom::BlockAt(at),
+                _ => LogFrom::Within(self.next),
+            };
+            let batch = self.store.read_log_blocks(from, bytes).map_err(|error| match error {
                 millstream_storage::Error::HistoryLost { .. } => Error::PositionLost { at: self.next },
                 error => error.into(),
             })?;
+            self.block_at = Some(batch.next);
             self.ahead.extend(batch.entries.into_iter().map(Entry::read));
         }
         self.ahead_bytes = self.ahead.iter().map(|entry| entry.bytes().len()).sum();

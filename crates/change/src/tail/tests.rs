@@ -31,6 +31,7 @@ fn only_those_concerned_are_told() {
     };
     let item = || insert("shop.orders", doc! {"_id": 1, "a": [1, {"b": 2}], "n": null});
     let any = Vec::new;
+    let named = |coll: &str| vec![doc! {"$match": {"ns.db": "shop", "ns.coll": coll}}];
     // By namespace.
     assert!(told("shop.orders", doc! {}, any(), item()) && told("shop.", doc! {}, any(), item()));
     assert!(told("", doc! {}, any(), item()));
@@ -49,6 +50,14 @@ fn only_those_concerned_are_told() {
     assert!(told("shop.orders", doc! {}, vec![doc! {"$match": {"fullDocument.n": null}}], item()));
     let long = vec![doc! {"$match": {"$and": [{"fullDocument.a": {"$in": [5_i64, 1.0]}}, {"x": 1}]}}];
     assert!(told("shop.orders", doc! {}, long, item()));
+    // Each of several operations that are alike, and another one behind them.
+    let several = || {
+        let one = |ns: &str, id: i32| insert(ns, doc! {"_id": id});
+        group(&[one("shop.orders", 1), one("shop.orders", 2), one("shop.other", 3)], doc! {}, doc! {})
+    };
+    assert!(told("shop.orders", doc! {}, by("documentKey._id", 2), several()));
+    assert!(!told("shop.orders", doc! {}, by("documentKey._id", 3), several()));
+    assert!(told("shop.other", doc! {}, any(), several()) && told("", doc! {}, named("other"), several()));
     // An update has a document only where one is looked up.
     let changed = || update("shop.orders", 1, doc! {"u": {"a": 5}});
     assert!(!told("shop.orders", doc! {}, by("fullDocument.a", 5), changed()));
@@ -59,7 +68,6 @@ fn only_those_concerned_are_told() {
     let rename = command("shop", doc! {"renameCollection": "shop.x", "to": "shop.orders"}, None);
     assert!(told("shop.orders", doc! {}, by("fullDocument.a", 5), rename));
     // Names in the filter narrow a wide scope.
-    let named = |coll: &str| vec![doc! {"$match": {"ns.db": "shop", "ns.coll": coll}}];
     assert!(told("", doc! {}, named("orders"), item()) && !told("", doc! {}, named("other"), item()));
 }
 

@@ -155,7 +155,10 @@ impl Job {
             let time = commit.tick();
             let operations = work.operations.get(part.clone()).unwrap_or_default();
             let part_of = Part { previous, place };
-            commit.append(time, entry::apply_ops(time, commit.wall_ms(), &transaction, operations, part_of));
+            let (wall_ms, bytes) = (commit.wall_ms(), entry::apply_ops_bytes(&transaction, operations));
+            commit.append_with(time, bytes, |buffer| {
+                entry::apply_ops(buffer, time, wall_ms, &transaction, operations, part_of)
+            });
             while let Some((position, before)) = images.next_if(|(position, _)| *position < part.end) {
                 let index = u32::try_from(position.saturating_sub(part.start)).unwrap_or(u32::MAX);
                 commit.keep_image(time, index, before.clone());

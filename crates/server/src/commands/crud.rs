@@ -104,7 +104,9 @@ pub(super) fn documents(context: &Context<'_>, field: &str) -> Result<Vec<Bytes>
         None => {
             let arguments = context.arguments();
             let array = arguments.required(field, arguments.array(field)?)?;
-            let mut out = Vec::new();
+            // Documents of one command are mostly of about the same length.
+            let first = array.elements().next().map_or(1, |first| first.bytes().len().max(1));
+            let mut out = Vec::with_capacity((array.as_bytes().len() / first).min(STATEMENTS_MAX));
             for (position, element) in array.elements().enumerate() {
                 if element.kind() != kind::DOCUMENT {
                     let path = format!("{}.{field}.{position}", context.command.name);

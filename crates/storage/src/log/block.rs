@@ -15,6 +15,8 @@ pub(crate) const BLOCK_BYTES: usize = 256 << 10;
 
 /// Bytes before the first entry.
 const HEADER: usize = 16;
+/// Bytes before the BSON of the first entry.
+const FIRST: usize = HEADER + 8;
 /// The least bytes of a BSON document.
 const BSON_MIN: usize = 5;
 
@@ -53,9 +55,30 @@ pub(crate) struct Builder {
 
 impl Builder {
     pub(crate) fn new(first_entry_bytes: usize) -> Self {
-        let mut buffer = Vec::with_capacity(HEADER + 8 + first_entry_bytes);
+        let mut buffer = Vec::with_capacity(FIRST + first_entry_bytes);
         buffer.resize(HEADER, 0);
         Self { buffer, entries: Vec::new() }
+    }
+
+    /// A buffer in which everything before an entry has its place; the entry is to be written behind it.
+    pub(crate) fn room(entry_bytes: usize) -> Vec<u8> {
+        let mut buffer = Vec::with_capacity(FIRST + entry_bytes);
+        buffer.resize(FIRST, 0);
+        buffer
+    }
+
+    /// The entry that was written into a room.
+    pub(crate) fn entry_in(buffer: &[u8]) -> &[u8] {
+        buffer.get(FIRST..).unwrap_or_default()
+    }
+
+    /// A block that begins with the entry that was written into a room.
+    pub(crate) fn with(time: ClusterTime, mut buffer: Vec<u8>) -> Self {
+        if let Some(place) = buffer.get_mut(HEADER..FIRST) {
+            place.copy_from_slice(&time.to_be_bytes());
+        }
+        let entries = vec![(time, FIRST, buffer.len())];
+        Self { buffer, entries }
     }
 
     pub(crate) fn has_room(&self, entry_bytes: usize) -> bool {

@@ -12,6 +12,19 @@ use crate::{
     engine::{Range, Table, View},
 };
 
+/// Behind the keys of all blocks.
+const END: Bound<&[u8]> = Bound::Excluded(b"c");
+
+/// Where a look at the log begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFrom {
+    /// Anywhere.
+    Within(ClusterTime),
+    /// At [`LogBatch::next`] of a batch of whole blocks: the entry before this time ends its block, which need not be read
+    /// once more.
+    BlockAt(ClusterTime),
+}
+
 /// See [`crate::Store::read_log`].
 pub(crate) fn forwards(view: &View, log: &LogState, from: ClusterTime, max_bytes: usize) -> Result<LogBatch> {
     check(log, from)?;
@@ -35,6 +48,35 @@ pub(crate) fn forwards(view: &View, log: &LogState, from: ClusterTime, max_bytes
         }
     }
     let next = entries.last().map_or(from, |last| last.time.next());
+    Ok(LogBatch { entries, next, complete: true })
+}
+
+/// See [`crate::Store::read_log_blocks`].
+pub(crate) fn blocks(view: &View, log: &LogState, from: LogFrom, max_bytes: usize) -> Result<LogBatch> {
+    let (LogFrom::Within(first) | LogFrom::BlockAt(first)) = from;
+    check(log, first)?;
+    let mut entries: Vec<LogEntry> = Vec::new();
+    let mut bytes = 0;
+    for segment in log.segments.iter().skip(position(log, first)) {
+        let blocks = match from {
+            LogFrom::Within(_) => blocks_from(view, &segment.table, first)?,
+            LogFrom::BlockAt(_) => view.range(&segment.table, Bound::Included(&block::block_key(first)), END),
+        };
+        for row in blocks {
+            for entry in Block::new(row?.1)?.entries() {
+                let entry = entry?;
+                if entry.time >= first {
+                    bytes += entry.bytes.len();
+                    entries.push(entry);
+                }
+            }
+            if let Some(last) = entries.last().filter(|_| bytes >= max_bytes) {
+                let next = last.time.next();
+                return Ok(LogBatch { entries, next, complete: false });
+            }
+        }
+    }
+    let next = entries.last().map_or(first, |last| last.time.next());
     Ok(LogBatch { entries, next, complete: true })
 }
 
@@ -81,9 +123,8 @@ fn position(log: &LogState, time: ClusterTime) -> usize {
 
 /// The blocks of a segment, from the one that may hold `from` on.
 fn blocks_from(view: &View, table: &Table, from: ClusterTime) -> Result<Range> {
-    let end = Bound::Excluded(&b"c"[..]);
     let key = block::block_key(from);
     let before = view.range(table, Bound::Included(b"b"), Bound::Included(&key)).next_back();
     let start = before.transpose()?.map_or(key, |(key, _)| key);
-    Ok(view.range(table, Bound::Included(&start), end))
+    Ok(view.range(table, Bound::Included(&start), END))
 }

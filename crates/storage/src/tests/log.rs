@@ -1,7 +1,7 @@
 //! The log: clock, reading, segments, retention.
 
 use super::*;
-use crate::{LogWindow, Retain};
+use crate::{LogFrom, LogWindow, Retain};
 
 /// CS-8.1.2, CS-8.1.4, CS-14.63.
 #[test]
@@ -78,6 +78,81 @@ fn fill(store: &Store, numbers: std::ops::Range<i64>) -> Vec<ClusterTime> {
     times.into_iter().collect()
 }
 
+/// All numbers in the log from a time on, read in whole blocks, and how many came at once at most.
+fn read_blocks_from(store: &Store, from: ClusterTime) -> (Vec<i64>, usize) {
+    let (mut numbers, mut most) = (Vec::new(), 0);
+    let mut from = LogFrom::Within(from);
+    loop {
+        let batch = store.read_log_blocks(from, 250_000).unwrap();
+        numbers.extend(batch.entries.iter().map(number));
+        most = most.max(batch.entries.len());
+        if batch.complete {
+            return (numbers, most);
+        }
+        from = LogFrom::BlockAt(batch.next);
+    }
+}
+
+/// Entries that are written where they will lie are entries like others: in their order, and undone with their write.
+#[test]
+fn large_entries_lie_among_small_ones() {
+    let write_one = |commit: &mut Commit<'_>, number: i64, padding: usize| {
+        let time = commit.tick();
+        commit.append_with(time, padding + 40, |mut buffer| {
+            buffer.extend_from_slice(&padded(number, padding));
+            buffer
+        });
+        time
+    };
+    on_both(|location| {
+        let store = open_with(location.clone(), TestClock::at(1_000_000), Options::default()).unwrap();
+        write(&store, move |commit| {
+            write_one(commit, 0, 10);
+            write_one(commit, 1, 300_000);
+            append(commit, 2);
+            let point = commit.savepoint();
+            write_one(commit, 3, 100_000);
+            append(commit, 4);
+            commit.rollback_to(point);
+            write_one(commit, 5, 100_000);
+            append(commit, 6);
+            Ok(())
+        })
+        .unwrap();
+        let failed = write(&store, move |commit| {
+            write_one(commit, 7, 100_000);
+            Err(Error::Refused)
+        });
+        assert!(failed.is_err());
+        // Neither a time out of order nor something that is no document.
+        let bad = write(&store, |commit| {
+            commit.append_with(ClusterTime::MAX, 100_000, |buffer| buffer);
+            Ok(())
+        });
+        assert!(matches!(bad, Err(Error::Bug(_))));
+        write(&store, move |commit| {
+            write_one(commit, 8, 70_000);
+            Ok(())
+        })
+        .unwrap();
+        let check = |store: &Store| {
+            let expected = [0, 1, 2, 5, 6, 8];
+            assert_eq!(read_from(store, ClusterTime::ZERO), expected);
+            assert_eq!(read_blocks_from(store, ClusterTime::ZERO).0, expected);
+            let entries = store.read_log(ClusterTime::ZERO, usize::MAX).unwrap().entries;
+            let sizes: Vec<_> = entries.iter().map(|entry| entry.bytes.len()).collect();
+            assert_eq!(sizes[1], padded(1, 300_000).len());
+            assert_eq!(entries[3].bytes, padded(5, 100_000));
+        };
+        check(&store);
+        store.close().unwrap();
+        drop(store);
+        if location != Location::Memory {
+            check(&open_with(location, TestClock::at(1_000_000), Options::default()).unwrap());
+        }
+    });
+}
+
 #[test]
 fn the_log_reads_from_any_time_in_both_directions() {
     on_both(|location| {
@@ -107,6 +182,12 @@ fn the_log_reads_from_any_time_in_both_directions() {
                 let image = store.image(*time, 1).unwrap();
                 assert_eq!(image.is_some(), index % 3 == 0);
                 assert_eq!(store.image(*time, 0).unwrap(), None);
+            }
+            for (place, time) in (0..).zip(&times) {
+                let (numbers, most) = read_blocks_from(store, *time);
+                assert_eq!(numbers, (place..100).collect::<Vec<_>>());
+                // Four of them are a block.
+                assert!(most <= 8, "{most} entries at once");
             }
             assert_eq!(read_from(store, ClusterTime::ZERO), (0..100).collect::<Vec<_>>());
             assert_eq!(read_from(store, times[40].next()), (41..100).collect::<Vec<_>>());

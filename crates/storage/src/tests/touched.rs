@@ -15,25 +15,49 @@ fn is_untouched(snapshot: &Snapshot, key: &str) -> bool {
 #[test]
 fn a_state_knows_under_which_prefixes_nothing_was_changed_since() {
     on_both_open(|store, _, _| {
-        let put_one = |key: &'static str| write(&store, move |commit| Ok(put(commit, key, "1"))).unwrap();
+        let put_one = |key: &'static str| {
+            write(&store, move |commit| {
+                put(commit, key, "1");
+                Ok(())
+            })
+            .unwrap()
+        };
         put_one("aaaa1");
         let old = store.snapshot();
         assert!(is_untouched(&old, "aaaa1") && is_untouched(&old, "bbbb1"));
-        assert!(write(&store, |commit| Err(Error::KeyTooLong { bytes: usize::from(commit.bytes() > 9) })).is_err());
+        // One that is undone changes nothing.
+        let undone = write(&store, |commit| {
+            put(commit, "aaaa2", "1");
+            Err(Error::Refused)
+        });
+        assert!(undone.is_err() && is_untouched(&old, "aaaa2"));
         put_one("aaaa2");
         // Another row with the same beginning; another space, and another prefix.
         assert!(!is_untouched(&old, "aaaa1") && is_untouched(&old, "bbbb1"));
         assert!(old.is_untouched(Space::Indexes, b"aaaa1"));
         assert!(is_untouched(&store.snapshot(), "aaaa1"));
         assert!(!is_untouched(&old.without_log(), "aaaa1") && is_untouched(&store.snapshot().without_log(), "aaaa1"));
-        write(&store, |commit| Ok(commit.delete(Space::Records, &b"bbbb1"[..]))).unwrap();
+        write(&store, |commit| {
+            commit.delete(Space::Records, &b"bbbb1"[..]);
+            Ok(())
+        })
+        .unwrap();
         assert!(!is_untouched(&old, "bbbb1"));
         let newer = store.snapshot();
-        write(&store, |commit| Ok(commit.delete_prefix(Space::Records, u32::from_be_bytes(*b"aaaa")))).unwrap();
+        write(&store, |commit| {
+            commit.delete_prefix(Space::Records, u32::from_be_bytes(*b"aaaa"));
+            Ok(())
+        })
+        .unwrap();
         assert!(!is_untouched(&newer, "aaaa1"));
         // A draft has rows of its own, of which nobody knows.
         let mut draft = Draft::new(store.snapshot());
-        draft.stage(0, |commit| Ok::<_, Error>(put(commit, "cccc", "1"))).unwrap();
+        draft
+            .stage(0, |commit| {
+                put(commit, "cccc", "1");
+                Ok::<_, Error>(())
+            })
+            .unwrap();
         assert!(!is_untouched(&draft.view(), "cccc") && !is_untouched(&draft.view(), "dddd"));
     });
 }
@@ -46,7 +70,10 @@ fn a_write_knows_what_was_changed_before_it() {
         let ahead: Arc<Mutex<Option<Snapshot>>> = Arc::default();
         let release = hold(&store);
         let answers = [
-            submit(&store, |commit| Ok(put(commit, "aaaa1", "1"))),
+            submit(&store, |commit| {
+                put(commit, "aaaa1", "1");
+                Ok(())
+            }),
             submit(&store, {
                 let (old, ahead) = (Arc::clone(&old), Arc::clone(&ahead));
                 move |commit| {
@@ -95,7 +122,11 @@ fn rows_that_are_put_together_are_undone_together() {
         });
         assert!(matches!(failed, Err(Error::Refused)));
         assert_eq!(get(&store.snapshot(), "aaaa1"), None);
-        write(&store, move |commit| Ok(commit.put_all(Space::Records, rows(3)))).unwrap();
+        write(&store, move |commit| {
+            commit.put_all(Space::Records, rows(3));
+            Ok(())
+        })
+        .unwrap();
         assert_eq!(get(&store.snapshot(), "aaaa3").as_deref(), Some("3"));
         // What is put in this way lies behind what was there: it is found again.
         write(&store, |commit| {
@@ -110,8 +141,11 @@ fn rows_that_are_put_together_are_undone_together() {
 #[test]
 fn a_draft_finds_every_record_that_is_there() {
     on_both_open(|store, _, _| {
-        write(&store, |commit| Ok((0..50).for_each(|number| put(commit, &format!("aaaa{:03}", number * 9), "1"))))
-            .unwrap();
+        write(&store, |commit| {
+            (0..50).for_each(|number| put(commit, &format!("aaaa{:03}", number * 9), "1"));
+            Ok(())
+        })
+        .unwrap();
         let mut draft = Draft::new(store.snapshot());
         let mut seed = 3_u64;
         for _ in 0..400 {

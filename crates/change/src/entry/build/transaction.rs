@@ -79,17 +79,25 @@ fn item_bytes(at: usize, operation: &Bytes) -> usize {
     1 + digits + 1 + operation.len()
 }
 
-/// The entry of a transaction, or of the part of it that these operations are. They were written without a stamp.
+/// How many bytes an entry of these operations takes, and a little more.
+#[must_use]
+pub fn apply_ops_bytes(transaction: &Transaction, operations: &[Bytes]) -> usize {
+    let items: usize = operations.iter().enumerate().map(|(at, operation)| item_bytes(at, operation)).sum();
+    FIXED_BYTES + transaction.lsid.size() + items
+}
+
+/// Writes the entry of a transaction, or of the part of it that these operations are, behind what is in a buffer. They were
+/// written without a stamp.
 #[must_use]
 pub fn apply_ops(
+    buffer: Vec<u8>,
     time: ClusterTime,
     wall_ms: u64,
     transaction: &Transaction,
     operations: &[Bytes],
     part: Part,
 ) -> Vec<u8> {
-    let items: usize = operations.iter().enumerate().map(|(at, operation)| item_bytes(at, operation)).sum();
-    let mut out = Raw::with_capacity(FIXED_BYTES + transaction.lsid.size() + items);
+    let mut out = Raw::behind(buffer);
     let entry = out.open();
     out.doc("lsid", transaction.lsid.as_doc());
     out.long("txnNumber", transaction.number);
@@ -143,7 +151,8 @@ mod tests {
                 _ => Place::More,
             };
             let time = ClusterTime::new(5 + u32::try_from(at).unwrap(), 1);
-            let bytes = apply_ops(time, 5_000, &transaction(), &operations[range], Part { previous, place });
+            let bytes =
+                apply_ops(Vec::new(), time, 5_000, &transaction(), &operations[range], Part { previous, place });
             entries.push(LogEntry { time, bytes: bytes.into() });
             previous = time;
         }
