@@ -25,6 +25,14 @@ impl Notes<'_> {
         self.0.put(key, value)
     }
 
+    /// Sets the value of a key that is not there, which is quicker.
+    ///
+    /// # Errors
+    /// The store cannot write.
+    pub fn put_new(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
+        self.0.put_new(key, value)
+    }
+
     /// Removes a key.
     ///
     /// # Errors

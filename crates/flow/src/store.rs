@@ -49,6 +49,9 @@ struct Below {
     options: StoreOptions,
 }
 
+/// Goes up when operators keep something else than before: state of another layout is made anew.
+const LAYOUT: u8 = 1;
+
 const FINGERPRINT: &[u8] = b"fingerprint";
 const POSITION: &[u8] = b"position";
 const USAGE: &[u8] = b"usage";
@@ -80,7 +83,7 @@ impl Store {
     /// Whether the circuit may use it: it is new, or was written by a circuit with the same fingerprint.
     pub(crate) fn check(&mut self) -> Result<()> {
         let Some(below) = &self.below else { return Ok(()) };
-        let fingerprint = below.options.fingerprint.clone();
+        let fingerprint = [&[LAYOUT], below.options.fingerprint.as_slice()].concat();
         match self.meta().get(FINGERPRINT)? {
             Some(found) if *found != *fingerprint => Err(Error::OtherCircuit),
             Some(_) => Ok(()),
@@ -170,6 +173,14 @@ impl Store {
             }
         };
         self.usage.change(node_of(key), old.as_ref().map(bytes), new);
+        Ok(())
+    }
+
+    /// Of a key that is not there.
+    fn set_new(&mut self, key: &[u8], value: Slice) -> Result<()> {
+        self.check_interrupt()?;
+        self.usage.change(node_of(key), None, Some(key.len() - NODE_BYTES + value.len()));
+        self.rows.insert(key.into(), Some(value));
         Ok(())
     }
 }

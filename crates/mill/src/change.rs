@@ -27,16 +27,10 @@ pub(crate) struct Change {
 impl Change {
     /// The change of an event, if it is one of a document. `since_ms` is the largest change time so far.
     pub(crate) fn of(event: &Event, since_ms: i64) -> Result<Option<Self>> {
-        let operation = match event.operation() {
-            "insert" => "INSERT",
-            "update" | "replace" => "UPDATE",
-            "delete" => "DELETE",
-            _ => return Ok(None),
-        };
-        let document = |name: &str| event.raw().get_document(name).ok().map(RawDocument::to_owned);
-        let old = document("fullDocumentBeforeChange");
-        let new = if operation == "DELETE" { None } else { document("fullDocument") };
-        let fields = fields(event, old.as_deref(), new.as_deref())?;
+        let Some(operation) = operation(event) else { return Ok(None) };
+        let (old, new) = images(event);
+        let fields = fields(event)?;
+        let (old, new) = (old.map(RawDocument::to_owned), new.map(RawDocument::to_owned));
         let token = event.token().data().ok_or_else(|| bug("a token without text"))?.to_owned();
         let time_ms = change_time(event).max(since_ms);
         Ok(Some(Self { operation, old, new, time_ms, token, fields, event: event.clone() }))
@@ -88,15 +82,31 @@ pub(crate) fn change_time(event: &Event) -> i64 {
     }
 }
 
-fn fields(event: &Event, old: Option<&RawDocument>, new: Option<&RawDocument>) -> Result<Vec<String>> {
+/// What happened to a document: `INSERT`, `UPDATE` or `DELETE`. `None`: the event is not about one.
+pub(crate) fn operation(event: &Event) -> Option<&'static str> {
+    match event.operation() {
+        "insert" => Some("INSERT"),
+        "update" | "replace" => Some("UPDATE"),
+        "delete" => Some("DELETE"),
+        _ => None,
+    }
+}
+
+/// The document before and after a change, where the event has them.
+pub(crate) fn images(event: &Event) -> (Option<&RawDocument>, Option<&RawDocument>) {
+    (event.before(), event.full_document().filter(|_| event.operation() != "delete"))
+}
+
+/// `CHANGE_FIELDS()`: the names of the changed fields, of updates their paths.
+pub(crate) fn fields(event: &Event) -> Result<Vec<String>> {
+    let (old, new) = images(event);
     let names = |document: &RawDocument| -> Vec<String> {
         document.iter().flatten().map(|(name, _)| name.as_str().to_owned()).collect()
     };
     let mut fields = match event.operation() {
         "insert" => new.map(names).unwrap_or_default(),
         "update" => {
-            let description =
-                event.raw().get_document("updateDescription").map_err(|_| bug("an update says not what"))?;
+            let description = event.update_description().ok_or_else(|| bug("an update says not what"))?;
             let description = Document::try_from(description).map_err(|error| bug(&error.to_string()))?;
             return Ok(patch::paths(&description));
         }

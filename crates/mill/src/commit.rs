@@ -1,18 +1,42 @@
 //! Events that belong together (SQL-12.2): those of one transaction, or a single one.
 
+use std::sync::Arc;
+
 use bson::Timestamp;
-use millstream_value::Value;
 use millstream_watch::{Event, Token};
 
-use crate::read;
-
-/// What was committed at once.
+/// What was committed at once: at least one event. Clones share them.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Commit {
-    /// Its events, in their order; at least one.
-    pub(crate) events: Vec<Event>,
+pub(crate) struct Commit(Events);
+
+#[derive(Clone, Debug, PartialEq)]
+enum Events {
+    One(Event),
+    Several(Arc<[Event]>),
+}
+
+impl Commit {
+    /// Events, in their order. `None`: there are none.
+    pub(crate) fn of(events: Vec<Event>) -> Option<Self> {
+        match <[Event; 1]>::try_from(events) {
+            Ok([one]) => Some(Self(Events::One(one))),
+            Err(events) if events.is_empty() => None,
+            Err(several) => Some(Self(Events::Several(several.into()))),
+        }
+    }
+
+    /// Its events, in their order.
+    pub(crate) fn events(&self) -> &[Event] {
+        match &self.0 {
+            Events::One(event) => std::slice::from_ref(event),
+            Events::Several(events) => events,
+        }
+    }
+
     /// The place behind it.
-    pub(crate) place: Place,
+    pub(crate) fn place(&self) -> Place {
+        self.events().last().map_or(Place::BEGINNING, |last| Place::Token(last.token().clone()))
+    }
 }
 
 /// A place in the changes of a deployment: behind an event, or a time at which nothing was yet seen.
@@ -25,10 +49,13 @@ pub(crate) enum Place {
 }
 
 impl Place {
+    /// Before everything.
+    pub(crate) const BEGINNING: Self = Self::Time(Timestamp { time: 0, increment: 0 });
+
     /// Whether an event is behind this place.
     pub(crate) fn is_before(&self, event: &Event) -> bool {
         match self {
-            Self::Token(token) => event.token().data() > token.data(),
+            Self::Token(token) => event.token_data() > token.data(),
             Self::Time(time) => event.cluster_time().is_none_or(|at| at >= *time),
         }
     }
@@ -65,43 +92,26 @@ impl Place {
 
 /// Makes commits of events.
 #[derive(Default)]
-pub(crate) struct Gathering {
-    events: Vec<Event>,
-}
+pub(crate) struct Gathering(Vec<Event>);
 
 impl Gathering {
-    /// Takes the next event; gives the commit before it, if that is over by this.
-    pub(crate) fn add(&mut self, event: Event) -> Option<Commit> {
-        let goes_on = match (self.events.last(), transaction(&event)) {
-            (Some(last), Some(id)) => transaction(last) == Some(id),
-            _ => false,
-        };
-        let before = if goes_on { None } else { self.finish() };
-        self.events.push(event);
-        before
-    }
-
-    /// Whether the commit under way can have no more events.
-    pub(crate) fn is_whole(&self) -> bool {
-        self.events.last().is_some_and(|event| transaction(event).is_none())
+    /// Takes the next event; gives the commits that are over by this.
+    pub(crate) fn add(&mut self, event: Event, over: &mut Vec<Commit>) {
+        let id = event.transaction();
+        if id.is_none() || self.0.last().is_some_and(|last| last.transaction() != id) {
+            over.extend(self.finish());
+        }
+        match id {
+            Some(_) => self.0.push(event),
+            // It is one by itself.
+            None => over.push(Commit(Events::One(event))),
+        }
     }
 
     /// Gives the commit under way.
     pub(crate) fn finish(&mut self) -> Option<Commit> {
-        let place = Place::Token(self.events.last()?.token().clone());
-        Some(Commit { events: std::mem::take(&mut self.events), place })
+        Commit::of(std::mem::take(&mut self.0))
     }
-}
-
-/// The transaction of an event, if it is of one.
-fn transaction(event: &Event) -> Option<(&[u8], i64)> {
-    let raw = read::doc(event.raw());
-    let number = match raw.get("txnNumber")? {
-        Value::Int64(number) => number,
-        Value::Int32(number) => i64::from(number),
-        _ => return None,
-    };
-    raw.doc("lsid").map(|lsid| (lsid.as_bytes(), number))
 }
 
 #[cfg(test)]
@@ -122,16 +132,22 @@ mod tests {
     /// SQL-12.2
     #[test]
     fn a_transaction_is_one_commit() {
-        let mut gathering = Gathering::default();
-        assert_eq!(gathering.add(event("8201", None)), None);
-        assert!(gathering.is_whole());
-        assert_eq!(gathering.add(event("8202", Some(1))).unwrap().events.len(), 1);
-        assert!(!gathering.is_whole());
-        assert_eq!(gathering.add(event("8203", Some(1))), None);
-        let commit = gathering.add(event("8204", Some(2))).unwrap();
-        assert_eq!(commit.events.len(), 2);
-        assert_eq!(commit.place, Place::Token(event("8203", None).token().clone()));
-        assert_eq!(gathering.finish().unwrap().events.len(), 1);
+        let (mut gathering, mut over) = (Gathering::default(), Vec::new());
+        let events = [
+            ("8201", None),
+            ("8202", Some(1)),
+            ("8203", Some(1)),
+            ("8204", Some(2)),
+            ("8205", None),
+            ("8206", Some(3)),
+        ];
+        for (data, transaction) in events {
+            gathering.add(event(data, transaction), &mut over);
+        }
+        let lengths: Vec<usize> = over.iter().map(|commit| commit.events().len()).collect();
+        assert_eq!(lengths, [1, 2, 1, 1]);
+        assert_eq!(over[1].place(), Place::Token(event("8203", None).token().clone()));
+        assert_eq!(gathering.finish().unwrap().events().len(), 1);
         assert_eq!(gathering.finish(), None);
     }
 

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bson::{Bson, Document, doc};
+use bson::{Bson, Document, RawDocument, doc};
 use millstream_watch::{
     Backoff, BeforeMode, Connection, Event, FullDocumentMode, ProblemKind, Scope, Source, StartAt, Step, Watcher,
 };
@@ -19,10 +19,10 @@ use crate::commit::{Commit, Gathering, Place};
 use crate::error::code;
 use crate::read;
 
-/// Commits that wait for one consumer, at most: what it takes at once when it is behind.
-const QUEUE: usize = 8_192;
+/// Parcels that wait for one consumer, at most.
+const QUEUE: usize = 1_024;
 
-/// And their bytes, about, in KiB. A single commit may be larger.
+/// And their bytes, about, in KiB. A single parcel may be larger.
 const QUEUE_KIB: u32 = 16 << 10;
 
 /// How long everybody waits for one whose queue is full. Whoever is let go comes again, and then the stream is read anew from
@@ -48,7 +48,7 @@ pub(crate) struct Wants {
 #[derive(Clone, Debug)]
 pub(crate) enum News {
     /// Something was committed. Events of other collections may be among those of a transaction.
-    Commit(Arc<Commit>),
+    Commit(Commit),
     /// Nothing more will come before this place.
     Quiet(Place),
     /// The deployment no longer has what was behind the place (SQL-12.10).
@@ -78,14 +78,21 @@ pub(crate) struct Inbox {
     wants: Wants,
     place: Place,
     news: mpsc::Receiver<Parcel>,
+    /// What is left of the parcel that was opened.
+    opened: std::vec::IntoIter<Commit>,
+    room: Option<OwnedSemaphorePermit>,
     ahead: Option<News>,
+    /// The last commit that was taken since `place`.
+    last: Option<Commit>,
 }
 
-/// News on their way, and the room that they take up until they are taken.
+/// News on their way.
 #[derive(Debug)]
-struct Parcel {
-    news: News,
-    _room: Option<OwnedSemaphorePermit>,
+enum Parcel {
+    /// Commits, and the room that they take up until they are taken.
+    Commits(Vec<Commit>, Option<OwnedSemaphorePermit>),
+    Quiet(Place),
+    Lost(String),
 }
 
 #[derive(Debug)]
@@ -95,6 +102,8 @@ struct Member {
     news: mpsc::Sender<Parcel>,
     /// In KiB.
     room: Arc<Semaphore>,
+    /// The last namespace that was looked up, and whether it is wanted.
+    looked_up: (Vec<u8>, bool),
 }
 
 impl Hub {
@@ -108,10 +117,19 @@ impl Hub {
     /// Changes from a place on.
     pub(crate) fn join(&self, wants: Wants, place: Place) -> Inbox {
         let (news, inbox) = mpsc::channel(QUEUE);
-        let inbox = Inbox { hub: self.clone(), wants: wants.clone(), place: place.clone(), news: inbox, ahead: None };
+        let inbox = Inbox {
+            hub: self.clone(),
+            wants: wants.clone(),
+            place: place.clone(),
+            news: inbox,
+            opened: Vec::new().into_iter(),
+            room: None,
+            ahead: None,
+            last: None,
+        };
         // Without a hub the inbox is closed, which its owner sees.
         let room = Arc::new(Semaphore::new(usize::try_from(QUEUE_KIB).unwrap_or(Semaphore::MAX_PERMITS)));
-        let _ = self.orders.send(Member { wants, place, news, room });
+        let _ = self.orders.send(Member { wants, place, news, room, looked_up: Default::default() });
         inbox
     }
 }
@@ -119,15 +137,19 @@ impl Hub {
 impl Inbox {
     /// The next thing. The future may be dropped half-way.
     pub(crate) async fn next(&mut self) -> News {
-        if let Some(news) = self.ahead.take() {
-            return self.note(news);
-        }
         loop {
+            if let Some(news) = self.ready() {
+                return news;
+            }
             if let Some(parcel) = self.news.recv().await {
-                return self.note(parcel.news);
+                self.open(parcel);
+                continue;
             }
             // It was too slow, or the hub is gone with its mill.
             tokio::time::sleep(Duration::from_millis(20)).await;
+            if let Some(last) = self.last.take() {
+                self.place = last.place();
+            }
             let again = self.hub.join(self.wants.clone(), self.place.clone());
             self.news = again.news;
         }
@@ -135,8 +157,18 @@ impl Inbox {
 
     /// What has come already.
     pub(crate) fn ready(&mut self) -> Option<News> {
-        let news = self.ahead.take().or_else(|| self.news.try_recv().ok().map(|parcel| parcel.news))?;
-        Some(self.note(news))
+        loop {
+            if let Some(news) = self.ahead.take() {
+                return Some(news);
+            }
+            if let Some(commit) = self.opened.next() {
+                self.last = Some(commit.clone());
+                return Some(News::Commit(commit));
+            }
+            self.room = None;
+            let parcel = self.news.try_recv().ok()?;
+            self.open(parcel);
+        }
     }
 
     /// Puts back what is not yet wanted.
@@ -144,13 +176,15 @@ impl Inbox {
         self.ahead = Some(news);
     }
 
-    fn note(&mut self, news: News) -> News {
-        match &news {
-            News::Commit(commit) => self.place = commit.place.clone(),
-            News::Quiet(place) => self.place = place.clone(),
-            News::Lost(_) => {}
+    fn open(&mut self, parcel: Parcel) {
+        match parcel {
+            Parcel::Commits(commits, room) => (self.opened, self.room) = (commits.into_iter(), room),
+            Parcel::Quiet(place) => {
+                (self.place, self.last) = (place.clone(), None);
+                self.ahead = Some(News::Quiet(place));
+            }
+            Parcel::Lost(why) => self.ahead = Some(News::Lost(why)),
         }
-        news
     }
 }
 
@@ -210,8 +244,7 @@ impl Run {
             self.members = kept;
             for member in lost {
                 // Whoever is gone needs no news.
-                let news = News::Lost(error.to_string());
-                let _ = member.news.send(Parcel { news, _room: None }).await;
+                let _ = member.news.send(Parcel::Lost(error.to_string())).await;
             }
         } else {
             tracing::warn!("changes cannot be read, trying again: {error}");
@@ -260,22 +293,22 @@ impl Run {
             };
             match step {
                 Ok(Step::Event(event)) => {
-                    if let Some(commit) = gathering.add(event) {
-                        self.tell(commit).await;
+                    let mut commits = Vec::new();
+                    gathering.add(event, &mut commits);
+                    while let Some(event) = watcher.ready() {
+                        gathering.add(event, &mut commits);
                     }
-                    if (gathering.is_whole() || watcher.is_drained())
-                        && let Some(commit) = gathering.finish()
-                    {
-                        self.tell(commit).await;
+                    let is_drained = watcher.is_drained();
+                    if is_drained {
+                        commits.extend(gathering.finish());
                     }
-                    if watcher.is_drained() {
+                    self.tell(&commits).await;
+                    if is_drained {
                         self.tell_quiet(&watcher);
                     }
                 }
                 Ok(Step::Idle) => {
-                    if let Some(commit) = gathering.finish() {
-                        self.tell(commit).await;
-                    }
+                    self.tell(gathering.finish().as_slice()).await;
                     self.tell_quiet(&watcher);
                 }
                 // A stream of everything does not end; if it does, another one is opened.
@@ -292,22 +325,23 @@ impl Run {
         }
     }
 
-    async fn tell(&mut self, commit: Commit) {
-        let commit = Arc::new(commit);
+    /// Tells everybody what is for them. Commits are in the order of their places.
+    async fn tell(&mut self, commits: &[Commit]) {
+        let Some(last) = commits.last() else { return };
         let mut late = Vec::new();
         for (number, member) in self.members.iter_mut().enumerate() {
-            let Some(last) = commit.events.last() else { return };
-            if !member.place.is_before(last) {
+            // A place in the middle of a commit is a snapshot's: what is before it is in the snapshot.
+            let is_known = |commit: &Commit| !commit.events().last().is_some_and(|event| member.place.is_before(event));
+            let new = commits.get(commits.partition_point(is_known)..).unwrap_or_default();
+            if new.is_empty() {
                 continue;
             }
-            if commit.events.iter().any(|event| member.wants.collections.iter().any(|name| is_about(event, name))) {
-                // A place in the middle of a commit is a snapshot's: what is before it is in the snapshot.
-                if tokio::time::timeout(PATIENCE, member.send(&commit)).await.is_err() {
-                    late.push(number);
-                    continue;
-                }
+            let wanted: Vec<Commit> = new.iter().filter(|commit| member.wants(commit)).cloned().collect();
+            if !wanted.is_empty() && tokio::time::timeout(PATIENCE, member.send(wanted)).await.is_err() {
+                late.push(number);
+                continue;
             }
-            member.place = commit.place.clone();
+            member.place = last.place();
         }
         for number in late.into_iter().rev() {
             self.members.swap_remove(number);
@@ -323,7 +357,7 @@ impl Run {
                 Place::Time(time) => token.time() >= Some(*time),
             };
             // Who is busy does not need to hear that nothing happens.
-            if behind && member.news.try_send(Parcel { news: News::Quiet(place.clone()), _room: None }).is_ok() {
+            if behind && member.news.try_send(Parcel::Quiet(place.clone())).is_ok() {
                 member.place = place.clone();
             }
         }
@@ -332,22 +366,39 @@ impl Run {
 
 impl Member {
     /// Waits until there is room, and sends it.
-    async fn send(&self, commit: &Arc<Commit>) {
-        let bytes: usize = commit.events.iter().map(|event| event.raw().as_bytes().len()).sum();
+    async fn send(&self, commits: Vec<Commit>) {
+        let events = commits.iter().flat_map(Commit::events);
+        let bytes: usize = events.map(|event| event.raw().as_bytes().len()).sum();
         let kib = u32::try_from(bytes >> 10).unwrap_or(u32::MAX).clamp(1, QUEUE_KIB);
         let room = Arc::clone(&self.room).acquire_many_owned(kib).await.ok();
         // Whoever is gone needs no news.
-        let _ = self.news.send(Parcel { news: News::Commit(Arc::clone(commit)), _room: room }).await;
+        let _ = self.news.send(Parcel::Commits(commits, room)).await;
+    }
+
+    fn wants(&mut self, commit: &Commit) -> bool {
+        commit.events().iter().any(|event| {
+            let (Some(ns), None) = (event.ns(), event.to()) else {
+                return self.wants.collections.iter().any(|name| is_about(event, name));
+            };
+            // Events come in runs of one collection.
+            if self.looked_up.0 != ns.as_bytes() {
+                let is_wanted = self.wants.collections.iter().any(|name| is_named(ns, name));
+                self.looked_up = (ns.as_bytes().to_vec(), is_wanted);
+            }
+            self.looked_up.1
+        })
     }
 }
 
 /// Whether an event is about a collection, or about another that takes its name.
-pub(crate) fn is_about(event: &Event, (database, collection): &Name) -> bool {
-    let event = read::doc(event.raw());
-    let named = |field: &str| {
-        event.doc(field).is_some_and(|ns| ns.str("db") == Some(database) && ns.str("coll") == Some(collection))
-    };
-    named("ns") || (event.str("operationType") == Some("rename") && named("to"))
+pub(crate) fn is_about(event: &Event, name: &Name) -> bool {
+    event.ns().is_some_and(|ns| is_named(ns, name)) || event.to().is_some_and(|to| is_named(to, name))
+}
+
+/// Whether a namespace is that of a collection.
+pub(crate) fn is_named(ns: &RawDocument, (database, collection): &Name) -> bool {
+    let ns = read::doc(ns);
+    ns.str("db") == Some(database) && ns.str("coll") == Some(collection)
 }
 
 /// Whether servers do not know an option of the stream, as those before version 6 do not know `showExpandedEvents`.
@@ -358,9 +409,6 @@ fn is_unknown_option(error: &millstream_watch::Error) -> bool {
 
 /// The collections that an event is about.
 pub(crate) fn names(event: &Event) -> Vec<Name> {
-    let name = |field: &str| {
-        let ns = event.raw().get_document(field).ok()?;
-        Some((ns.get_str("db").ok()?.to_owned(), ns.get_str("coll").ok()?.to_owned()))
-    };
-    name("ns").into_iter().chain(name("to")).collect()
+    let name = |ns: &RawDocument| Some((ns.get_str("db").ok()?.to_owned(), ns.get_str("coll").ok()?.to_owned()));
+    event.ns().and_then(name).into_iter().chain(event.to().and_then(name)).collect()
 }

@@ -1,7 +1,6 @@
 //! Documents before and after a change where the deployment keeps none (SQL-12.6): they are looked up.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use bson::raw::cstr;
 use bson::{Document, RawDocumentBuf};
@@ -34,22 +33,26 @@ impl Images {
         }
     }
 
-    /// A commit whose changes of some collections have their documents.
+    /// Commits whose changes of some collections have their documents.
     pub(crate) async fn complete(
         self,
         client: &Client,
-        commit: Arc<Commit>,
+        commits: Vec<Commit>,
         of: &BTreeSet<Name>,
-    ) -> Result<Arc<Commit>> {
+    ) -> Result<Vec<Commit>> {
         if self == Self::Kept {
-            return Ok(commit);
+            return Ok(commits);
         }
-        let mut events = Vec::with_capacity(commit.events.len());
-        for event in &commit.events {
-            let wanted = names(event).first().is_some_and(|name| of.contains(name));
-            events.push(if wanted { looked_up(client, event).await? } else { event.clone() });
+        let mut complete = Vec::with_capacity(commits.len());
+        for commit in commits {
+            let mut events = Vec::with_capacity(commit.events().len());
+            for event in commit.events() {
+                let wanted = names(event).first().is_some_and(|name| of.contains(name));
+                events.push(if wanted { looked_up(client, event).await? } else { event.clone() });
+            }
+            complete.extend(Commit::of(events));
         }
-        Ok(Arc::new(Commit { events, place: commit.place.clone() }))
+        Ok(complete)
     }
 }
 

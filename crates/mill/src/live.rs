@@ -157,11 +157,11 @@ impl Live {
     }
 
     /// One epoch: whole commits, or none when only time has passed.
-    pub(crate) fn epoch(&mut self, commits: &[Arc<Commit>], clock_ms: i64) -> Result<Epoch> {
+    pub(crate) fn epoch(&mut self, commits: &[Commit], clock_ms: i64) -> Result<Epoch> {
         if self.plan.changes {
             return self.changes(commits, clock_ms);
         }
-        let Some(inputs) = self.inputs(commits)? else { return Ok(Epoch { rebuild: true, ..Epoch::default() }) };
+        let Some(inputs) = self.inputs(commits, false)? else { return Ok(Epoch { rebuild: true, ..Epoch::default() }) };
         let output = self.circuit.step(inputs, clock_ms).map_err(|error| of_flow(&error))?;
         self.due_ms = output.due_ms;
         let (going, coming) = self.stored(&output.rows)?;
@@ -169,13 +169,13 @@ impl Live {
         Ok(Epoch { going, coming, failures: output.failures, clock_ms, ..Epoch::default() })
     }
 
-    /// What commits do to the sources. `None`: a collection has to be read anew.
-    fn inputs(&mut self, commits: &[Arc<Commit>]) -> Result<Option<Vec<(SourceId, Delta)>>> {
+    /// What commits do to the sources; `repeated`: some may be in the copies already. `None`: a collection has to be read anew.
+    fn inputs(&mut self, commits: &[Commit], repeated: bool) -> Result<Option<Vec<(SourceId, Delta)>>> {
         let mut inputs = Vec::new();
-        for event in commits.iter().flat_map(|commit| &commit.events) {
+        for event in commits.iter().flat_map(Commit::events) {
             for number in 0..self.mirrors.len() {
                 let Some(mirror) = self.mirrors.get(number).cloned() else { continue };
-                match mirror.apply(&mut self.circuit, event)? {
+                match mirror.apply(&mut self.circuit, event, repeated)? {
                     Effect::Document(before, after) => {
                         self.feed(number, before.as_deref(), after.as_deref(), &mut inputs);
                     }

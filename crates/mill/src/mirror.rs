@@ -6,10 +6,11 @@ use std::collections::BTreeSet;
 use bson::{Document, RawDocument, RawDocumentBuf};
 use millstream_flow::{Circuit, Datum, key};
 use millstream_sql::plan::Source;
+use millstream_value::DocBuf;
 use millstream_watch::Event;
 
 use crate::error::{Result, bug, of_flow};
-use crate::hub::Name;
+use crate::hub::{Name, is_named};
 use crate::read::Find;
 use crate::{patch, read};
 
@@ -83,14 +84,14 @@ impl Mirror {
     /// What a copy keeps of a document.
     pub(crate) fn project(&self, document: &RawDocument) -> RawDocumentBuf {
         let Some(fields) = &self.fields else { return document.to_owned() };
-        let mut kept = RawDocumentBuf::new();
-        for field in document.iter().flatten() {
-            let (name, value) = field;
-            if name.as_str() == "_id" || fields.contains(name.as_str()) {
-                kept.append(name, value);
+        let mut kept = DocBuf::new();
+        for element in read::doc(document).elements() {
+            let name = element.key();
+            if name == "_id" || fields.contains(name) {
+                kept.push_element(element);
             }
         }
-        kept
+        read::raw(kept.into_bytes()).unwrap_or_default()
     }
 
     /// Takes a document into the copy; gives the one that it replaces.
@@ -101,24 +102,26 @@ impl Mirror {
         Ok(before)
     }
 
-    /// Does to the copy what an event says.
-    pub(crate) fn apply(&self, circuit: &mut Circuit, event: &Event) -> Result<Effect> {
-        let raw = read::doc(event.raw());
-        let named = |field: &str| {
-            let (database, collection) = (Some(self.name.0.as_str()), Some(self.name.1.as_str()));
-            raw.doc(field).is_some_and(|ns| ns.str("db") == database && ns.str("coll") == collection)
-        };
-        let operation = raw.str("operationType").unwrap_or_default();
-        if operation == "rename" && named("to") {
+    /// Does to the copy what an event says. A document that is inserted is not there, unless events come that are in the copy
+    /// already.
+    pub(crate) fn apply(&self, circuit: &mut Circuit, event: &Event, repeated: bool) -> Result<Effect> {
+        let operation = event.operation();
+        if event.to().is_some_and(|to| is_named(to, &self.name)) {
             return Ok(Effect::Replaced);
         }
-        if !named("ns") {
+        if !event.ns().is_some_and(|ns| is_named(ns, &self.name)) {
             return Ok(Effect::Nothing);
         }
         match operation {
+            "insert" if !repeated => {
+                let document = event.full_document().ok_or_else(|| bug("an insert has no document"))?;
+                let after = self.project(document);
+                let key = self.key(&after)?;
+                circuit.notes().put_new(&key, after.as_bytes()).map_err(|error| of_flow(&error))?;
+                Ok(Effect::Document(None, Some(after)))
+            }
             "insert" | "replace" => {
-                let document =
-                    event.raw().get_document("fullDocument").map_err(|_| bug("an insert has no document"))?;
+                let document = event.full_document().ok_or_else(|| bug("an insert has no document"))?;
                 let after = self.project(document);
                 let before = self.put(circuit, &after)?;
                 Ok(Effect::Document(before, Some(after)))
@@ -142,7 +145,7 @@ impl Mirror {
             tracing::warn!(key = ?event.document_key(), "an update of a document that was never seen");
             return Ok(Effect::Nothing);
         };
-        let description = event.raw().get_document("updateDescription").map_err(|_| bug("an update says not what"))?;
+        let description = event.update_description().ok_or_else(|| bug("an update says not what"))?;
         let wanted = |name: &str| self.fields.as_ref().is_none_or(|fields| fields.contains(name));
         if let Some(after) = patch::shallow(&before, description, wanted) {
             if after.as_bytes() != before.as_bytes() {
@@ -237,7 +240,7 @@ mod tests {
     fn every_change_has_its_document_before_and_after() {
         let mut circuit = Circuit::new(vec![Node::Values(vec![])], 0, Store::memory()).unwrap();
         let (copies, _) = of_names([source("orders", Some(&["a"]))].into_iter());
-        let mut apply = |operation, more| copies[0].apply(&mut circuit, &event(operation, 1, more)).unwrap();
+        let mut apply = |operation, more| copies[0].apply(&mut circuit, &event(operation, 1, more), false).unwrap();
         let first = rawdoc! {"_id": 1, "a": {"n": 1}};
         let document = rawdoc! {"fullDocument": {"_id": 1, "a": {"n": 1}, "other": 7}};
         assert_eq!(apply("insert", document), Effect::Document(None, Some(first.clone())));

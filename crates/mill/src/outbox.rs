@@ -129,7 +129,7 @@ impl Outbox {
                 }
                 news = inbox.next() => match news {
                     News::Commit(commit) => {
-                        for event in &commit.events {
+                        for event in commit.events() {
                             let call = event.raw().get_document("fullDocument").ok();
                             if let Some(lane) = call.and_then(|call| Document::try_from(call).ok()).and_then(lane_of) {
                                 lanes.wake(lane);

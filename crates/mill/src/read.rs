@@ -76,7 +76,7 @@ impl Find {
     /// What a plan needs of one of its sources; with a context what its filter lets through.
     pub(crate) fn of(source: &Source, context: Option<&Context>) -> Self {
         let filter = context.and_then(|context| source.filter(context));
-        let filter = filter.and_then(|filter| raw(filter.as_bytes())).and_then(|raw| Document::try_from(raw).ok());
+        let filter = filter.and_then(|filter| raw(filter.into_bytes())).and_then(|raw| Document::try_from(raw).ok());
         Self {
             filter: filter.unwrap_or_default(),
             fields: source.fields.clone(),
@@ -178,8 +178,8 @@ pub(crate) fn documents(reply: &RawBatch, take: &mut impl FnMut(&RawDocument) ->
 }
 
 /// Bytes of a document as the driver has them.
-pub(crate) fn raw(bytes: &[u8]) -> Option<RawDocumentBuf> {
-    RawDocumentBuf::from_bytes(bytes.to_vec()).ok()
+pub(crate) fn raw(bytes: Vec<u8>) -> Option<RawDocumentBuf> {
+    RawDocumentBuf::from_bytes(bytes).ok()
 }
 
 /// A document of the driver as the rest of the program has it.

@@ -163,7 +163,7 @@ impl Running {
                 news = inbox.next() => match news {
                     News::Lost(reason) => return Err(SqlError::new("MS001", format!("changes are lost: {reason}"))),
                     News::Quiet(place) if self.is_over(&place) => return self.finish(live, clock_ms).await,
-                    News::Commit(commit) if self.is_over(&commit.place) => {
+                    News::Commit(commit) if self.is_over(&commit.place()) => {
                         return self.finish(live, clock_ms).await;
                     }
                     News::Quiet(place) => {
@@ -175,10 +175,9 @@ impl Running {
                         (Vec::new(), watermark)
                     }
                     News::Commit(commit) => {
-                        self.place = commit.place.clone();
+                        self.place = commit.place();
                         let client = self.subscription.deployment.client().clone();
-                        let commit = self.subscription.images.complete(&client, commit, &live.driven()).await?;
-                        (vec![commit], 0)
+                        (self.subscription.images.complete(&client, vec![commit], &live.driven()).await?, 0)
                     }
                 },
                 () = at(due) => (Vec::new(), 0),
@@ -221,7 +220,7 @@ impl Running {
     async fn step(
         &mut self,
         live: Live,
-        commits: Vec<Arc<Commit>>,
+        commits: Vec<Commit>,
         clock_ms: i64,
     ) -> Result<(Live, std::result::Result<(), Over>)> {
         let changes = self.subscription.plan.changes;

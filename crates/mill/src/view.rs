@@ -27,7 +27,7 @@ use crate::hub::{Hub, Inbox, News, Wants};
 use crate::images::Images;
 use crate::live::{Live, Position};
 use crate::run::{End, Stop, at, blocking, published, target, until};
-use crate::wait::barriers;
+use crate::wait::{barriers, is_mark};
 
 /// Commits that one epoch takes, at most.
 const COMMITS_MAX: usize = 8_000;
@@ -228,7 +228,7 @@ impl Running {
         let mut saved = Instant::now();
         let mut dirty = false;
         // After a restart something may be due.
-        if !changes && let Some(end) = self.advance(&[], now_ms(), false).await? {
+        if !changes && let Some(end) = self.advance(Vec::new(), now_ms(), false).await? {
             return Ok(end);
         }
         loop {
@@ -277,7 +277,7 @@ impl Running {
                     let due = self.live.as_ref().and_then(|live| live.due_ms);
                     if changes
                         && due.is_some_and(|due| due <= watermark_ms)
-                        && let Some(end) = self.advance(&[], watermark_ms, false).await?
+                        && let Some(end) = self.advance(Vec::new(), watermark_ms, false).await?
                     {
                         return Ok(end);
                     }
@@ -293,27 +293,23 @@ impl Running {
             };
             dirty = true;
             if let Some(last) = commits.last() {
-                self.position.place = last.place.clone();
+                self.position.place = last.place();
             }
             let clock_ms = if changes { 0 } else { now_ms() };
-            let began = Instant::now();
-            if let Some(end) = self.advance(&commits, clock_ms, asked).await? {
+            let (began, taken) = (Instant::now(), commits.len());
+            if let Some(end) = self.advance(commits, clock_ms, asked).await? {
                 return Ok(end);
             }
-            self.commits_max = next_max(self.commits_max, commits.len(), began.elapsed());
+            self.commits_max = next_max(self.commits_max, taken, began.elapsed());
         }
     }
 
     /// One epoch: computed while the one before it is written, and kept in the state when that is done.
-    async fn advance(&mut self, commits: &[Arc<Commit>], clock_ms: i64, asked: bool) -> Result<Option<End>> {
+    async fn advance(&mut self, commits: Vec<Commit>, clock_ms: i64, asked: bool) -> Result<Option<End>> {
         let clock_ms = self.position.clock_ms.max(clock_ms);
         let live = self.live.take().ok_or_else(|| bug("a view without a state"))?;
-        let mut complete = Vec::with_capacity(commits.len());
-        for commit in commits {
-            complete.push(self.images.complete(&self.client(), Arc::clone(commit), &live.driven()).await?);
-        }
-        let commits = complete;
-        let errors = self.errors;
+        let commits = self.images.complete(&self.client(), commits, &live.driven()).await?;
+        let (errors, began, taken) = (self.errors, Instant::now(), commits.len());
         let computing = blocking(live, move |live| {
             let mut epoch = live.epoch(&commits, clock_ms)?;
             let writes = epoch.take_writes();
@@ -325,6 +321,7 @@ impl Running {
             return Ok(Some(end));
         }
         let (live, (epoch, writes, letters)) = computed?;
+        let done = began.elapsed();
         let late = epoch.failures.iter().filter(|failure| errors.is_dropped(failure)).count();
         self.errors.late += i64::try_from(late).unwrap_or(0);
         self.position.clock_ms = epoch.clock_ms;
@@ -343,6 +340,8 @@ impl Running {
             Ok((writes, letters))
         })
         .await?;
+        let (object, rows, kept) = (&self.view.definition.id, writes.len(), began.elapsed() - done);
+        tracing::trace!(%object, commits = taken, rows, ?done, ?kept, "an epoch");
         self.live = Some(live);
         self.unwritten = Some(self.to_write(writes, letters));
         Ok(None)
@@ -414,7 +413,7 @@ impl Running {
 
 /// Whether somebody asks for the place of those who see it.
 fn is_barrier(commit: &Commit) -> bool {
-    commit.events.iter().any(|event| crate::hub::is_about(event, &barriers()))
+    commit.events().iter().any(is_mark)
 }
 
 /// How many commits the next epoch takes at most, after one that took so many and so long.
@@ -430,7 +429,7 @@ fn next_max(most: usize, taken: usize, took: Duration) -> usize {
 }
 
 /// More commits that are there already.
-fn gather(first: Arc<Commit>, inbox: &mut Inbox, most: usize) -> (Vec<Arc<Commit>>, bool) {
+fn gather(first: Commit, inbox: &mut Inbox, most: usize) -> (Vec<Commit>, bool) {
     let mut asked = is_barrier(&first);
     let mut commits = vec![first];
     while commits.len() < most {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bson::{Document, Timestamp, doc};
 use millstream_sql::SqlError;
+use millstream_watch::Event;
 
 use crate::checkpoint::{CHECKPOINTS, DATABASE, refused};
 use crate::commit::Place;
@@ -11,6 +12,7 @@ use crate::definition::{DEFINITIONS, checkpoints};
 use crate::deployment::Deployment;
 use crate::error::{Result, of_driver};
 use crate::hub::Name;
+use crate::read;
 
 /// The collection of marks.
 pub(crate) const BARRIERS: &str = "barriers";
@@ -18,6 +20,14 @@ pub(crate) const BARRIERS: &str = "barriers";
 /// The collection of marks by its name. Every running object sees it, and tells its place when a mark goes by.
 pub(crate) fn barriers() -> Name {
     (DATABASE.to_owned(), BARRIERS.to_owned())
+}
+
+/// Whether an event is a mark.
+pub(crate) fn is_mark(event: &Event) -> bool {
+    event.ns().is_some_and(|ns| {
+        let ns = read::doc(ns);
+        ns.str("coll") == Some(BARRIERS) && ns.str("db") == Some(DATABASE)
+    })
 }
 
 /// Waits until objects have dealt with all that was acknowledged before.

@@ -1,27 +1,101 @@
 //! One change event, as the bytes that came.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bson::{DateTime, RawBsonRef, RawDocument, RawDocumentBuf, Timestamp};
+use millstream_value::{Doc, Value, kind};
 
 use crate::{Result, Token};
 
-/// A change event. It stays raw so that nothing of it is lost or reordered; the accessors look
-/// fields up when asked. Clones share the bytes.
+/// A change event. It stays raw so that nothing of it is lost or reordered; where its usual fields are is found out once.
+/// Clones share the bytes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Event(Arc<Inner>);
 
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
 struct Inner {
     raw: RawDocumentBuf,
-    token: Token,
+    places: [Place; FIELDS.len()],
+    /// Taken out when somebody asks for it.
+    token: OnceLock<Token>,
+}
+
+impl PartialEq for Inner {
+    fn eq(&self, other: &Self) -> bool {
+        self.raw == other.raw
+    }
+}
+
+/// The fields whose places are kept.
+const FIELDS: [&[u8]; 11] = [
+    b"_id",
+    b"clusterTime",
+    b"documentKey",
+    b"fullDocument",
+    b"fullDocumentBeforeChange",
+    b"lsid",
+    b"ns",
+    b"operationType",
+    b"to",
+    b"txnNumber",
+    b"updateDescription",
+];
+
+/// One of them, by its place in [`FIELDS`].
+#[derive(Clone, Copy)]
+enum Field {
+    Id,
+    ClusterTime,
+    DocumentKey,
+    FullDocument,
+    Before,
+    Lsid,
+    Ns,
+    OperationType,
+    To,
+    TxnNumber,
+    UpdateDescription,
+}
+
+/// Where the value of a field is in the bytes.
+#[derive(Debug, Clone, Copy, Default)]
+struct Place {
+    at: u32,
+    len: u32,
+    /// 0: there is no such field.
+    kind: u8,
+}
+
+fn places(raw: &RawDocument) -> [Place; FIELDS.len()] {
+    let mut places = [Place::default(); FIELDS.len()];
+    // Behind the length.
+    let mut at = 4;
+    for element in Doc::new(raw.as_bytes()).elements() {
+        let name = element.key_bytes();
+        // Behind the type, the name and its end.
+        at += name.len() + 2;
+        if let Some(number) = FIELDS.iter().position(|field| *field == name)
+            && let Some(place) = places.get_mut(number)
+            && place.kind == 0
+            && let (Ok(at), Ok(len)) = (u32::try_from(at), u32::try_from(element.bytes().len()))
+        {
+            *place = Place { at, len, kind: element.kind() };
+        }
+        at += element.bytes().len();
+    }
+    places
 }
 
 impl Event {
     /// Takes the event as it came; fails if it has no `_id`.
     pub fn new(raw: RawDocumentBuf) -> Result<Self> {
-        let token = Token::of_event(&raw)?;
-        Ok(Self(Arc::new(Inner { raw, token })))
+        let places = places(&raw);
+        let event = Self(Arc::new(Inner { raw, places, token: OnceLock::new() }));
+        if event.document(Field::Id).is_none() {
+            // Says why.
+            Token::of_event(event.raw())?;
+        }
+        Ok(event)
     }
 
     /// The whole event.
@@ -31,28 +105,72 @@ impl Event {
 
     /// The position just after this event.
     pub fn token(&self) -> &Token {
-        &self.0.token
+        let token = || self.document(Field::Id).map_or_else(Token::empty, Token::from_raw);
+        self.0.token.get_or_init(token)
+    }
+
+    /// The hexadecimal text of its token, see [`Token::data`].
+    pub fn token_data(&self) -> Option<&str> {
+        Doc::new(self.document(Field::Id)?.as_bytes()).str("_data")
     }
 
     /// `insert`, `update`, …; `?` if a pipeline took the field away.
     pub fn operation(&self) -> &str {
-        self.raw().get_str("operationType").unwrap_or("?")
+        // Between the length and the end of the text.
+        let text = |bytes: &'_ [u8]| bytes.len().checked_sub(1).map(|end| 4..end);
+        let bytes = self.bytes(Field::OperationType).filter(|(kind, _)| *kind == kind::STRING).map(|(_, bytes)| bytes);
+        let operation = bytes.and_then(|bytes| bytes.get(text(bytes)?));
+        operation.and_then(|operation| std::str::from_utf8(operation).ok()).unwrap_or("?")
+    }
+
+    /// `ns`: the database and the collection.
+    pub fn ns(&self) -> Option<&RawDocument> {
+        self.document(Field::Ns)
+    }
+
+    /// `to`: the new names of a renamed collection.
+    pub fn to(&self) -> Option<&RawDocument> {
+        self.document(Field::To)
     }
 
     /// `database.collection`, or `database` for events on a whole database, or nothing.
     pub fn namespace(&self) -> String {
-        names(self.raw().get_document("ns").ok())
+        names(self.ns())
     }
 
     /// Where a renamed collection went, as `database.collection`.
     pub fn renamed_to(&self) -> Option<String> {
-        let to = self.raw().get_document("to").ok()?;
-        Some(names(Some(to)))
+        Some(names(Some(self.to()?)))
     }
 
     /// The `documentKey`, for events on one document.
     pub fn document_key(&self) -> Option<&RawDocument> {
-        self.raw().get_document("documentKey").ok()
+        self.document(Field::DocumentKey)
+    }
+
+    /// The `fullDocument`, if the event has one.
+    pub fn full_document(&self) -> Option<&RawDocument> {
+        self.document(Field::FullDocument)
+    }
+
+    /// The `fullDocumentBeforeChange`, if the event has one.
+    pub fn before(&self) -> Option<&RawDocument> {
+        self.document(Field::Before)
+    }
+
+    /// The `updateDescription` of an update.
+    pub fn update_description(&self) -> Option<&RawDocument> {
+        self.document(Field::UpdateDescription)
+    }
+
+    /// The session and the number of the transaction that it is of (CS-8).
+    pub fn transaction(&self) -> Option<(&RawDocument, i64)> {
+        let number = match self.value(Field::TxnNumber)? {
+            Value::Int64(number) => number,
+            Value::Int32(number) => i64::from(number),
+            _ => return None,
+        };
+        Some((self.document(Field::Lsid)?, number))
     }
 
     /// One field of the event, if it is there.
@@ -62,7 +180,10 @@ impl Event {
 
     /// The cluster time of the change.
     pub fn cluster_time(&self) -> Option<Timestamp> {
-        self.raw().get_timestamp("clusterTime").ok()
+        match self.value(Field::ClusterTime) {
+            Some(Value::Timestamp(time)) => Some(Timestamp { time: time.seconds, increment: time.increment }),
+            _ => None,
+        }
     }
 
     /// The server's clock at the change (6.0 and later), else the second of the cluster time.
@@ -76,6 +197,21 @@ impl Event {
     /// Whether the stream ends after this event (CS-7.2).
     pub fn is_invalidate(&self) -> bool {
         self.operation() == "invalidate"
+    }
+
+    fn bytes(&self, field: Field) -> Option<(u8, &[u8])> {
+        let place = self.0.places.get(field as usize).filter(|place| place.kind != 0)?;
+        let (at, len) = (usize::try_from(place.at).ok()?, usize::try_from(place.len).ok()?);
+        Some((place.kind, self.0.raw.as_bytes().get(at..at.checked_add(len)?)?))
+    }
+
+    fn value(&self, field: Field) -> Option<Value<'_>> {
+        self.bytes(field).map(|(kind, bytes)| Value::decode(kind, bytes))
+    }
+
+    fn document(&self, field: Field) -> Option<&RawDocument> {
+        let (_, bytes) = self.bytes(field).filter(|(kind, _)| *kind == kind::DOCUMENT)?;
+        RawDocument::from_bytes(bytes).ok()
     }
 }
 

@@ -90,6 +90,11 @@ impl Feed {
         self.now.events.is_empty() && !self.now.full
     }
 
+    /// The next event of the last reply.
+    pub(crate) fn ready(&mut self) -> Option<Event> {
+        self.now.events.pop_front()
+    }
+
     /// The next thing. Nothing is lost if the future is dropped half-way.
     pub(crate) async fn next(&mut self) -> std::result::Result<Fed, Broken> {
         if let Some(event) = self.now.events.pop_front() {

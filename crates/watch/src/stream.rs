@@ -32,8 +32,10 @@ pub struct Watcher {
     source: Source,
     backoff: Backoff,
     feed: Feed,
-    /// Where to open the stream if it has to be opened again.
+    /// Where to open the stream if it has to be opened again, but for `last`.
     position: StartAt,
+    /// The last event that was handed out since then.
+    last: Option<Event>,
     trouble: Option<Trouble>,
     pulse: Arc<Pulse>,
 }
@@ -59,7 +61,8 @@ impl Watcher {
             (StartAt::Now, Some(time)) => StartAt::Time(just_after(time)),
             (start, _) => start,
         };
-        let mut watcher = Self { connection, source, backoff, feed, position, trouble: None, pulse: Arc::default() };
+        let mut watcher =
+            Self { connection, source, backoff, feed, position, last: None, trouble: None, pulse: Arc::default() };
         watcher.note_position(begins);
         Ok(watcher)
     }
@@ -72,7 +75,7 @@ impl Watcher {
             match self.feed.next().await {
                 Ok(Fed::Event(event)) => {
                     self.calm();
-                    self.position = StartAt::StartAfter(event.token().clone());
+                    self.last = Some(event.clone());
                     return Ok(Step::Event(event));
                 }
                 Ok(Fed::Nothing(token)) => {
@@ -87,12 +90,20 @@ impl Watcher {
         }
     }
 
+    /// An event that has come already, without waiting: for those who deal with many at once.
+    pub fn ready(&mut self) -> Option<Event> {
+        let event = self.feed.ready()?;
+        self.last = Some(event.clone());
+        Some(event)
+    }
+
     /// The position after everything that was handed out, once it is known as a token. It fits
     /// [`StartAt::StartAfter`], also behind an `invalidate`.
     pub fn token(&self) -> Option<&Token> {
-        match &self.position {
-            StartAt::StartAfter(token) | StartAt::ResumeAfter(token) => Some(token),
-            StartAt::Now | StartAt::Time(_) | StartAt::Snapshot => None,
+        match (&self.last, &self.position) {
+            (Some(event), _) => Some(event.token()),
+            (None, StartAt::StartAfter(token) | StartAt::ResumeAfter(token)) => Some(token),
+            (None, StartAt::Now | StartAt::Time(_) | StartAt::Snapshot) => None,
         }
     }
 
@@ -106,11 +117,8 @@ impl Watcher {
     /// collection of the same name that is created later is seen from its first event. It may also be called when the
     /// future of [`Watcher::next`] was dropped: nothing that was not handed out is lost.
     pub async fn start_again(&mut self) -> Result<()> {
-        match Feed::open(&self.connection, &self.source, &self.position).await {
-            Ok((feed, begins)) => {
-                self.begin(feed, begins);
-                Ok(())
-            }
+        match self.open_again().await {
+            Ok(()) => Ok(()),
             Err(error) => self.recover(error).await,
         }
     }
@@ -124,12 +132,18 @@ impl Watcher {
     fn note_position(&mut self, token: Option<Token>) {
         if let Some(token) = token {
             self.position = StartAt::StartAfter(token);
+            self.last = None;
         }
     }
 
-    fn begin(&mut self, feed: Feed, at: Option<Token>) {
+    async fn open_again(&mut self) -> mongodb::error::Result<()> {
+        if let Some(event) = self.last.take() {
+            self.position = StartAt::StartAfter(event.token().clone());
+        }
+        let (feed, at) = Feed::open(&self.connection, &self.source, &self.position).await?;
         self.feed = feed;
         self.note_position(at);
+        Ok(())
     }
 
     fn calm(&mut self) {
@@ -166,11 +180,8 @@ impl Watcher {
                 "lost the server, trying again: {refused}"
             );
             tokio::time::sleep(wait).await;
-            match Feed::open(&self.connection, &self.source, &self.position).await {
-                Ok((feed, begins)) => {
-                    self.begin(feed, begins);
-                    return Ok(());
-                }
+            match self.open_again().await {
+                Ok(()) => return Ok(()),
                 Err(next) => error = next,
             }
         }

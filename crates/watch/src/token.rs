@@ -50,6 +50,11 @@ impl Token {
         Self(token.to_owned())
     }
 
+    /// Of nothing: no server takes it.
+    pub(crate) fn empty() -> Self {
+        Self(RawDocumentBuf::new())
+    }
+
     /// The token as a command takes it.
     pub(crate) fn to_document(&self) -> Result<bson::Document> {
         bson::Document::try_from(self.as_raw()).map_err(|error| Error::BadToken { reason: error.to_string() })

@@ -7,6 +7,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 
 use fjall::Slice;
+use foldhash::fast::RandomState;
 
 use crate::Result;
 
@@ -21,8 +22,8 @@ pub(super) struct Cache {
 
 #[derive(Default)]
 struct Generations {
-    young: HashMap<Slice, Option<Slice>>,
-    old: HashMap<Slice, Option<Slice>>,
+    young: HashMap<Slice, Option<Slice>, RandomState>,
+    old: HashMap<Slice, Option<Slice>, RandomState>,
     young_bytes: usize,
 }
 
@@ -58,7 +59,9 @@ impl Generations {
         self.young_bytes += key.len() + value.as_ref().map_or(0, |value| value.len()) + ENTRY_BYTES;
         self.young.insert(key, value);
         if self.young_bytes > most_bytes / 2 {
-            self.old = std::mem::take(&mut self.young);
+            // The next generation will be about as many.
+            let next = HashMap::with_capacity_and_hasher(self.young.len(), RandomState::default());
+            self.old = std::mem::replace(&mut self.young, next);
             self.young_bytes = 0;
         }
     }

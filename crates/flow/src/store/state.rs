@@ -56,6 +56,14 @@ impl<'a> State<'a> {
         self.set(key, Some(value.into()))
     }
 
+    /// Sets the value of a key that is not there: nothing has to be read.
+    pub(crate) fn put_new(&mut self, key: &[u8], value: impl Into<Slice>) -> Result<()> {
+        let whole = self.whole(key);
+        let done = self.store.set_new(&whole, value.into());
+        self.store.scratch.set(whole);
+        done
+    }
+
     /// Removes a key.
     pub(crate) fn remove(&mut self, key: &[u8]) -> Result<()> {
         self.set(key, None)

@@ -6,20 +6,20 @@ use bson::{Bson, RawDocumentBuf, doc};
 use millstream_flow::{Change as Weighted, Datum, Delta, Failure, Row, RowError, SourceId};
 use millstream_sql::plan::DrivenChange;
 use millstream_value::Doc;
+use millstream_watch::Event;
 use mongodb::raw_batch_cursor::RawBatch;
 
 use super::{Epoch, Live};
-use crate::change::Change;
+use crate::change::{change_time, fields, images, operation};
 use crate::commit::Commit;
 use crate::difference::{self, Write};
 use crate::error::{Result, bug, of_flow};
-use crate::hub::names;
 use crate::mirror::Effect;
 use crate::read;
 
 impl Live {
     /// What some commits put out. Without any: what the watermark closes.
-    pub(super) fn changes(&mut self, commits: &[Arc<Commit>], watermark_ms: i64) -> Result<Epoch> {
+    pub(super) fn changes(&mut self, commits: &[Commit], watermark_ms: i64) -> Result<Epoch> {
         self.time_ms = self.time_ms.max(watermark_ms);
         let mut epoch = Epoch { clock_ms: self.time_ms, ..Epoch::default() };
         if commits.is_empty() {
@@ -132,36 +132,11 @@ impl Live {
     }
 
     fn one_commit(&mut self, commit: &Commit, epoch: &mut Epoch) -> Result<()> {
-        for event in &commit.events {
-            let of = names(event);
-            let change = Change::of(event, self.time_ms)?;
-            let mut inputs: Vec<(SourceId, Delta)> = Vec::new();
-            if let Some(change) = &change {
-                for (number, source) in self.plan.sources.iter().enumerate() {
-                    let Some(driven) = source.driven else { continue };
-                    let named = of
-                        .first()
-                        .is_some_and(|(database, name)| *database == source.database && *name == source.collection);
-                    let [inserts, updates, deletes] = driven.operations;
-                    let passes = match change.operation {
-                        "INSERT" => inserts,
-                        "UPDATE" => updates,
-                        _ => deletes,
-                    };
-                    if !named || !passes {
-                        continue;
-                    }
-                    let lacks_old = driven.old && change.operation != "INSERT" && change.old.is_none();
-                    let lacks_new = driven.new && change.operation == "UPDATE" && change.new.is_none();
-                    if (lacks_old || lacks_new) && !self.missing_is_null {
-                        epoch.failures.push(missing(change));
-                        continue;
-                    }
-                    inputs.push((number, vec![Weighted { row: source.change_row(&driven_change(change)), weight: 1 }]));
-                }
-            }
-            if let Some(change) = change.filter(|_| !inputs.is_empty()) {
-                self.time_ms = change.time_ms;
+        for event in commit.events() {
+            let time_ms = change_time(event).max(self.time_ms);
+            let inputs = self.driven_rows(event, time_ms, epoch)?;
+            if !inputs.is_empty() {
+                self.time_ms = time_ms;
                 // What the watermark closes comes before the change that raised it (SQL-12.5).
                 if self.due_ms.is_some_and(|due| due <= self.time_ms) {
                     self.push(Vec::new(), self.time_ms, epoch)?;
@@ -173,12 +148,52 @@ impl Live {
         Ok(())
     }
 
+    /// The rows that an event is for the sources that are driven by changes.
+    fn driven_rows(&self, event: &Event, time_ms: i64, epoch: &mut Epoch) -> Result<Vec<(SourceId, Delta)>> {
+        let mut inputs: Vec<(SourceId, Delta)> = Vec::new();
+        let (Some(operation), Some(ns)) = (operation(event), event.ns()) else { return Ok(inputs) };
+        let ns = read::doc(ns);
+        let (database, collection) = (ns.str("db"), ns.str("coll"));
+        for (number, source) in self.plan.sources.iter().enumerate() {
+            let Some(driven) = source.driven else { continue };
+            let [inserts, updates, deletes] = driven.operations;
+            let passes = match operation {
+                "INSERT" => inserts,
+                "UPDATE" => updates,
+                _ => deletes,
+            };
+            if !passes || database != Some(&source.database) || collection != Some(&source.collection) {
+                continue;
+            }
+            let token = event.token_data().ok_or_else(|| bug("a token without text"))?;
+            let (old, new) = images(event);
+            let lacks_old = driven.old && operation != "INSERT" && old.is_none();
+            let lacks_new = driven.new && operation == "UPDATE" && new.is_none();
+            if (lacks_old || lacks_new) && !self.missing_is_null {
+                epoch.failures.push(missing(token));
+                continue;
+            }
+            let change = DrivenChange {
+                operation,
+                old: old.map(read::doc),
+                new: new.map(read::doc),
+                time_ms,
+                token,
+                key: event.document_key().map_or(Doc::empty(), read::doc),
+                fields: &if source.wants_fields() { fields(event)? } else { Vec::new() },
+                event: read::doc(event.raw()),
+            };
+            inputs.push((number, vec![Weighted { row: source.change_row(&change), weight: 1 }]));
+        }
+        Ok(inputs)
+    }
+
     /// Brings the copies of looked-up tables up to an event.
-    fn look_up(&mut self, event: &millstream_watch::Event, epoch: &mut Epoch) -> Result<()> {
+    fn look_up(&mut self, event: &Event, epoch: &mut Epoch) -> Result<()> {
         let mut inputs = Vec::new();
         for number in 0..self.mirrors.len() {
             let Some(mirror) = self.mirrors.get(number).cloned() else { continue };
-            match mirror.apply(&mut self.circuit, event)? {
+            match mirror.apply(&mut self.circuit, event, false)? {
                 Effect::Document(before, after) => self.feed(number, before.as_deref(), after.as_deref(), &mut inputs),
                 Effect::Cleared => self.clear(number, &mirror, &mut inputs)?,
                 Effect::Replaced => epoch.rebuild = true,
@@ -202,25 +217,8 @@ const AGES: &[u8] = b"o";
 /// So many are looked at together.
 const AGES_PAGE: usize = 1_000;
 
-fn driven_change(change: &Change) -> DrivenChange<'_> {
-    DrivenChange {
-        operation: change.operation,
-        old: change.old.as_ref().map(|raw| Doc::new(raw.as_bytes())),
-        new: change.new.as_ref().map(|raw| Doc::new(raw.as_bytes())),
-        time_ms: change.time_ms,
-        token: &change.token,
-        key: change.event.document_key().map_or(Doc::empty(), |raw| Doc::new(raw.as_bytes())),
-        fields: &change.fields,
-        event: Doc::new(change.event.raw().as_bytes()),
-    }
-}
-
 /// SQL-12.8
-fn missing(change: &Change) -> Failure {
+fn missing(token: &str) -> Failure {
     let message = "a document before or after the change is not kept any more";
-    Failure {
-        key: Arc::from([millstream_flow::Datum::text(&change.token)]),
-        error: RowError::new("MS002", message),
-        weight: 1,
-    }
+    Failure { key: Arc::from([Datum::text(token)]), error: RowError::new("MS002", message), weight: 1 }
 }

@@ -3,8 +3,6 @@
 //! What comes out is kept beside, as rows of the answer, until the state is whole; then the answer is compared with what
 //! the collection holds.
 
-use std::sync::Arc;
-
 use bson::{Bson, Document, RawDocument, RawDocumentBuf, Timestamp, doc};
 use millstream_flow::{Delta, Failure, SourceId};
 use mongodb::raw_batch_cursor::RawBatch;
@@ -109,8 +107,8 @@ impl Live {
 
     /// Commits that came after some of what was read, and are in the rest of it already: done again in their order, they
     /// lead to the same documents. `None`: a collection has to be read anew.
-    pub(crate) fn catch_up(&mut self, commits: &[Arc<Commit>], clock_ms: i64) -> Result<Option<Vec<Failure>>> {
-        match self.inputs(commits)? {
+    pub(crate) fn catch_up(&mut self, commits: &[Commit], clock_ms: i64) -> Result<Option<Vec<Failure>>> {
+        match self.inputs(commits, true)? {
             Some(inputs) => self.fill(inputs, clock_ms).map(Some),
             None => Ok(None),
         }

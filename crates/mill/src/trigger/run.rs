@@ -166,13 +166,13 @@ impl Trigger {
     }
 
     /// Deals with a commit and what has come behind it.
-    async fn commits(&mut self, first: Arc<Commit>, inbox: &mut Inbox) -> Result<Option<End>> {
+    async fn commits(&mut self, first: Commit, inbox: &mut Inbox) -> Result<Option<End>> {
         let mut items = Vec::new();
         let mut asked = false;
         let mut next = Some(first);
         let mut behind = self.place.clone();
         while let Some(commit) = next {
-            behind = commit.place.clone();
+            behind = commit.place();
             asked |= self.take(&commit, &mut items).await?;
             next = None;
             if items.len() < self.options.batch {
@@ -196,11 +196,11 @@ impl Trigger {
 
     /// The changes of a commit that are for this trigger. True: somebody asks for its place.
     async fn take(&mut self, commit: &Commit, items: &mut Vec<Item>) -> Result<bool> {
-        let mark = commit.events.first().and_then(mark_of);
+        let mark = commit.events().first().and_then(mark_of);
         let own = mark.is_some_and(|(id, _)| self.checkpoints.iter().any(|own| own == id));
         let depth = mark.map_or(0, |(_, depth)| depth);
         let mut asked = false;
-        for event in &commit.events {
+        for event in commit.events() {
             let Some((database, name)) = namespace(event) else { continue };
             if database == DATABASE {
                 asked |= name == BARRIERS;
@@ -286,7 +286,7 @@ impl Trigger {
 
 /// The database and collection of an event.
 fn namespace(event: &Event) -> Option<(&str, &str)> {
-    let ns = read::doc(event.raw()).doc("ns")?;
+    let ns = read::doc(event.ns()?);
     Some((ns.str("db")?, ns.str("coll")?))
 }
 

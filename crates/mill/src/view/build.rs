@@ -261,7 +261,7 @@ impl Running {
                 News::Quiet(place) => place,
                 News::Commit(first) => {
                     let (commits, _) = gather(first, &mut inbox, COMMITS_MAX);
-                    let Some(place) = commits.last().map(|last| last.place.clone()) else { continue };
+                    let Some(place) = commits.last().map(|last| last.place()) else { continue };
                     let (back, some) = blocking(live, move |live| live.catch_up(&commits, clock_ms)).await?;
                     live = back;
                     let Some(some) = some else {

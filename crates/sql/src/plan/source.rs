@@ -142,6 +142,12 @@ impl Source {
         Row::new(vec![id], values)
     }
 
+    /// Whether the row of a change has the names of its changed fields.
+    #[must_use]
+    pub fn wants_fields(&self) -> bool {
+        self.columns.contains(&SourceColumn::Fields)
+    }
+
     /// The row of a change, for a driven source. Its key is the change's token, which is unique.
     #[must_use]
     pub fn change_row(&self, change: &DrivenChange<'_>) -> Row {

@@ -37,6 +37,8 @@ struct Progress {
     time: Datum,
     /// For each frame the rows that it holds.
     frames: Vec<Held>,
+    /// And the first of those where it is known, so that it need not be read to see that it stays.
+    firsts: Vec<Option<Mark>>,
     /// For each call.
     parts: Vec<Option<Part>>,
     /// For each call values from the beginning, or the latest ones.
@@ -57,6 +59,13 @@ struct Kept {
     /// The number of its group of peers.
     group: u64,
     inputs: Inputs,
+}
+
+/// Where a row is for frames by distance or by groups.
+#[derive(Clone)]
+struct Mark {
+    time: Datum,
+    group: u64,
 }
 
 /// A partition at its last row.
@@ -104,7 +113,7 @@ impl Sequence {
         let kept = now.row;
         super::put_out(step, row, values);
         if needed <= number {
-            step.state.put(&row_key(&partition, number), kept.bytes(&self.calls))?;
+            step.state.put_new(&row_key(&partition, number), kept.bytes(&self.calls))?;
         }
         for gone in progress.oldest..needed.min(number) {
             step.state.remove(&row_key(&partition, gone))?;
@@ -132,11 +141,18 @@ impl Now<'_, '_> {
         })
     }
 
-    /// How many rows from `from` on are before something.
-    fn count(&self, from: u64, is_before: impl Fn(&Kept) -> bool) -> Result<u64> {
+    /// The first row from `from` on that is not before something; `known` is the one at `from`, and then the one found.
+    fn count(&self, from: u64, known: &mut Option<Mark>, is_before: impl Fn(&Mark) -> bool) -> Result<u64> {
+        if known.as_ref().is_some_and(|mark| !is_before(mark)) {
+            return Ok(from);
+        }
+        *known = None;
         let mut number = from;
         for row in self.rows(from, self.number + 1) {
-            if !is_before(&row?) {
+            let Kept { time, group, .. } = row?;
+            let mark = Mark { time, group };
+            if !is_before(&mark) {
+                *known = Some(mark);
                 break;
             }
             number += 1;
@@ -144,16 +160,21 @@ impl Now<'_, '_> {
         Ok(number)
     }
 
-    /// The rows of a frame without what it excludes, except that `EXCLUDE TIES` keeps the row itself.
-    fn held(&self, frame: &Frame, last: Held) -> Result<Held> {
+    /// The rows of a frame, of whose rows so far `first` is the first, without what it excludes, except that `EXCLUDE TIES` keeps the row itself.
+    fn held(&self, frame: &Frame, last: Held, first: &mut Option<Mark>) -> Result<Held> {
         let (number, row) = (self.number, &self.row);
         let from = match (&frame.start, frame.unit) {
             (Bound::UnboundedPreceding, _) => 0,
             (Bound::Preceding(Offset::Count(n)), FrameUnit::Rows) => number.saturating_sub(*n),
-            (Bound::Preceding(Offset::Count(n)), _) => self.count(last.from, |other| other.group + n < row.group)?,
+            (Bound::Preceding(Offset::Count(n)), _) => {
+                self.count(last.from, first, |other| other.group + n < row.group)?
+            }
             (Bound::Preceding(distance), _) => match back(&row.time, distance) {
-                Some(least) => self.count(last.from, |other| key::compare(&other.time, &least).is_lt())?,
-                None => self.peers,
+                Some(least) => self.count(last.from, first, |other| key::compare(&other.time, &least).is_lt())?,
+                None => {
+                    *first = None;
+                    self.peers
+                }
             },
             (Bound::CurrentRow, FrameUnit::Rows) => number,
             (Bound::CurrentRow, _) => self.peers,
@@ -162,9 +183,11 @@ impl Now<'_, '_> {
         let to = match (&frame.end, frame.unit) {
             (Bound::UnboundedPreceding, _) => 0,
             (Bound::Preceding(Offset::Count(n)), FrameUnit::Rows) => (number + 1).saturating_sub(*n),
-            (Bound::Preceding(Offset::Count(n)), _) => self.count(last.to, |other| other.group + n <= row.group)?,
+            (Bound::Preceding(Offset::Count(n)), _) => {
+                self.count(last.to, &mut None, |other| other.group + n <= row.group)?
+            }
             (Bound::Preceding(distance), _) => match far_back(&row.time, distance) {
-                Some(most) => self.count(last.to, |other| key::compare(&other.time, &most).is_le())?,
+                Some(most) => self.count(last.to, &mut None, |other| key::compare(&other.time, &most).is_le())?,
                 None => number + 1,
             },
             // Nothing behind has come yet.
@@ -180,14 +203,16 @@ impl Now<'_, '_> {
 
     /// Moves a frame on. Tells which rows will still be needed.
     fn advance(&self, at: usize, progress: &mut Progress) -> Result<u64> {
-        let (Some(frame), Some(held)) = (self.calls.frames.get(at), progress.frames.get_mut(at)) else {
+        let (Some(frame), Some(held), Some(first)) =
+            (self.calls.frames.get(at), progress.frames.get_mut(at), progress.firsts.get_mut(at))
+        else {
             return Ok(u64::MAX);
         };
         if !self.calls.calls.iter().any(|call| call.frame == at && call.reads_frame()) {
             return Ok(u64::MAX);
         }
         let last = *held;
-        let next = self.held(frame, last)?;
+        let next = self.held(frame, last, first)?;
         *held = next;
         let from_start = frame.start == Bound::UnboundedPreceding;
         let sums = self.calls.calls.iter().any(|call| call.frame == at && call.has_part());
@@ -450,6 +475,7 @@ impl Progress {
             groups: 0,
             time: Datum::Null,
             frames: vec![Held::default(); calls.frames.len()],
+            firsts: vec![None; calls.frames.len()],
             parts: calls.empty_parts(),
             values: vec![Vec::new(); calls.len()],
         }
@@ -464,6 +490,13 @@ impl Progress {
         for held in &self.frames {
             codec::write_u64(held.from, &mut out);
             codec::write_u64(held.to, &mut out);
+        }
+        for first in &self.firsts {
+            out.push(u8::from(first.is_some()));
+            if let Some(Mark { time, group }) = first {
+                codec::write_datum(time, &mut out);
+                codec::write_u64(*group, &mut out);
+            }
         }
         self.parts.iter().flatten().for_each(|part| part.write(&mut out));
         self.values.iter().for_each(|values| codec::write_data(values, &mut out));
@@ -480,6 +513,11 @@ impl Progress {
         progress.time = reader.datum()?;
         for held in &mut progress.frames {
             *held = Held { from: reader.u64()?, to: reader.u64()? };
+        }
+        for first in &mut progress.firsts {
+            if reader.byte()? != 0 {
+                *first = Some(Mark { time: reader.datum()?, group: reader.u64()? });
+            }
         }
         for part in progress.parts.iter_mut().flatten() {
             part.read(&mut reader)?;
