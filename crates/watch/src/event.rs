@@ -116,11 +116,10 @@ impl Event {
 
     /// `insert`, `update`, …; `?` if a pipeline took the field away.
     pub fn operation(&self) -> &str {
-        // Between the length and the end of the text.
-        let text = |bytes: &'_ [u8]| bytes.len().checked_sub(1).map(|end| 4..end);
-        let bytes = self.bytes(Field::OperationType).filter(|(kind, _)| *kind == kind::STRING).map(|(_, bytes)| bytes);
-        let operation = bytes.and_then(|bytes| bytes.get(text(bytes)?));
-        operation.and_then(|operation| std::str::from_utf8(operation).ok()).unwrap_or("?")
+        let text = self.bytes(Field::OperationType).filter(|(kind, _)| *kind == kind::STRING);
+        // Between its length and its end.
+        let text = text.and_then(|(_, bytes)| bytes.get(4..bytes.len().saturating_sub(1)));
+        text.and_then(|text| std::str::from_utf8(text).ok()).unwrap_or("?")
     }
 
     /// `ns`: the database and the collection.
