@@ -1,6 +1,7 @@
 //! What names stand for: definitions, and the collections that are there.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use bson::{Document, doc};
@@ -75,9 +76,40 @@ impl Catalog {
         Ok(())
     }
 
-    /// An object.
+    /// An object that is no routine.
     pub(crate) fn get(&self, database: &str, kind: Kind, name: &str) -> Option<&Arc<Definition>> {
         self.definitions.get(&Definition::id_of(database, kind, name))
+    }
+
+    /// The routines of a name; they differ in their numbers of arguments (SQL-16.3).
+    pub(crate) fn overloads(&self, database: &str, kind: Kind, name: &str) -> Vec<(&Arc<Definition>, &CreateRoutine)> {
+        let id = Definition::id_of(database, kind, name);
+        let near = self.definitions.range(id.clone()..).take_while(|(other, _)| other.starts_with(&id));
+        let own = near.filter(|(_, definition)| Definition::id_of(database, kind, &definition.name) == id);
+        own.filter_map(|(_, definition)| Some((definition, routine(definition)?))).collect()
+    }
+
+    /// The routine that a call with so many arguments means.
+    pub(crate) fn called(
+        &self,
+        database: &str,
+        kind: Kind,
+        name: &str,
+        arguments: usize,
+    ) -> Option<(&Arc<Definition>, &CreateRoutine)> {
+        self.overloads(database, kind, name).into_iter().find(|(_, routine)| counts(routine).contains(&arguments))
+    }
+
+    /// The `_id` of an object that is new. The first routine of a name has the `_id` of any object, another tells its number of
+    /// arguments besides.
+    pub(crate) fn free_id(&self, database: &str, kind: Kind, name: &str, statement: &Statement) -> String {
+        let id = Definition::id_of(database, kind, name);
+        match statement {
+            Statement::CreateRoutine(routine) if self.definitions.contains_key(&id) => {
+                format!("{id}({})", routine.arguments.len())
+            }
+            _ => id,
+        }
     }
 
     /// All objects, in the order of their ids.
@@ -220,12 +252,7 @@ impl plan::Catalog for Catalog {
     }
 
     fn routine(&self, database: &str, name: &str, arguments: usize) -> Option<Routine> {
-        let definition = self.get(database, Kind::Function, name)?;
-        let Statement::CreateRoutine(routine) = definition.statement.as_ref() else { return None };
-        let least = routine.arguments.iter().filter(|argument| argument.default.is_none()).count();
-        if !(least..=routine.arguments.len()).contains(&arguments) {
-            return None;
-        }
+        let (_, routine) = self.called(database, Kind::Function, name, arguments)?;
         let body = match &routine.body {
             RoutineBody::Query(query) => plan::RoutineBody::Query(query.clone()),
             RoutineBody::Expression(expression) => plan::RoutineBody::Query(crate::syntax::select(expression)),
@@ -265,6 +292,12 @@ impl plan::Catalog for Catalog {
         let routines = own.filter(|definition| matches!(definition.kind, Kind::Function | Kind::Procedure));
         routines.map(|definition| definition.name.clone()).collect()
     }
+}
+
+/// With how many arguments a routine can be called.
+pub(crate) fn counts(routine: &CreateRoutine) -> RangeInclusive<usize> {
+    let least = routine.arguments.iter().filter(|argument| argument.default.is_none()).count();
+    least..=routine.arguments.len()
 }
 
 /// The routine that a definition makes.

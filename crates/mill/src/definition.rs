@@ -108,7 +108,7 @@ impl State {
 }
 
 impl Definition {
-    /// The `_id` of an object.
+    /// The `_id` of an object. Of routines that share a name only one has it: [`crate::catalog::Catalog::free_id`].
     pub(crate) fn id_of(database: &str, kind: Kind, name: &str) -> String {
         // Names of routines are the same in any case (SQL-16.3).
         match kind {

@@ -46,8 +46,8 @@ impl Host {
 #[derive(Clone)]
 pub(crate) struct Surroundings {
     zone: TimeZone,
-    /// By their names in small letters.
-    functions: Arc<BTreeMap<String, Hosted>>,
+    /// By their names in small letters and their numbers of arguments.
+    functions: Arc<BTreeMap<(String, usize), Hosted>>,
     pub(crate) host: Host,
 }
 
@@ -69,7 +69,9 @@ impl Surroundings {
     pub(crate) fn new(catalog: &Catalog, database: &str, zone: &str) -> Result<Self> {
         let functions = catalog.all().filter(|known| known.kind == Kind::Function && known.database == database);
         let functions = functions.filter_map(|definition| {
-            Some((definition.name.to_lowercase(), Hosted::of(&definition.name, routine(definition)?)?))
+            let routine = routine(definition)?;
+            let key = (definition.name.to_lowercase(), routine.arguments.len());
+            Some((key, Hosted::of(&definition.name, routine)?))
         });
         let functions = Arc::new(functions.collect());
         Ok(Self { zone: time_zone(zone)?, functions, host: catalog.host.clone() })
@@ -82,7 +84,7 @@ impl Surroundings {
             variables,
             time_zone: self.zone.clone(),
             routine: Box::new(move |name, arguments| {
-                let function = functions.get(&name.to_lowercase());
+                let function = functions.get(&(name.to_lowercase(), arguments.len()));
                 let function =
                     function.ok_or_else(|| RowError::new("0A000", format!("{name} cannot be called here")))?;
                 function.call(&host, arguments).map_err(|error| RowError::new(error.state.0, error.message))

@@ -224,8 +224,8 @@ impl Session {
             Statement::DeleteDeadLetters(letters) => self.delete_dead_letters(letters).await,
             Statement::Describe(name) => self.describe(name).await,
             Statement::Discard => self.discard(),
-            Statement::Drop { kind, if_exists, name, on: _, cascade } => {
-                self.drop_object(*kind, name, *if_exists, *cascade).await
+            Statement::Drop { object, if_exists, on: _, cascade } => {
+                self.drop_object(object, *if_exists, *cascade).await
             }
             Statement::DropIndex { if_exists, name, on } => self.drop_index(name, on.as_ref(), *if_exists).await,
             Statement::DropTable { if_exists, name, cascade } => self.drop_table(name, *if_exists, *cascade).await,

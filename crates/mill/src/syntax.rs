@@ -53,8 +53,12 @@ pub(crate) fn select_items(projection: Vec<ast::SelectItem>) -> Box<ast::Query> 
     })
 }
 
-/// The names in FROM, of one or two parts, and the names of functions, in lower case.
-pub(crate) fn used<V: ast::Visit>(tree: &V) -> (BTreeSet<(Option<String>, String)>, BTreeSet<String>) {
+/// What a statement uses: the names in FROM, of one or two parts, and the routines that are called, by their names in lower
+/// case and the numbers of arguments.
+pub(crate) type Uses = (BTreeSet<(Option<String>, String)>, BTreeSet<(String, usize)>);
+
+/// What a piece of syntax uses.
+pub(crate) fn used<V: ast::Visit>(tree: &V) -> Uses {
     let mut relations = BTreeSet::new();
     let _ = ast::visit_relations(tree, |name| {
         let parts: Vec<String> =
@@ -69,7 +73,12 @@ pub(crate) fn used<V: ast::Visit>(tree: &V) -> (BTreeSet<(Option<String>, String
     let mut functions = BTreeSet::new();
     let _ = ast::visit_expressions(tree, |expression| {
         if let ast::Expr::Function(function) = expression {
-            functions.insert(function.name.to_string().to_lowercase());
+            let arguments = match &function.args {
+                ast::FunctionArguments::List(list) => list.args.len(),
+                ast::FunctionArguments::None | ast::FunctionArguments::Subquery(_) => 0,
+            };
+            let name = function.name.0.last().and_then(|name| name.as_ident());
+            functions.extend(name.map(|name| (name.value.to_lowercase(), arguments)));
         }
         ControlFlow::<()>::Continue(())
     });

@@ -222,8 +222,8 @@ pub struct Plan {
 pub struct Uses {
     /// Collections and views by their database and name.
     pub relations: BTreeSet<(String, String)>,
-    /// Routines by their name in lower case.
-    pub routines: BTreeSet<String>,
+    /// Calls of routines: the name in lower case, and the number of arguments.
+    pub routines: BTreeSet<(String, usize)>,
 }
 
 /// A column of an answer.

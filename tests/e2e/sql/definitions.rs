@@ -1,6 +1,7 @@
 //! Definitions: names, routines, where they begin, how one waits for them (SQL-3.1, SQL-14 to SQL-18).
 
 use bson::{Bson, Document, doc};
+use millstream_mill::{Natives, Volatility};
 
 use super::{Lab, column, eventually};
 
@@ -45,6 +46,65 @@ async fn arguments_are_meant_first() {
         [doc! {"a": 111_i64, "b": 103_i64, "c": 6_i64}]
     );
     assert_eq!(lab.fails("SELECT twice(1, 2)").await, "42883");
+}
+
+/// SQL-16.3, SQL-18.3: routines of one name differ in how many arguments they take; no call could mean two of them.
+#[tokio::test]
+async fn routines_share_a_name() {
+    let mut lab = Lab::new().await;
+    lab.register(Natives::new().function("count", Volatility::Immutable, |arguments| {
+        Ok(Bson::Int32(i32::try_from(arguments.len()).unwrap()))
+    }));
+    lab.tag(
+        "CREATE FUNCTION area(a bigint) RETURNS bigint LANGUAGE SQL IMMUTABLE RETURN a;
+         CREATE FUNCTION Area(a bigint, b bigint) RETURNS bigint LANGUAGE SQL IMMUTABLE RETURN a * b;
+         CREATE OR REPLACE FUNCTION area(a bigint) RETURNS bigint LANGUAGE SQL IMMUTABLE RETURN AREA(a, a);
+         CREATE FUNCTION given() RETURNS any LANGUAGE NATIVE AS 'count';
+         CREATE FUNCTION given(a any, b any, c any DEFAULT area(1)) RETURNS any LANGUAGE NATIVE AS 'count'",
+    )
+    .await;
+    let all = "SELECT area(3) AS one, AREA(3, 4) AS two, given() AS n, given(1, 2) AS d, given(1, 2, 3) AS m";
+    assert_eq!(lab.rows(all).await, [doc! {"one": 9_i64, "two": 12_i64, "n": 0, "d": 3, "m": 3}]);
+    assert_eq!(lab.fails("SELECT area(1, 2, 3)").await, "42883");
+    assert_eq!(lab.fails("SELECT given(1)").await, "42883");
+    // What could mean two routines, or is there, or would never end.
+    let area = |arguments: &str, body: &str| {
+        format!("CREATE FUNCTION area({arguments}) RETURNS bigint LANGUAGE SQL IMMUTABLE RETURN {body}")
+    };
+    assert_eq!(lab.fails(&area("a bigint, b bigint", "1")).await, "42723");
+    assert_eq!(lab.fails(&area("a bigint, b bigint, c bigint DEFAULT 1", "1")).await, "42723");
+    assert_eq!(lab.fails(&area("a bigint, b bigint", "area(a)").replace("CREATE", "CREATE OR REPLACE")).await, "42P19");
+    // The first has the `_id` of old; definitions from before are found by it.
+    let definitions = lab.client.database("millstream").collection::<Document>("definitions");
+    let ids = definitions.distinct("_id", doc! {"name": {"$in": ["area", "Area"]}}).await.unwrap();
+    assert_eq!(ids, ["shop.function.area", "shop.function.area(2)"].map(Bson::from));
+    let shown = lab.rows("SHOW FUNCTIONS LIKE '%rea'").await;
+    assert_eq!(column(&shown, "arguments"), ["a BIGINT, b BIGINT", "a BIGINT"].map(Bson::from));
+    // One is meant by the types of its arguments.
+    for statement in ["DROP FUNCTION area", "SHOW CREATE FUNCTION area", "ALTER FUNCTION area RENAME TO size"] {
+        assert_eq!(lab.fails(statement).await, "42725", "{statement}");
+    }
+    assert_eq!(lab.fails("DROP FUNCTION area(text)").await, "42704");
+    assert_eq!(lab.fails("DROP FUNCTION area(bigint, b int8)").await, "2BP01");
+    let sql = &lab.rows("SHOW CREATE FUNCTION area(bigint, bigint)").await[0];
+    assert!(sql.get_str("sql").unwrap().ends_with("RETURN a * b;"), "{sql}");
+    lab.tag("ALTER FUNCTION given() RENAME TO nothing_given; DROP FUNCTION given; DROP FUNCTION area(a bigint)").await;
+    assert_eq!(lab.rows("SELECT nothing_given() AS n, area(2, 2) AS a").await, [doc! {"n": 0, "a": 4_i64}]);
+    lab.tag("CREATE FUNCTION side(a bigint) RETURNS bigint LANGUAGE SQL IMMUTABLE RETURN a").await;
+    lab.tag("ALTER FUNCTION side RENAME TO area; DROP FUNCTION IF EXISTS area(bigint)").await;
+    lab.tag("DROP FUNCTION area").await;
+    // Procedures likewise.
+    lab.tag(
+        "CREATE PROCEDURE p(a any) LANGUAGE SQL AS BEGIN INSERT INTO t (_id, n) VALUES (a, 1); END;
+         CREATE PROCEDURE p(a any, b any) LANGUAGE SQL AS BEGIN CALL p(a); UPDATE t SET n = b WHERE _id = a; END;
+         CALL p(1); CALL P(2, 5)",
+    )
+    .await;
+    assert_eq!(lab.documents("t").await, [doc! {"_id": 1, "n": 1}, doc! {"_id": 2, "n": 5}]);
+    assert_eq!(lab.fails("CALL p(1, 2, 3)").await, "42883");
+    assert_eq!(lab.fails("DROP PROCEDURE p(any)").await, "2BP01");
+    lab.tag("DROP PROCEDURE p(any) CASCADE").await;
+    assert!(lab.rows("SHOW PROCEDURES").await.is_empty());
 }
 
 /// SQL-16.6

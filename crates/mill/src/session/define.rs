@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use super::Session;
 use crate::answer::{Answer, not_offered};
+use crate::catalog::{Catalog, counts};
 use crate::checkpoint::DATABASE;
 use crate::definition::{DEFINITIONS, Definition, State, kind_words};
 use crate::error::{Result, bug, code, of_driver};
@@ -23,7 +24,7 @@ use crate::options::refuse_unoffered;
 use crate::planning::Planning;
 use crate::run::target;
 use crate::subscription::prepare;
-use crate::syntax::used;
+use crate::syntax::{Uses, used};
 
 /// The options of materialized views over tables, and of those over changes (SQL-18.8).
 // Sorted by name.
@@ -188,7 +189,7 @@ impl Session {
         self.not_in_transaction(what)?;
         let (database, name) = self.resolve(&create.name)?;
         let mut planning = self.planning().await?;
-        self.is_free(&planning, &database, kind, &name, create.or_replace)?;
+        is_routine_free(&planning.catalog, &database, &name, create, create.or_replace)?;
         planning.settings.database.clone_from(&database);
         let names = create.arguments.iter().map(|argument| argument.name.clone());
         let numbers = (1..=create.arguments.len()).map(|number| format!("${number}"));
@@ -226,11 +227,17 @@ impl Session {
             }
             RoutineBody::Webhook(options) => crate::webhook::check(options)?,
         }
+        for argument in &create.arguments {
+            uses.1.extend(argument.default.iter().flat_map(|default| used(default).1));
+        }
         let own = name.to_lowercase();
-        if uses.1.contains(&own) {
+        let calls_itself = uses.1.iter().any(|(called, count)| *called == own && counts(create).contains(count));
+        let depends_on = dependencies(&planning, &database, &uses);
+        let before = planning.catalog.called(&database, kind, &name, create.arguments.len());
+        let users = before.map(|(before, _)| self.with_dependants(&before.id, true)).transpose()?.unwrap_or_default();
+        if calls_itself || users.iter().any(|user| depends_on.contains(&user.id)) {
             return Err(SqlError::new("42P19", format!("{name} calls itself")));
         }
-        let depends_on = dependencies(&planning, &database, &uses);
         let state = State::Defined;
         let new =
             New { kind, database, name, options, state, depends_on, plan: None, columns: Vec::new(), start: None };
@@ -253,7 +260,6 @@ impl Session {
                 return Ok(());
             }
             let state = match kind {
-                Kind::Function | Kind::Procedure => "42723",
                 Kind::MaterializedView | Kind::View => "42P07",
                 _ => "42710",
             };
@@ -297,8 +303,18 @@ impl Session {
 
     /// Writes a definition.
     async fn save(&mut self, statement: &Statement, new: New, or_replace: bool) -> Result<()> {
-        let id = Definition::id_of(&new.database, new.kind, &new.name);
-        let before = self.catalog.get(&new.database, new.kind, &new.name).cloned();
+        let before = match statement {
+            Statement::CreateRoutine(create) => {
+                let count = create.arguments.len();
+                self.catalog.called(&new.database, new.kind, &new.name, count).map(|(before, _)| before)
+            }
+            _ => self.catalog.get(&new.database, new.kind, &new.name),
+        };
+        let before = before.cloned();
+        let id = before.as_ref().map_or_else(
+            || self.catalog.free_id(&new.database, new.kind, &new.name, statement),
+            |before| before.id.clone(),
+        );
         let (columns, order) = new.plan.as_ref().map_or_else(Default::default, |plan| {
             let mut columns = plan.columns.clone();
             for (column, name) in columns.iter_mut().zip(&new.columns) {
@@ -373,11 +389,7 @@ impl Session {
 }
 
 /// The ids of what is used by names in FROM and by calls.
-fn dependencies(
-    planning: &Planning,
-    database: &str,
-    (relations, functions): &(BTreeSet<(Option<String>, String)>, BTreeSet<String>),
-) -> BTreeSet<String> {
+fn dependencies(planning: &Planning, database: &str, (relations, functions): &Uses) -> BTreeSet<String> {
     let catalog = &planning.catalog;
     let mut uses = BTreeSet::new();
     for (own, name) in relations {
@@ -390,11 +402,43 @@ fn dependencies(
         }
         uses.extend(views);
     }
-    for name in functions {
+    for (name, count) in functions {
         let kinds = [Kind::Function, Kind::Procedure].into_iter();
-        uses.extend(kinds.filter_map(|kind| catalog.get(database, kind, name)).map(|definition| definition.id.clone()));
+        let called = kinds.filter_map(|kind| catalog.called(database, kind, name, *count));
+        uses.extend(called.map(|(definition, _)| definition.id.clone()));
     }
     uses
+}
+
+/// Whether a routine can have a name: no call may mean two of one name (SQL-16.3).
+pub(super) fn is_routine_free(
+    catalog: &Catalog,
+    database: &str,
+    name: &str,
+    create: &CreateRoutine,
+    or_replace: bool,
+) -> Result<()> {
+    let kind = match create.kind {
+        RoutineKind::Function => Kind::Function,
+        RoutineKind::Procedure => Kind::Procedure,
+    };
+    let own = counts(create);
+    for (_, other) in catalog.overloads(database, kind, name) {
+        let others = counts(other);
+        let words = kind_words(kind).to_lowercase();
+        if others.end() == own.end() {
+            if !or_replace {
+                let message = format!("{words} {name} of {} argument(s) exists already", own.end());
+                return Err(SqlError::new("42723", message).hint("CREATE OR REPLACE takes its place"));
+            }
+        } else if own.start() <= others.end() && others.start() <= own.end() {
+            let both = own.start().max(others.start());
+            let message = format!("a call of {name} with {both} argument(s) could mean another {words} as well");
+            let hint = "routines of one name differ in how many arguments they can be called with, defaults included";
+            return Err(SqlError::new("42723", message).hint(hint));
+        }
+    }
+    Ok(())
 }
 
 /// The table's id among what is used.

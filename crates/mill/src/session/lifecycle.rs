@@ -9,37 +9,35 @@ use bson::{Bson, Document, doc};
 use futures::TryStreamExt;
 use millstream_sql::SqlError;
 use millstream_sql::statement::{Alteration, DeadLetters, From, Kind, Name, Object, Statement, Which, statement};
+use sqlparser::ast;
 
 use super::Session;
 use super::define::found;
 use crate::answer::{Answer, Outcome};
 use crate::checkpoint::{CHECKPOINTS, DATABASE};
 use crate::dead_letters::DEAD_LETTERS;
-use crate::definition::{DEFINITIONS, Definition, State, kind_words};
+use crate::definition::{DEFINITIONS, Definition, State, kind_words, type_name};
 use crate::error::{Result, bug, of_driver};
 use crate::outbox::OUTBOX;
 use crate::run::target;
+use crate::trigger::type_of;
 use crate::{interval, wait};
 
 /// How long `WAIT FOR` waits unless it says otherwise (SQL-18.5).
 const WAIT_MAX: Duration = Duration::from_secs(30);
 
+/// A type as arguments are told apart by it: without its lengths.
+fn named_type(data_type: &ast::DataType) -> Result<Option<&'static str>> {
+    Ok(type_of(data_type)?.as_ref().and_then(type_name))
+}
+
 impl Session {
-    pub(super) async fn drop_object(
-        &mut self,
-        kind: Kind,
-        name: &Name,
-        if_exists: bool,
-        cascade: bool,
-    ) -> Result<Answer> {
-        let tag = format!("DROP {}", kind_words(kind));
+    pub(super) async fn drop_object(&mut self, object: &Object, if_exists: bool, cascade: bool) -> Result<Answer> {
+        let tag = format!("DROP {}", kind_words(object.kind));
         self.not_in_transaction(&tag)?;
-        let (database, own) = self.resolve(name)?;
-        self.planning().await?;
-        let definition = match (self.catalog.get(&database, kind, &own).cloned(), if_exists) {
-            (Some(definition), _) => definition,
-            (None, true) => return Ok(Answer::done(tag, Vec::new())),
-            (None, false) => return found(None, kind, &own),
+        let definition = match self.object(object).await {
+            Err(error) if if_exists && error.state.0 == "42704" => return Ok(Answer::done(tag, Vec::new())),
+            definition => definition?,
         };
         for definition in self.with_dependants(&definition.id, cascade)?.iter().rev().chain([&definition]) {
             self.remove(definition).await?;
@@ -129,7 +127,7 @@ impl Session {
 
     pub(super) async fn refresh_view(&mut self, name: &Name) -> Result<Answer> {
         self.not_in_transaction("REFRESH")?;
-        let object = Object { kind: Kind::MaterializedView, name: name.clone() };
+        let object = Object { kind: Kind::MaterializedView, name: name.clone(), arguments: None };
         let definition = self.object(&object).await?;
         let again = doc! {
             "$set": {"generation": ObjectId::new(), "state": State::Building.name()},
@@ -250,7 +248,24 @@ impl Session {
     pub(super) async fn object(&mut self, object: &Object) -> Result<Arc<Definition>> {
         let (database, name) = self.resolve(&object.name)?;
         self.planning().await?;
-        found(self.catalog.get(&database, object.kind, &name).cloned(), object.kind, &name)
+        if !matches!(object.kind, Kind::Function | Kind::Procedure) {
+            return found(self.catalog.get(&database, object.kind, &name).cloned(), object.kind, &name);
+        }
+        let mut overloads = self.catalog.overloads(&database, object.kind, &name);
+        if let Some(types) = &object.arguments {
+            let types = types.iter().map(named_type).collect::<Result<Vec<_>>>()?;
+            overloads.retain(|(_, routine)| {
+                let own: Result<Vec<_>> = routine.arguments.iter().map(|own| named_type(&own.data_type)).collect();
+                own.is_ok_and(|own| own == types)
+            });
+        }
+        if overloads.len() > 1 {
+            let message = format!("{} {name} is not unique", kind_words(object.kind).to_lowercase());
+            let hint =
+                format!("say which by the types of its arguments, as SHOW {}S shows them", kind_words(object.kind));
+            return Err(SqlError::new("42725", message).hint(hint));
+        }
+        found(overloads.first().map(|(definition, _)| Arc::clone(definition)), object.kind, &name)
     }
 
     async fn which(&mut self, which: &Which) -> Result<Vec<Arc<Definition>>> {

@@ -9,6 +9,7 @@ use millstream_sql::statement::{Kind, Name, Statement};
 use mongodb::ClientSession;
 
 use super::Session;
+use super::define::is_routine_free;
 use super::write::{command, finish, start};
 use crate::answer::Answer;
 use crate::checkpoint::{CHECKPOINTS, DATABASE, abort};
@@ -25,8 +26,13 @@ impl Session {
         }
         self.with_dependants(&old.id, false)?;
         let planning = self.planning().await?;
-        self.is_free(&planning, &old.database, old.kind, &to.name, false)?;
         let mut statement = old.statement.as_ref().clone();
+        match &statement {
+            Statement::CreateRoutine(create) => {
+                is_routine_free(&planning.catalog, &old.database, &to.name, create, false)?;
+            }
+            _ => self.is_free(&planning, &old.database, old.kind, &to.name, false)?,
+        }
         match &mut statement {
             Statement::CreateRoutine(create) => create.name.name.clone_from(&to.name),
             Statement::CreateTrigger(create) => create.name.name.clone_from(&to.name),
@@ -35,7 +41,7 @@ impl Session {
         }
         let runs = matches!(old.state, State::Building | State::Running);
         let new = Definition {
-            id: Definition::id_of(&old.database, old.kind, &to.name),
+            id: planning.catalog.free_id(&old.database, old.kind, &to.name, &statement),
             name: to.name.clone(),
             sql: statement.to_string(),
             statement: Arc::new(statement),

@@ -6,12 +6,12 @@ use bson::{Bson, DateTime, Document, RawDocumentBuf, doc};
 use futures::TryStreamExt;
 use millstream_sql::Type;
 use millstream_sql::plan::Column;
-use millstream_sql::statement::{Kind, Listing, Show, Statement};
+use millstream_sql::statement::{Argument, Kind, Listing, Show, Statement};
 
 use super::Session;
 use super::settings::{SETTINGS, unknown};
 use crate::answer::Answer;
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, routine};
 use crate::checkpoint::{CHECKPOINTS, DATABASE};
 use crate::commit::Place;
 use crate::dead_letters::DEAD_LETTERS;
@@ -66,12 +66,14 @@ impl Session {
             Listing::Subscriptions => return Ok(crate::subscriptions::list(&self.deployment, database)),
         };
         self.planning().await?;
-        let definitions: Vec<Arc<Definition>> = self
+        let mut definitions: Vec<Arc<Definition>> = self
             .catalog
             .all()
             .filter(|definition| definition.kind == kind && definition.database == database)
             .cloned()
             .collect();
+        let count = |definition: &Definition| routine(definition).map_or(0, |routine| routine.arguments.len());
+        definitions.sort_by(|a, b| (&a.name, count(a)).cmp(&(&b.name, count(b))));
         let mut rows = Vec::new();
         for definition in definitions {
             rows.push(self.describe_object(&definition).await?);
@@ -111,6 +113,10 @@ impl Session {
 
     async fn describe_object(&self, definition: &Definition) -> Result<Document> {
         let mut row = doc! {"name": &definition.name, "state": definition.state.name()};
+        if let Some(routine) = routine(definition) {
+            let argument = |argument: &Argument| format!("{} {}", argument.name, argument.data_type);
+            row.insert("arguments", routine.arguments.iter().map(argument).collect::<Vec<_>>().join(", "));
+        }
         if !matches!(definition.kind, Kind::MaterializedView | Kind::Trigger) {
             return Ok(row);
         }
@@ -156,6 +162,7 @@ fn columns(listing: Listing) -> Vec<&'static str> {
         Listing::Databases | Listing::Tables => vec!["name"],
         Listing::Settings => vec!["name", "value"],
         Listing::Subscriptions => vec!["name", "state", "query", "since"],
+        Listing::Functions | Listing::Procedures => vec!["name", "arguments", "state"],
         Listing::DeadLetters => vec!["name", "key", "sqlstate", "message", "attempts", "last_at"],
         Listing::MaterializedViews | Listing::Triggers => {
             vec!["name", "state", "lag", "place", "as_of", "rows", "state_bytes", "errors", "guarantee", "error"]

@@ -133,7 +133,7 @@ impl Facts {
                     let argument = |argument: &Argument| format!("{} {}", argument.name, argument.data_type);
                     let returns = routine.returns.as_ref().map_or_else(String::new, ToString::to_string);
                     facts.routines.push(Routine {
-                        number: number(database, "routine", &definition.name),
+                        number: number(database, "routine", &definition.id),
                         name: definition.name.clone(),
                         is_procedure: routine.kind == RoutineKind::Procedure,
                         arguments: routine.arguments.iter().map(argument).collect::<Vec<_>>().join(", "),

@@ -15,11 +15,11 @@ use millstream_sql::{Notice, SqlError, Type};
 use sqlparser::ast;
 
 use crate::answer::not_offered;
-use crate::catalog::{Catalog, routine};
+use crate::catalog::Catalog;
 use crate::deployment::Deployment;
 use crate::error::Result;
 use crate::planning::Planning;
-use crate::syntax::used;
+use crate::syntax::{Uses, used};
 
 /// The variables of a change, in the order of their slots.
 pub(crate) static OF_CHANGE: &[(&str, Option<Type>)] = &[
@@ -50,9 +50,6 @@ pub(crate) struct Planned {
     pub(crate) uses: Uses,
     pub(crate) notices: Vec<Notice>,
 }
-
-/// The names in FROM and of routines.
-pub(crate) type Uses = (BTreeSet<(Option<String>, String)>, BTreeSet<String>);
 
 /// A planned body.
 #[derive(Default)]
@@ -280,17 +277,18 @@ impl Maker<'_> {
 
     fn call(&mut self, call: &Call) -> Result<Step> {
         let (database, name) = name(&call.name, &self.settings.database)?;
-        self.body.uses.1.insert(name.to_lowercase());
-        let definition = self.catalog.get(&database, Kind::Procedure, &name);
-        let Some((definition, routine)) = definition.and_then(|it| Some((it, routine(it)?))) else {
-            return Err(SqlError::new("42883", format!("there is no procedure {name}"))
-                .hint(format!("CREATE PROCEDURE {name}(…) makes it")));
+        let count = call.arguments.len();
+        self.body.uses.1.insert((name.to_lowercase(), count));
+        let Some((definition, routine)) = self.catalog.called(&database, Kind::Procedure, &name, count) else {
+            let others = self.catalog.overloads(&database, Kind::Procedure, &name);
+            let others: Vec<String> = others.iter().map(|(_, other)| other.arguments.len().to_string()).collect();
+            let error = SqlError::new("42883", format!("there is no procedure {name} of {count} argument(s)"));
+            return Err(error.hint(if others.is_empty() {
+                format!("CREATE PROCEDURE {name}(…) makes it")
+            } else {
+                format!("{name} takes {} argument(s)", others.join(" or "))
+            }));
         };
-        let least = routine.arguments.iter().filter(|argument| argument.default.is_none()).count();
-        if !(least..=routine.arguments.len()).contains(&call.arguments.len()) {
-            let message = format!("procedure {name} takes {} arguments", routine.arguments.len());
-            return Err(SqlError::new("42883", message));
-        }
         let mut given = Vec::with_capacity(routine.arguments.len());
         for (number, argument) in routine.arguments.iter().enumerate() {
             let value = call.arguments.get(number).or(argument.default.as_ref());

@@ -138,7 +138,7 @@ impl Resolver<'_, '_> {
         let Some(arguments) = syntax::arguments(function) else { return Ok(None) };
         let database = self.binder.database.clone();
         let Some(routine) = self.binder.catalog.routine(&database, name, arguments.len()) else { return Ok(None) };
-        self.binder.uses.routines.insert(name.to_ascii_lowercase());
+        self.binder.uses.routines.insert((name.to_lowercase(), arguments.len()));
         let in_view = self.binder.purpose == Purpose::View || self.block.origin.is_some();
         if in_view && routine.volatility == Volatility::Volatile {
             return Err(SqlError::new(

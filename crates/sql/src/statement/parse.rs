@@ -241,7 +241,19 @@ fn kind(reader: &mut Reader) -> Result<Kind> {
 /// `kind name`.
 fn object(reader: &mut Reader) -> Result<Object> {
     let kind = kind(reader)?;
-    Ok(Object { kind, name: reader.name("its name")? })
+    named(reader, kind)
+}
+
+/// The name of an object of this kind; of a routine perhaps with its arguments.
+fn named(reader: &mut Reader, kind: Kind) -> Result<Object> {
+    let name = reader.name("its name")?;
+    let is_routine = matches!(kind, Kind::Function | Kind::Procedure);
+    let arguments = if is_routine && *reader.peek(0) == Token::LParen {
+        Some(routine::arguments(reader, Reader::argument_type)?)
+    } else {
+        None
+    };
+    Ok(Object { kind, name, arguments })
 }
 
 /// A clause that there is none of here.

@@ -66,8 +66,9 @@ impl Display for Statement {
             Self::DeleteDeadLetters(letters) => write!(f, "DELETE DEAD LETTERS{letters}"),
             Self::Describe(name) => write!(f, "DESCRIBE {name}"),
             Self::Discard => f.write_str("DISCARD ALL"),
-            Self::Drop { kind, if_exists, name, on, cascade } => {
-                write!(f, "DROP {kind} {}{name}", when(*if_exists, "IF EXISTS "))?;
+            Self::Drop { object, if_exists, on, cascade } => {
+                write!(f, "DROP {} {}{}", object.kind, when(*if_exists, "IF EXISTS "), object.name)?;
+                f.write_str(&types(object))?;
                 if let Some(table) = on {
                     write!(f, " ON {table}")?;
                 }
@@ -143,8 +144,13 @@ impl Display for Kind {
 
 impl Display for Object {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.kind, self.name)
+        write!(f, "{} {}{}", self.kind, self.name, types(self))
     }
+}
+
+/// The types of a routine's arguments, where they are said.
+fn types(object: &Object) -> String {
+    object.arguments.as_ref().map_or_else(String::new, |types| format!("({})", list(types, ToString::to_string)))
 }
 
 impl Display for Alteration {

@@ -242,6 +242,27 @@ impl Reader {
         self.by_parser(Parser::parse_data_type)
     }
 
+    /// `[name] type`, followed by a comma or the end of the list.
+    pub(super) fn argument_type(&mut self) -> Result<ast::DataType> {
+        self.by_parser(|parser| {
+            // A type may be several words, so what is no type as a whole begins with a name.
+            let alone = parser.maybe_parse(|parser| {
+                let data_type = parser.parse_data_type()?;
+                match parser.peek_token() {
+                    next if matches!(next.token, Token::Comma | Token::EOF | Token::RParen) => Ok(data_type),
+                    next => parser.expected("the end of a type", next),
+                }
+            })?;
+            match alone {
+                Some(data_type) => Ok(data_type),
+                None => {
+                    parser.parse_identifier()?;
+                    parser.parse_data_type()
+                }
+            }
+        })
+    }
+
     pub(super) fn tables(&mut self) -> Result<Vec<ast::TableWithJoins>> {
         self.by_parser(|parser| parser.parse_comma_separated(Parser::parse_table_and_joins))
     }

@@ -86,12 +86,10 @@ pub enum Statement {
     Discard,
     /// `DROP kind name`.
     Drop {
-        /// Of what kind.
-        kind: Kind,
+        /// What.
+        object: Object,
         /// Whether its absence is no error.
         if_exists: bool,
-        /// Which.
-        name: Name,
         /// Of a trigger: `ON table`.
         on: Option<Name>,
         /// Whether what depends on it goes too.
@@ -203,6 +201,8 @@ pub struct Object {
     pub kind: Kind,
     /// Its name.
     pub name: Name,
+    /// The types of a routine's arguments, where they are said: they tell it from others of its name (SQL-16.3).
+    pub arguments: Option<Vec<ast::DataType>>,
 }
 
 /// The kinds of defined objects (SQL-18.3).

@@ -5,7 +5,8 @@ use sqlparser::tokenizer::Token;
 use super::super::reader::Reader;
 use super::super::{Column, CreateIndex, CreateTable, CreateView, IndexField, Kind, Statement};
 use super::{
-    cascade, did_you_mean, exchange, if_exists, if_not_exists, kind, options, routine, trigger, unsupported, write,
+    cascade, did_you_mean, exchange, if_exists, if_not_exists, kind, named, options, routine, trigger, unsupported,
+    write,
 };
 use crate::{Result, SqlError};
 
@@ -196,7 +197,8 @@ pub(super) fn drop(reader: &mut Reader) -> Result<Statement> {
         return Ok(Statement::DropIndex { if_exists, name, on });
     }
     let kind = kind(reader)?;
-    let (if_exists, name) = if_exists(reader)?;
+    let if_exists = reader.take("IF EXISTS");
+    let object = named(reader, kind)?;
     let on = if kind == Kind::Trigger && reader.take("ON") { Some(reader.name("a table")?) } else { None };
-    Ok(Statement::Drop { kind, if_exists, name, on, cascade: cascade(reader) })
+    Ok(Statement::Drop { object, if_exists, on, cascade: cascade(reader) })
 }

@@ -7,7 +7,7 @@ use super::super::{
     DeadLetters, Explain, ExplainFormat, Explained, From, Listing, Literal, Show, Statement, Subscribe, Subscribed,
     Which,
 };
-use super::{did_you_mean, kind, object, options, statement, take_kind, unsupported, write};
+use super::{did_you_mean, kind, named, object, options, statement, take_kind, unsupported, write};
 use crate::Result;
 
 pub(super) fn subscribe(reader: &mut Reader) -> Result<Statement> {
@@ -55,8 +55,7 @@ fn which(reader: &mut Reader) -> Result<Which> {
     if reader.take("ALL") {
         return Ok(Which::Kind(kind));
     }
-    let name = reader.name("its name or ALL")?;
-    Ok(Which::Object(super::super::Object { kind, name }))
+    named(reader, kind).map(Which::Object)
 }
 
 pub(super) fn wait(reader: &mut Reader) -> Result<Statement> {
@@ -111,7 +110,7 @@ pub(super) fn explain(reader: &mut Reader) -> Result<Statement> {
         })?;
     }
     let subject = match take_kind(reader) {
-        Some(kind) => Explained::Object(super::super::Object { kind, name: reader.name("its name")? }),
+        Some(kind) => Explained::Object(named(reader, kind)?),
         None => {
             if reader.at("EXPLAIN") {
                 return Err(unsupported(reader, "EXPLAIN of EXPLAIN"));

@@ -16,13 +16,7 @@ pub(super) fn create(reader: &mut Reader, or_replace: bool) -> Result<Statement>
         RoutineKind::Procedure
     };
     let name = reader.name("the routine's name")?;
-    let arguments = if *reader.peek(0) == Token::LParen && *reader.peek(1) == Token::RParen {
-        reader.skip();
-        reader.skip();
-        Vec::new()
-    } else {
-        reader.parenthesised(argument)?
-    };
+    let arguments = arguments(reader, argument)?;
     let mut parts = Parts::default();
     while !reader.is_at_end() {
         parts.read(reader, kind)?;
@@ -54,6 +48,16 @@ pub(super) fn create(reader: &mut Reader, or_replace: bool) -> Result<Statement>
         body,
     };
     Ok(Statement::CreateRoutine(routine.into()))
+}
+
+/// `([argument, …])`.
+pub(super) fn arguments<T>(reader: &mut Reader, argument: impl FnMut(&mut Reader) -> Result<T>) -> Result<Vec<T>> {
+    if *reader.peek(0) == Token::LParen && *reader.peek(1) == Token::RParen {
+        reader.skip();
+        reader.skip();
+        return Ok(Vec::new());
+    }
+    reader.parenthesised(argument)
 }
 
 /// `arg type [DEFAULT e]`.
