@@ -142,6 +142,12 @@ impl Circuit {
         self.store.stats(self.nodes.len())
     }
 
+    /// How much its owner keeps beside it.
+    #[must_use]
+    pub fn notes_stats(&self) -> NodeStats {
+        self.store.notes_stats()
+    }
+
     /// The greatest clock (or watermark) that it was given.
     #[must_use]
     pub fn clock_ms(&self) -> i64 {

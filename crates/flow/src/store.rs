@@ -117,6 +117,11 @@ impl Store {
         (0..nodes).map(|node| u16::try_from(node).map_or_else(|_| NodeStats::default(), |n| self.usage.of(n))).collect()
     }
 
+    /// How much its owner keeps beside the circuit.
+    pub(crate) fn notes_stats(&self) -> NodeStats {
+        self.usage.of(NOTES)
+    }
+
     /// An error if there is more than may be.
     pub(crate) fn check_limit(&self) -> Result<()> {
         let limit_bytes = self.below.as_ref().map_or(u64::MAX, |below| below.options.limit_bytes);

@@ -5,9 +5,9 @@ use std::task::Poll;
 use bson::RawDocumentBuf;
 use millstream_sql::plan::Column;
 use millstream_sql::{Notice, SqlError};
-use tokio::sync::mpsc;
 
 use crate::error::Result;
+use crate::queue::Receiver;
 
 /// The answer to one statement.
 #[derive(Debug)]
@@ -47,7 +47,7 @@ pub struct Rows {
 #[derive(Debug)]
 enum Come {
     There(std::vec::IntoIter<RawDocumentBuf>),
-    Later(mpsc::Receiver<Result<RawDocumentBuf>>),
+    Later(Receiver),
 }
 
 impl Rows {
@@ -57,7 +57,7 @@ impl Rows {
     }
 
     /// Rows that come; whoever sends them ends when this is dropped.
-    pub(crate) fn later(columns: Vec<Column>, rows: mpsc::Receiver<Result<RawDocumentBuf>>) -> Self {
+    pub(crate) fn later(columns: Vec<Column>, rows: Receiver) -> Self {
         Self { columns, come: Come::Later(rows) }
     }
 
@@ -68,7 +68,7 @@ impl Rows {
     pub async fn next(&mut self) -> Result<Option<RawDocumentBuf>> {
         match &mut self.come {
             Come::There(rows) => Ok(rows.next()),
-            Come::Later(rows) => rows.recv().await.transpose(),
+            Come::Later(rows) => rows.next().await,
         }
     }
 
@@ -76,7 +76,7 @@ impl Rows {
     pub fn poll_next(&mut self, context: &mut std::task::Context<'_>) -> Poll<Result<Option<RawDocumentBuf>>> {
         match &mut self.come {
             Come::There(rows) => Poll::Ready(Ok(rows.next())),
-            Come::Later(rows) => rows.poll_recv(context).map(Option::transpose),
+            Come::Later(rows) => rows.poll_next(context),
         }
     }
 

@@ -24,6 +24,7 @@ use crate::commit::{Commit, Place};
 use crate::dead_letters::Letter;
 use crate::difference::{self, Write};
 use crate::error::{Result, bug, of_flow};
+use crate::held;
 use crate::hub::Name;
 use crate::images::Images;
 use crate::mirror::{Effect, Mirror, mirrors};
@@ -74,6 +75,8 @@ impl Position {
 /// A view's state.
 pub(crate) struct Live {
     circuit: Circuit,
+    /// Of each node of the circuit the operator that it is part of.
+    owners: Vec<usize>,
     plan: Arc<Plan>,
     context: Arc<Context>,
     pub(crate) mirrors: Vec<Arc<Mirror>>,
@@ -122,11 +125,13 @@ impl Live {
     pub(crate) fn open(plan: Arc<Plan>, context: Arc<Context>, store: Store) -> Result<Self> {
         let (nodes, output) = plan.circuit(&context)?;
         let circuit = Circuit::new(nodes, output, store).map_err(|error| of_flow(&error))?;
+        let owners = plan.owners(&context)?;
         let (mirrors, places) = mirrors(&plan.sources);
         let mirrors = mirrors.into_iter().map(Arc::new).collect();
         let (missing_is_null, doubles, retain_ms) = (false, false, None);
         Ok(Self {
             circuit,
+            owners,
             plan,
             context,
             mirrors,
@@ -154,6 +159,11 @@ impl Live {
     /// The bytes of its state.
     pub(crate) fn state_bytes(&self) -> u64 {
         self.circuit.stats().iter().map(|node| node.bytes).sum()
+    }
+
+    /// How much each operator holds.
+    pub(crate) fn held(&self) -> Document {
+        held::to_document(&self.circuit.stats(), &self.owners, self.circuit.notes_stats())
     }
 
     /// One epoch: whole commits, or none when only time has passed.

@@ -34,6 +34,7 @@ use crate::hosted::{Host, Surroundings};
 use crate::hub::Hub;
 use crate::native::Natives;
 use crate::planning::Planning;
+use crate::subscriptions::SubscriptionLimits;
 use crate::value::from_bson;
 
 use self::client::ClientSettings;
@@ -62,6 +63,7 @@ pub struct Session {
     hub: Option<Hub>,
     /// `$1`, `$2`…
     parameters: Vec<Parameter>,
+    limits: SubscriptionLimits,
 }
 
 /// The value of a parameter.
@@ -104,6 +106,7 @@ impl Session {
             catalog: Catalog::default(),
             hub: None,
             parameters: Vec::new(),
+            limits: SubscriptionLimits::default(),
         }
     }
 
@@ -114,6 +117,7 @@ impl Session {
             client: ClientSettings::at(database),
             catalog: self.catalog.clone(),
             hub: self.hub.clone(),
+            limits: self.limits.clone(),
             ..Self::on(self.deployment.clone(), database.to_owned())
         }
     }
@@ -132,6 +136,11 @@ impl Session {
     /// Gives it the native routines of this program (SQL-16.5).
     pub fn set_natives(&mut self, natives: Natives) {
         self.catalog.host = Host::with(natives);
+    }
+
+    /// Bounds its subscriptions.
+    pub fn limit_subscriptions(&mut self, limits: SubscriptionLimits) {
+        self.limits = limits;
     }
 
     /// Whether a transaction is open.

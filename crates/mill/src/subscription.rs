@@ -7,7 +7,6 @@ use millstream_flow::{Datum, Row, Store};
 use millstream_sql::SqlError;
 use millstream_sql::expr::Context;
 use millstream_sql::plan::{Column, Plan};
-use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::answer::Rows;
@@ -18,13 +17,11 @@ use crate::error::{Result, bug};
 use crate::hub::{Hub, Inbox, News, Wants};
 use crate::images::Images;
 use crate::live::Live;
+use crate::queue::{Sender, Unsent, queue};
 use crate::read::{Find, Moment};
 use crate::run::{at, blocking, until};
-use crate::subscriptions::Listed;
+use crate::subscriptions::{Listed, SubscriptionLimits};
 use crate::trigger::keep_images;
-
-/// Rows that wait for whoever takes them; then the stream is not read further.
-const QUEUE: usize = 1_000;
 
 /// Where a subscription begins.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,6 +46,7 @@ pub(crate) struct Subscription {
     /// Whether a row that cannot be evaluated ends it (SQL-19.6).
     pub(crate) fails: bool,
     pub(crate) listed: Arc<Listed>,
+    pub(crate) limits: SubscriptionLimits,
     /// Whether columns about the change stand in front.
     pub(crate) told: bool,
     /// Whether the rows that are there come first.
@@ -73,14 +71,17 @@ impl Subscription {
         };
         let live = self.load(time).await?;
         let wants = Wants { collections: live.names(), images: self.plan.changes };
+        // With the rows that are there it can only begin anew.
+        let resume = (self.start != Start::Snapshot && !self.snapshot).then(|| place.clone());
         let inbox = self.hub.join(wants, place);
         let mut columns: Vec<Column> = self.plan.columns.clone();
         if self.told {
             let told = TOLD.iter().map(|name| Column { name: (*name).to_owned(), kind: None, spread: false });
             columns = told.chain(columns).collect();
         }
-        let (rows, taken) = mpsc::channel(QUEUE);
-        let running = Running { subscription: self, rows, sent: 0, waiting: Vec::new(), place: Place::Time(time) };
+        let (rows, taken) = queue(self.limits.queue_bytes, self.limits.full_for);
+        let place = Place::Time(time);
+        let running = Running { subscription: self, rows, sent: 0, waiting: Vec::new(), place, resume };
         drop(tokio::spawn(running.run(live, inbox, time)));
         Ok(Rows::later(columns, taken))
     }
@@ -122,12 +123,14 @@ pub(crate) async fn prepare(deployment: &Deployment, plan: &Plan) -> Result<()> 
 
 struct Running {
     subscription: Subscription,
-    rows: mpsc::Sender<Result<RawDocumentBuf>>,
+    rows: Sender,
     /// Outputs so far, those that were skipped included.
     sent: u64,
     /// Outputs of one that ends, which are sorted when it has ended (SQL-13.10).
     waiting: Vec<Row>,
     place: Place,
+    /// The place behind everything whose rows were all sent, where another can go on.
+    resume: Option<Place>,
 }
 
 /// Why a subscription goes on no longer.
@@ -143,8 +146,7 @@ impl Running {
             () = listed.cancelled() => Err(SqlError::new("57014", "the subscription was cancelled")),
         };
         if let Err(error) = ended {
-            // Nobody listens any more.
-            let _ = rows.send(Err(error)).await;
+            rows.end(error);
         }
     }
 
@@ -155,6 +157,7 @@ impl Running {
         if first.is_err() {
             return Ok(());
         }
+        self.resume.get_or_insert_with(|| self.place.clone());
         let mut clock_ms = if changes { 0 } else { now_ms() };
         loop {
             let due: Option<Instant> = if changes { None } else { live.due_ms.map(until) };
@@ -170,6 +173,7 @@ impl Running {
                         let watermark = place.time().map_or(0, |time| i64::from(time.time) * 1_000);
                         self.place = place;
                         if !changes || live.due_ms.is_none_or(|due| due > watermark) {
+                            self.resume = Some(self.place.clone());
                             continue;
                         }
                         (Vec::new(), watermark)
@@ -188,6 +192,7 @@ impl Running {
             if outcome.is_err() {
                 return Ok(());
             }
+            self.resume = Some(self.place.clone());
         }
     }
 
@@ -279,7 +284,7 @@ impl Running {
                 break;
             }
             for row in page.iter().filter(|_| self.subscription.snapshot) {
-                let sent = self.send(self.told("snapshot", row, None)?).await;
+                let sent = self.send(self.told("snapshot", row, None)?).await?;
                 if sent.is_err() {
                     return Ok(sent);
                 }
@@ -287,7 +292,7 @@ impl Running {
         }
         if self.subscription.snapshot {
             let ready = RawDocumentBuf::try_from(&doc! {"_op": "ready", "_token": self.token()});
-            return Ok(self.send(ready.map_err(|error| bug(&error.to_string()))?).await);
+            return self.send(ready.map_err(|error| bug(&error.to_string()))?).await;
         }
         Ok(Ok(()))
     }
@@ -319,7 +324,7 @@ impl Running {
                 told.extend(columns.map_err(|error| bug(&error.to_string()))?);
                 answer = RawDocumentBuf::try_from(&told).map_err(|error| bug(&error.to_string()))?;
             }
-            let sent = self.send(answer).await;
+            let sent = self.send(answer).await?;
             if sent.is_err() {
                 return Ok(sent);
             }
@@ -350,7 +355,7 @@ impl Running {
             told.push(self.told("delete", &before, Some(&before))?);
         }
         for row in told {
-            let sent = self.send(row).await;
+            let sent = self.send(row).await?;
             if sent.is_err() {
                 return Ok(sent);
             }
@@ -388,7 +393,33 @@ impl Running {
         }
     }
 
-    async fn send(&self, row: RawDocumentBuf) -> std::result::Result<(), Over> {
-        self.rows.send(Ok(row)).await.map_err(|_| Over)
+    async fn send(&self, row: RawDocumentBuf) -> Result<std::result::Result<(), Over>> {
+        match self.rows.send(row).await {
+            Ok(()) => Ok(Ok(())),
+            Err(Unsent::Gone) => Ok(Err(Over)),
+            Err(Unsent::Full) => Err(self.full()),
+        }
+    }
+
+    /// That nobody has taken rows for too long, and where to go on (SQL-22.1).
+    fn full(&self) -> SqlError {
+        let limits = &self.subscription.limits;
+        let message = format!(
+            "the {} bytes of the subscription's queue were full for {} s",
+            limits.queue_bytes,
+            limits.full_for.as_secs_f64()
+        );
+        let token = match &self.resume {
+            Some(Place::Token(token)) => token.data().map(|token| format!("'{token}'")),
+            Some(Place::Time(time)) => {
+                jiff::Timestamp::from_second(i64::from(time.time)).ok().map(|time| format!("TIMESTAMPTZ '{time}'"))
+            }
+            None => None,
+        };
+        let hint = match token {
+            Some(token) => format!("subscribe WITH (start = {token}) to go on"),
+            None => "subscribe again, and take its rows sooner".to_owned(),
+        };
+        SqlError::new("53400", message).hint(hint)
     }
 }

@@ -356,6 +356,7 @@ impl Running {
             "as_of": DateTime::from_millis(self.position.clock_ms),
             "rows": self.live.as_ref().map_or(0, |live| live.rows),
             "state_bytes": self.live.as_ref().map_or(0, |live| i64::try_from(live.state_bytes()).unwrap_or(i64::MAX)),
+            (crate::held::HELD): self.live.as_ref().map(Live::held),
             "loading": Bson::Null,
             "late": self.errors.late,
         };

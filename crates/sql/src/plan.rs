@@ -43,7 +43,7 @@ use crate::{Expr, Notice, Type};
 
 use binder::{Binder, Scan};
 use builtin::builtin;
-pub use explain::Operator;
+pub use explain::{Held, Operator};
 pub use first::First;
 pub(crate) use source::SourceColumn;
 
@@ -396,10 +396,19 @@ impl Plan {
     /// # Errors
     /// Rows of `VALUES` that cannot be computed.
     pub fn circuit(&self, context: &Arc<Context>) -> Result<(Vec<Node>, NodeId)> {
-        let mut lowering =
-            lower::Lowering { scans: &self.scans, context, lateness: self.lateness, nodes: Vec::new(), rounds: false };
+        let mut lowering = lower::Lowering::new(&self.scans, context, self.lateness);
         let output = lowering.output(&self.rel, &self.output)?;
         Ok((lowering.nodes, output))
+    }
+
+    /// Of each node of the circuit the operator that it is part of: its place among [`Plan::operators`], the outermost first.
+    ///
+    /// # Errors
+    /// As of [`Plan::circuit`].
+    pub fn owners(&self, context: &Arc<Context>) -> Result<Vec<usize>> {
+        let mut lowering = lower::Lowering::new(&self.scans, context, self.lateness);
+        lowering.output(&self.rel, &self.output)?;
+        Ok(lowering.owners)
     }
 
     /// The row as a result: the columns in order.

@@ -1,6 +1,9 @@
 //! Change queries and subscriptions (SQL-13).
 
+use std::time::Duration;
+
 use bson::{Bson, doc};
+use millstream_mill::SubscriptionLimits;
 
 use super::{Lab, eventually, next};
 
@@ -272,6 +275,64 @@ async fn subscriptions_are_shown_and_cancelled() {
     drop(other);
     eventually("both are gone", async || lab.rows("SHOW SUBSCRIPTIONS").await.is_empty()).await;
     assert_eq!(lab.fails("CANCEL SUBSCRIPTION 'nothing'").await, "42704");
+}
+
+/// SQL-22.1: there may be so many subscriptions.
+#[tokio::test]
+async fn subscriptions_are_counted() {
+    let mut lab = Lab::new().await;
+    assert_eq!(SubscriptionLimits::default().count, 10_000);
+    lab.session.limit_subscriptions(SubscriptionLimits { count: 2, ..SubscriptionLimits::default() });
+    let query = "SELECT n FROM t WHERE CHANGE_DETECTED()";
+    let mut first = lab.subscribe(query).await;
+    let second = lab.subscribe(query).await;
+    assert_eq!(lab.fails(query).await, "53400");
+    drop(second);
+    eventually("there is one", async || lab.rows("SHOW SUBSCRIPTIONS").await.len() == 1).await;
+    let third = lab.subscribe(query).await;
+    lab.tag("INSERT INTO t (_id, n) VALUES (1, 5)").await;
+    assert_eq!(next(&mut first).await.get("n"), Some(&Bson::Int32(5)));
+    drop(third);
+}
+
+/// SQL-22.1: a queue that nobody empties ends its subscription alone, and tells where to go on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_queue_ends_its_subscription() {
+    const ROWS: i32 = 200;
+    let mut lab = Lab::new().await;
+    let limits = SubscriptionLimits::default();
+    assert_eq!((limits.queue_bytes, limits.full_for), (16 << 20, Duration::from_secs(60)));
+    let query = "SUBSCRIBE TO (SELECT n, text FROM t WHERE CHANGE_DETECTED())";
+    let mut read = lab.subscribe(query).await;
+    let full_for = Duration::from_millis(300);
+    lab.session.limit_subscriptions(SubscriptionLimits { queue_bytes: 64 << 10, full_for, ..limits });
+    let mut full = lab.subscribe(query).await;
+    let text = "x".repeat(2_000);
+    for n in 0..ROWS {
+        lab.collection("t").insert_one(doc! {"_id": n, "n": n, "text": &text}).await.unwrap();
+    }
+    for n in 0..ROWS {
+        assert_eq!(next(&mut read).await.get("n"), Some(&Bson::Int32(n)), "the other goes on");
+    }
+    // It has ended by itself.
+    eventually("there is one", async || lab.rows("SHOW SUBSCRIPTIONS").await.len() == 1).await;
+    let mut seen = 0;
+    let error = loop {
+        match full.next().await {
+            Ok(row) => assert_eq!(row.unwrap().get_i32("n").unwrap(), seen),
+            Err(error) => break error,
+        }
+        seen += 1;
+    };
+    assert!((1..ROWS).contains(&seen), "{seen}");
+    assert_eq!(error.state.0, "53400");
+    let hint = error.hint.unwrap();
+    let (_, token) = hint.split_once("start = ").unwrap();
+    let token = token.split_once(')').unwrap().0;
+    let mut rest = lab.subscribe(&format!("{query} WITH (start = {token})")).await;
+    for n in seen..ROWS {
+        assert_eq!(next(&mut rest).await.get("n"), Some(&Bson::Int32(n)));
+    }
 }
 
 /// SQL-19.6: one that is to fail ends with the error.

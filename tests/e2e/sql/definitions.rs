@@ -300,6 +300,50 @@ async fn plans_are_explained() {
     assert_eq!(lab.fails("EXPLAIN (ANALYZE) DELETE FROM t").await, "0A000");
 }
 
+/// SQL-18.7: of what runs, how many entries and bytes each operator holds.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn running_objects_are_explained() {
+    let mut lab = Lab::with_mill().await;
+    let view = "SELECT o.status, COUNT(*) AS n FROM orders o JOIN customers c ON c._id = o.customer GROUP BY o.status";
+    lab.tag(&format!("CREATE MATERIALIZED VIEW v AS {view}")).await;
+    lab.tag("INSERT INTO customers (_id) VALUES ('Ann'), ('Bob')").await;
+    lab.tag(
+        "INSERT INTO orders (_id, customer, status) VALUES (1, 'Ann', 'new'), (2, 'Ann', 'paid'), (3, 'Bob', 'paid')",
+    )
+    .await;
+    lab.settle().await;
+    // The entries of the groups, and those of the join.
+    let held = async |lab: &mut Lab| -> Vec<(String, i64)> {
+        let rows = lab.rows("EXPLAIN (FORMAT JSON) MATERIALIZED VIEW v").await;
+        let plan = rows[0].get_document("plan").unwrap().clone();
+        assert!(plan.get_i64("copies_bytes").unwrap() > 0, "{plan}");
+        let mut ahead = vec![plan.get_document("operators").unwrap().clone()];
+        let mut held = Vec::new();
+        while let Some(operator) = ahead.pop() {
+            if let Ok(entries) = operator.get_i64("entries") {
+                assert!(operator.get_i64("bytes").unwrap() > entries, "{operator}");
+                held.push((operator.get_str("growth").unwrap().to_owned(), entries));
+            }
+            let inputs = operator.get_array("inputs").unwrap().iter();
+            ahead.extend(inputs.map(|input| input.as_document().unwrap().clone()));
+        }
+        held
+    };
+    let before = held(&mut lab).await;
+    assert_eq!(before[0], ("partitions".to_owned(), 2));
+    assert!(before.len() == 2 && before[1].0 == "rows" && before[1].1 >= 2, "{before:?}");
+    lab.tag("DELETE FROM orders WHERE status = 'new'").await;
+    lab.settle().await;
+    assert_eq!(held(&mut lab).await[0], ("partitions".to_owned(), 1));
+    lab.stop_mill().await;
+    let lines = lab.rows("EXPLAIN MATERIALIZED VIEW v").await;
+    let has = |part: &str| lines.iter().any(|line| line.get_str("plan").unwrap().contains(part));
+    assert!(has("[keeps groups: partitions; 1 entries, ") && has("copies of what is read: "), "{lines:?}");
+    // Of what does not run there is nothing to tell.
+    let lines = lab.rows(&format!("EXPLAIN CREATE MATERIALIZED VIEW w AS {view}")).await;
+    assert!(!lines.iter().any(|line| line.get_str("plan").unwrap().contains("entries, ")), "{lines:?}");
+}
+
 /// SQL-18.3: an object goes on under another name, unless something uses it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn objects_are_renamed() {

@@ -6,12 +6,15 @@ use std::time::{Duration, Instant};
 use bson::{Bson, Document, doc};
 use millstream_sql::SqlError;
 use millstream_sql::expr::Context;
-use millstream_sql::plan::{Operator, Plan, Purpose, Source, Write};
+use millstream_sql::plan::{Held, Operator, Plan, Purpose, Source, Write};
 use millstream_sql::statement::{Explain, ExplainFormat, Explained, Statement};
 
 use super::Session;
 use crate::answer::Answer;
-use crate::error::Result;
+use crate::checkpoint::{CHECKPOINTS, DATABASE};
+use crate::definition::Definition;
+use crate::error::{Result, of_driver};
+use crate::held;
 use crate::read::Find;
 
 impl Session {
@@ -21,6 +24,10 @@ impl Session {
         let statement = match &explain.subject {
             Explained::Statement(statement) => statement.clone(),
             Explained::Object(object) => self.object(object).await?.statement.as_ref().clone(),
+        };
+        let running = match &explain.subject {
+            Explained::Statement(_) => None,
+            Explained::Object(object) => Some(self.object(object).await?),
         };
         let plan: Option<Plan> = match &statement {
             Statement::Query(query) => Some(planning.query(&self.deployment, query, Purpose::Batch, &variables).await?),
@@ -48,7 +55,11 @@ impl Session {
         };
         let context = self.surroundings()?.context(values);
         let ran = if explain.analyze { Some(self.ran(&statement, plan.as_ref(), &context).await?) } else { None };
-        let told = Told { statement: &statement, plan: plan.as_ref(), context: &context, ran };
+        let held = match (&running, &plan) {
+            (Some(definition), Some(plan)) => self.held(definition, plan, &context).await?,
+            _ => None,
+        };
+        let told = Told { statement: &statement, plan: plan.as_ref(), context: &context, held, ran };
         let rows = match explain.format {
             ExplainFormat::Json => vec![doc! {"plan": told.document()}],
             ExplainFormat::Text => told.lines().into_iter().map(|line| doc! {"plan": line}).collect(),
@@ -56,6 +67,15 @@ impl Session {
         let mut answer = super::show::table(&["plan"], rows)?;
         answer.notices = plan.map(|plan| plan.notices).unwrap_or_default();
         Ok(answer)
+    }
+
+    /// How much the operators of what runs hold, as it tells with each of its epochs.
+    async fn held(&self, definition: &Definition, plan: &Plan, context: &Arc<Context>) -> Result<Option<(Held, i64)>> {
+        let rows = self.deployment.client().database(DATABASE).collection::<Document>(CHECKPOINTS);
+        let of_it = doc! {"_id": &definition.id, "generation": definition.generation};
+        let checkpoint = rows.find_one(of_it).await.map_err(|error| of_driver(&error))?;
+        let nodes = plan.owners(context)?.len();
+        Ok(checkpoint.and_then(|checkpoint| held::from_checkpoint(&checkpoint, nodes)))
     }
 
     /// Runs a batch query: how many rows it answers, and how long that took.
@@ -82,6 +102,8 @@ struct Told<'t> {
     statement: &'t Statement,
     plan: Option<&'t Plan>,
     context: &'t Context,
+    /// What its operators hold, and the bytes of the copies of its sources.
+    held: Option<(Held, i64)>,
     ran: Option<(usize, Duration)>,
 }
 
@@ -89,7 +111,7 @@ impl Told<'_> {
     fn lines(&self) -> Vec<String> {
         let mut lines = vec![self.statement.to_string()];
         if let Some(plan) = self.plan {
-            lines.extend(plan.explain().lines().map(str::to_owned));
+            lines.extend(plan.explain(self.operators_held()).lines().map(str::to_owned));
             for source in &plan.sources {
                 let name = format!("{}.{}", source.database, source.collection);
                 if let Some(filter) = self.filter(source) {
@@ -99,6 +121,9 @@ impl Told<'_> {
                 if !images.is_empty() {
                     lines.push(format!("images of {name}: {}", images.join(", ")));
                 }
+            }
+            if let Some((_, bytes)) = &self.held {
+                lines.push(format!("copies of what is read: {bytes} bytes"));
             }
             if !plan.key.is_empty() {
                 lines.push(format!("key: {}", plan.key.join(", ")));
@@ -120,7 +145,8 @@ impl Told<'_> {
                 let name = format!("{}.{}", source.database, source.collection);
                 Bson::from(doc! {"table": name, "fields": fields, "filter": filter, "images": images})
             };
-            out.insert("operators", operator(&plan.operators()));
+            out.insert("operators", operator(&plan.operators(self.operators_held())));
+            out.insert("copies_bytes", self.held.as_ref().map_or(Bson::Null, |(_, bytes)| Bson::from(*bytes)));
             out.insert("sources", plan.sources.iter().map(source).collect::<Vec<_>>());
             out.insert("key", plan.key.clone());
             out.insert("notices", plan.notices.iter().map(|notice| notice.message.clone()).collect::<Vec<_>>());
@@ -130,6 +156,10 @@ impl Told<'_> {
             out.insert("milliseconds", time.as_secs_f64() * 1_000.0);
         }
         out
+    }
+
+    fn operators_held(&self) -> Option<&Held> {
+        self.held.as_ref().map(|(operators, _)| operators)
     }
 
     /// The condition that a deployment evaluates: for what is read once.
@@ -142,7 +172,13 @@ impl Told<'_> {
 fn operator(of: &Operator) -> Document {
     let text = |text: Option<&str>| text.map_or(Bson::Null, Bson::from);
     let inputs: Vec<Bson> = of.inputs.iter().map(|input| operator(input).into()).collect();
-    doc! {"operator": &of.what, "keeps": text(of.keeps), "growth": text(of.growth), "inputs": inputs}
+    let mut out = doc! {"operator": &of.what, "keeps": text(of.keeps), "growth": text(of.growth)};
+    if let Some(held) = of.held {
+        out.insert("entries", i64::try_from(held.rows).unwrap_or(i64::MAX));
+        out.insert("bytes", i64::try_from(held.bytes).unwrap_or(i64::MAX));
+    }
+    out.insert("inputs", inputs);
+    out
 }
 
 /// The documents that changes have to bring (SQL-12.7).

@@ -69,6 +69,8 @@ impl Session {
         };
         let mut notices = plan.notices.clone();
         notices.extend(self.loading(&plan, &planning.catalog).await?);
+        let (servers, limits) = (self.deployment.connection().servers(), self.limits.clone());
+        let listed = Arc::new(Listed::new(servers, &self.database, query.to_string(), limits.count)?);
         let subscription = Subscription {
             deployment: self.deployment.clone(),
             hub: self.hub(),
@@ -79,7 +81,8 @@ impl Session {
             images: Images::of(options)?,
             missing_is_null: options.text("missing_image")? == Some("null"),
             fails: options.text("on_error")? == Some("fail"),
-            listed: Arc::new(Listed::new(&self.deployment, &self.database, query.to_string())),
+            listed,
+            limits,
             told,
             snapshot: options.boolean("snapshot")?.unwrap_or(false),
         };

@@ -1,6 +1,9 @@
 //! A plan in words (SQL-18.7).
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
+
+use millstream_flow::NodeStats;
 
 use crate::plan::Plan;
 use crate::plan::rel::{Over, Rel};
@@ -14,22 +17,27 @@ pub struct Operator {
     pub keeps: Option<&'static str>,
     /// How that grows (SQL-19.4).
     pub growth: Option<&'static str>,
+    /// How much of it there is, if it runs.
+    pub held: Option<NodeStats>,
     /// What its rows are made of.
     pub inputs: Vec<Operator>,
 }
 
+/// How much the operators of something that runs hold, by their places: a relation comes before its inputs.
+pub type Held = BTreeMap<usize, NodeStats>;
+
 impl Plan {
-    /// The operators, the last one outside.
+    /// The operators, the last one outside, with what they hold where that is known.
     #[must_use]
-    pub fn operators(&self) -> Operator {
-        self.operator(&self.rel)
+    pub fn operators(&self, held: Option<&Held>) -> Operator {
+        self.operator(&self.rel, held, &mut 0)
     }
 
     /// The operators as lines, the innermost last, each with what it keeps and how that grows.
     #[must_use]
-    pub fn explain(&self) -> String {
+    pub fn explain(&self, held: Option<&Held>) -> String {
         let mut out = String::new();
-        self.operators().lines(0, &mut out);
+        self.operators(held).lines(0, &mut out);
         if let Some(first) = &self.first {
             let way = if first.descending { "down" } else { "up" };
             // Writing to a string does not fail.
@@ -38,7 +46,9 @@ impl Plan {
         out
     }
 
-    fn operator(&self, rel: &Rel) -> Operator {
+    fn operator(&self, rel: &Rel, held: Option<&Held>, place: &mut usize) -> Operator {
+        let own = *place;
+        *place += 1;
         let (what, keeps) = match rel {
             Rel::Scan(scan) => match self.sources.get(*scan) {
                 Some(source) => {
@@ -104,7 +114,9 @@ impl Plan {
             Rel::SetOperation { operation, .. } => (format!("{operation:?}").to_lowercase(), "distinct rows: rows"),
         };
         let (keeps, growth) = keeps.split_once(": ").unzip();
-        Operator { what, keeps, growth, inputs: rel.inputs().into_iter().map(|input| self.operator(input)).collect() }
+        let held_here = held.filter(|_| keeps.is_some()).map(|held| held.get(&own).copied().unwrap_or_default());
+        let inputs = rel.inputs().into_iter().map(|input| self.operator(input, held, place)).collect();
+        Operator { what, keeps, growth, held: held_here, inputs }
     }
 }
 
@@ -113,7 +125,8 @@ impl Operator {
         // Writing to a string cannot fail.
         let _ = write!(out, "{:depth$}{}", "", self.what, depth = depth * 2);
         if let (Some(keeps), Some(growth)) = (self.keeps, self.growth) {
-            let _ = write!(out, "  [keeps {keeps}: {growth}]");
+            let held = self.held.map(|held| format!("; {} entries, {} bytes", held.rows, held.bytes));
+            let _ = write!(out, "  [keeps {keeps}: {growth}{}]", held.unwrap_or_default());
         }
         out.push('\n');
         self.inputs.iter().for_each(|input| input.lines(depth + 1, out));

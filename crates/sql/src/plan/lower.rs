@@ -20,6 +20,10 @@ pub(crate) struct Lowering<'p> {
     pub(crate) context: &'p Arc<Context>,
     pub(crate) lateness: Lateness,
     pub(crate) nodes: Vec<Node>,
+    /// Of each node the operator that it is part of, by its place in [`Plan::operators`].
+    pub(crate) owners: Vec<usize>,
+    /// The operator that is being made, and how many were begun.
+    pub(crate) operator: (usize, usize),
     /// Inside of a recursive query source 0 is the rows of the round before, and scans come behind it.
     pub(crate) rounds: bool,
 }
@@ -55,6 +59,12 @@ struct Lowered {
     columns: Vec<ColumnId>,
 }
 
+impl<'p> Lowering<'p> {
+    pub(crate) fn new(scans: &'p [Scan], context: &'p Arc<Context>, lateness: Lateness) -> Self {
+        Self { scans, context, lateness, nodes: Vec::new(), owners: Vec::new(), operator: (0, 0), rounds: false }
+    }
+}
+
 impl Lowering<'_> {
     /// The node whose rows have these columns.
     pub(crate) fn output(&mut self, rel: &Rel, columns: &[ColumnId]) -> Result<NodeId> {
@@ -64,6 +74,7 @@ impl Lowering<'_> {
 
     fn push(&mut self, node: Node) -> NodeId {
         self.nodes.push(node);
+        self.owners.push(self.operator.0);
         self.nodes.len() - 1
     }
 
@@ -141,6 +152,15 @@ impl Lowering<'_> {
 
     /// The node of a relation; `needed` are the columns that are used above it.
     fn rel(&mut self, rel: &Rel, needed: &[ColumnId]) -> Result<Lowered> {
+        let (around, begun) = self.operator;
+        self.operator = (begun, begun + 1);
+        let lowered = self.inner(rel, needed)?;
+        // Not all inputs become nodes.
+        self.operator = (around, begun + rel.size());
+        Ok(lowered)
+    }
+
+    fn inner(&mut self, rel: &Rel, needed: &[ColumnId]) -> Result<Lowered> {
         let mut below: Vec<ColumnId> = needed.to_vec();
         for expr in rel.expressions() {
             below.extend(expr.columns());
@@ -324,7 +344,7 @@ impl Lowering<'_> {
             Rel::Recursive { base, step, distinct, columns } => {
                 let base = self.output(&base.0, &base.1)?;
                 let (scans, context, lateness) = (self.scans, self.context, self.lateness);
-                let mut inner = Lowering { scans, context, lateness, nodes: Vec::new(), rounds: true };
+                let mut inner = Lowering { rounds: true, ..Lowering::new(scans, context, lateness) };
                 let output = inner.output(&step.0, &step.1)?;
                 let used = inner.nodes.iter().filter_map(|node| match node {
                     Node::Source { source } => source.checked_sub(1),

@@ -212,6 +212,11 @@ impl Rel {
             Self::Recursive { base, step, .. } => vec![&base.0, &step.0],
         }
     }
+
+    /// How many relations it is made of, itself included.
+    pub(crate) fn size(&self) -> usize {
+        1 + self.inputs().into_iter().map(Self::size).sum::<usize>()
+    }
 }
 
 impl Rel {

@@ -122,7 +122,7 @@ impl Session {
             },
             "needs" => self.plan(rest, Purpose::Batch).map_or_else(|error| vec![error], |plan| needs(&plan)),
             "explain" => match self.plan(rest, Purpose::View) {
-                Ok(plan) => plan.explain().lines().map(str::to_owned).collect(),
+                Ok(plan) => plan.explain(None).lines().map(str::to_owned).collect(),
                 Err(error) => vec![error],
             },
             "filter" => match self.plan(rest, Purpose::Batch) {
