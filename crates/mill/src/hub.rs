@@ -407,8 +407,8 @@ fn is_unknown_option(error: &millstream_watch::Error) -> bool {
     matches!(error, millstream_watch::Error::Server { source, .. } if matches!(code(source), Some(9 | 40_415)))
 }
 
-/// The collections that an event is about.
-pub(crate) fn names(event: &Event) -> Vec<Name> {
-    let name = |ns: &RawDocument| Some((ns.get_str("db").ok()?.to_owned(), ns.get_str("coll").ok()?.to_owned()));
-    event.ns().and_then(name).into_iter().chain(event.to().and_then(name)).collect()
+/// The database and the collection that an event is about.
+pub(crate) fn namespace(event: &Event) -> Option<(&str, &str)> {
+    let ns = read::doc(event.ns()?);
+    Some((ns.str("db")?, ns.str("coll")?))
 }

@@ -12,7 +12,7 @@ use mongodb::Client;
 use crate::answer::not_offered;
 use crate::commit::Commit;
 use crate::error::{Result, bug, of_driver};
-use crate::hub::{Name, names};
+use crate::hub::{Name, namespace};
 
 /// Where the documents before and after a change come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +47,8 @@ impl Images {
         for commit in commits {
             let mut events = Vec::with_capacity(commit.events().len());
             for event in commit.events() {
-                let wanted = names(event).first().is_some_and(|name| of.contains(name));
+                let name = namespace(event).map(|(database, name)| (database.to_owned(), name.to_owned()));
+                let wanted = name.is_some_and(|name| of.contains(&name));
                 events.push(if wanted { looked_up(client, event).await? } else { event.clone() });
             }
             complete.extend(Commit::of(events));
@@ -62,7 +63,7 @@ pub(crate) async fn looked_up(client: &Client, event: &Event) -> Result<Event> {
     let mut raw = event.raw().to_owned();
     if event.operation() == "update"
         && event.raw().get_document("fullDocument").is_err()
-        && let Some((database, collection)) = names(event).first()
+        && let Some((database, collection)) = namespace(event)
     {
         let which = Document::try_from(key).map_err(|error| bug(&error.to_string()))?;
         let rows = client.database(database).collection::<RawDocumentBuf>(collection);

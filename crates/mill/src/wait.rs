@@ -11,8 +11,7 @@ use crate::commit::Place;
 use crate::definition::{DEFINITIONS, checkpoints};
 use crate::deployment::Deployment;
 use crate::error::{Result, of_driver};
-use crate::hub::Name;
-use crate::read;
+use crate::hub::{Name, namespace};
 
 /// The collection of marks.
 pub(crate) const BARRIERS: &str = "barriers";
@@ -24,10 +23,7 @@ pub(crate) fn barriers() -> Name {
 
 /// Whether an event is a mark.
 pub(crate) fn is_mark(event: &Event) -> bool {
-    event.ns().is_some_and(|ns| {
-        let ns = read::doc(ns);
-        ns.str("coll") == Some(BARRIERS) && ns.str("db") == Some(DATABASE)
-    })
+    namespace(event) == Some((DATABASE, BARRIERS))
 }
 
 /// Waits until objects have dealt with all that was acknowledged before.

@@ -14,6 +14,7 @@ use crate::change::{change_time, fields, images, operation};
 use crate::commit::Commit;
 use crate::difference::{self, Write};
 use crate::error::{Result, bug, of_flow};
+use crate::hub::namespace;
 use crate::mirror::Effect;
 use crate::read;
 
@@ -151,9 +152,7 @@ impl Live {
     /// The rows that an event is for the sources that are driven by changes.
     fn driven_rows(&self, event: &Event, time_ms: i64, epoch: &mut Epoch) -> Result<Vec<(SourceId, Delta)>> {
         let mut inputs: Vec<(SourceId, Delta)> = Vec::new();
-        let (Some(operation), Some(ns)) = (operation(event), event.ns()) else { return Ok(inputs) };
-        let ns = read::doc(ns);
-        let (database, collection) = (ns.str("db"), ns.str("coll"));
+        let (Some(operation), Some(namespace)) = (operation(event), namespace(event)) else { return Ok(inputs) };
         for (number, source) in self.plan.sources.iter().enumerate() {
             let Some(driven) = source.driven else { continue };
             let [inserts, updates, deletes] = driven.operations;
@@ -162,7 +161,7 @@ impl Live {
                 "UPDATE" => updates,
                 _ => deletes,
             };
-            if !passes || database != Some(&source.database) || collection != Some(&source.collection) {
+            if !passes || namespace != (source.database.as_str(), source.collection.as_str()) {
                 continue;
             }
             let token = event.token_data().ok_or_else(|| bug("a token without text"))?;

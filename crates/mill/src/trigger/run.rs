@@ -20,7 +20,7 @@ use crate::definition::Definition;
 use crate::deployment::{after, now_ms};
 use crate::error::{Result, bug, of_driver};
 use crate::hosted::Surroundings;
-use crate::hub::{Inbox, News, Wants};
+use crate::hub::{Inbox, News, Wants, namespace};
 use crate::images::{Images, looked_up};
 use crate::interval;
 use crate::object::Object;
@@ -282,12 +282,6 @@ impl Trigger {
         };
         self.checkpoint.note(set).await
     }
-}
-
-/// The database and collection of an event.
-fn namespace(event: &Event) -> Option<(&str, &str)> {
-    let ns = read::doc(event.ns()?);
-    Some((ns.str("db")?, ns.str("coll")?))
 }
 
 /// Of the first event of a trigger's transaction: which trigger, and how deep its changes are.
