@@ -13,6 +13,7 @@ mod views;
 mod webhooks;
 mod writes;
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use bson::{Bson, Document};
@@ -84,6 +85,20 @@ impl Lab {
         drop(self.mill.take());
     }
 
+    /// A copy of the state of the mill, which does not run.
+    pub(crate) fn copy_of_state(&self) -> TempDir {
+        let copy = tempfile::tempdir().unwrap();
+        copy_folder(&self.folder.path().join("state"), copy.path());
+        copy
+    }
+
+    /// Puts a copy in the place of the state.
+    pub(crate) fn set_state(&self, copy: TempDir) {
+        let state = self.folder.path().join("state");
+        std::fs::remove_dir_all(&state).unwrap();
+        copy_folder(copy.path(), &state);
+    }
+
     pub(crate) fn collection(&self, name: &str) -> Collection<Document> {
         self.client.database("shop").collection(name)
     }
@@ -142,6 +157,19 @@ impl Lab {
     /// Waits until everything has dealt with what was written so far.
     pub(crate) async fn settle(&mut self) {
         self.tag("WAIT FOR ALL TIMEOUT INTERVAL '50 seconds'").await;
+    }
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_folder(&entry.path(), &to);
+        } else {
+            std::fs::copy(entry.path(), to).unwrap();
+        }
     }
 }
 

@@ -37,6 +37,21 @@ pub struct Output {
     pub due_ms: Option<i64>,
 }
 
+impl Output {
+    /// Takes over what the next step has put out. Netted, it is then what one step over the inputs of both would put out.
+    pub fn extend(&mut self, next: Self) {
+        self.rows.extend(next.rows);
+        self.failures.extend(next.failures);
+        self.due_ms = next.due_ms;
+    }
+
+    /// Nets what several steps have put out.
+    pub fn net(&mut self) {
+        net::rows(&mut self.rows);
+        net::failures(&mut self.failures);
+    }
+}
+
 impl Circuit {
     /// A circuit over the state in `store`, of which `output` is the answer.
     ///
@@ -89,10 +104,10 @@ impl Circuit {
         self.first = false;
         self.store.meta().put(CLOCK, self.clock_ms.to_be_bytes())?;
         self.store.check_limit()?;
-        net::failures(&mut failures);
-        let mut rows = deltas.get_mut(self.output).map(std::mem::take).unwrap_or_default();
-        net::rows(&mut rows);
-        Ok(Output { rows, failures, due_ms: self.nodes.iter().filter_map(|node| node.due_ms).min() })
+        let rows = deltas.get_mut(self.output).map(std::mem::take).unwrap_or_default();
+        let mut output = Output { rows, failures, due_ms: self.nodes.iter().filter_map(|node| node.due_ms).min() };
+        output.net();
+        Ok(output)
     }
 
     /// Has one operator take its step, if it has anything to do.
@@ -121,6 +136,12 @@ impl Circuit {
     /// The store cannot write.
     pub fn commit(&mut self, position: &[u8]) -> Result<()> {
         self.store.commit(position)
+    }
+
+    /// About how much memory holds what the steps since the last commit have changed, in bytes.
+    #[must_use]
+    pub fn uncommitted_bytes(&self) -> usize {
+        self.store.uncommitted_bytes()
     }
 
     /// What its owner keeps beside it; the next commit makes it durable, too.

@@ -22,7 +22,7 @@ pub(crate) use self::entries::Entries;
 pub(crate) use self::state::{State, StateKey, after};
 pub use self::usage::NodeStats;
 
-use self::cache::Cache;
+use self::cache::{Cache, ENTRY_BYTES};
 use self::disk::Disk;
 use self::state::{META, NODE_BYTES, NOTES};
 use self::usage::Usage;
@@ -33,6 +33,8 @@ use crate::{Error, Result};
 pub struct Store {
     /// What has changed since the last commit (`None`: a key was removed); in memory, all there is.
     rows: BTreeMap<Slice, Option<Slice>>,
+    /// About what they take.
+    rows_bytes: usize,
     below: Option<Below>,
     usage: Usage,
     position: Option<Vec<u8>>,
@@ -136,11 +138,17 @@ impl Store {
         self.meta().put(USAGE, usage)?;
         let Some(Below { disk, cache, .. }) = &mut self.below else { return Ok(()) };
         let rows = std::mem::take(&mut self.rows);
+        self.rows_bytes = 0;
         disk.write(&rows)?;
         for (key, value) in rows {
             cache.put(key, value);
         }
         Ok(())
+    }
+
+    /// About how much memory holds what has changed since the last commit.
+    pub(crate) fn uncommitted_bytes(&self) -> usize {
+        self.rows_bytes
     }
 
     /// An error once nobody waits any more. Everything that takes long asks for state again and again.
@@ -173,6 +181,7 @@ impl Store {
             }
             (Some(below), None) => {
                 let old = below.cache.get_or(key, || below.disk.get(key))?;
+                self.rows_bytes += key.len() + value.as_ref().map_or(0, |value| value.len()) + ENTRY_BYTES;
                 self.rows.insert(key.into(), value);
                 old
             }
@@ -185,6 +194,7 @@ impl Store {
     fn set_new(&mut self, key: &[u8], value: Slice) -> Result<()> {
         self.check_interrupt()?;
         self.usage.change(node_of(key), None, Some(key.len() - NODE_BYTES + value.len()));
+        self.rows_bytes += key.len() + value.len() + ENTRY_BYTES;
         self.rows.insert(key.into(), Some(value));
         Ok(())
     }

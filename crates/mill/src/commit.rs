@@ -60,6 +60,14 @@ impl Place {
         }
     }
 
+    /// Whether it is not before another place.
+    pub(crate) fn has_reached(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Token(here), Self::Token(there)) => here.data() >= there.data(),
+            _ => self.time() >= other.time(),
+        }
+    }
+
     /// The time from which on a stream shows everything behind this place.
     pub(crate) fn time(&self) -> Option<Timestamp> {
         match self {

@@ -32,16 +32,6 @@ impl Letter {
         let error = doc! {"sqlstate": failure.error.state.0, "message": &failure.error.message};
         Self { key, error: (failure.weight >= 0).then_some(error) }
     }
-
-    /// As it is kept until it is written.
-    pub(crate) fn to_document(&self) -> Document {
-        doc! {"key": self.key.clone(), "error": self.error.clone()}
-    }
-
-    /// From how it is kept.
-    pub(crate) fn from_document(kept: &Document) -> Option<Self> {
-        Some(Self { key: kept.get("key")?.clone(), error: kept.get_document("error").ok().cloned() })
-    }
 }
 
 /// Writes down rows that a view leaves out, and crosses out those that it no longer does.

@@ -128,41 +128,6 @@ impl Write {
     }
 }
 
-/// Writes as they are kept until they are surely done.
-pub(crate) fn to_bytes(writes: &[Write]) -> Vec<u8> {
-    let size = |write: &Write| write.raw().as_bytes().len() + 1;
-    let mut bytes = Vec::with_capacity(writes.iter().map(size).sum());
-    for write in writes {
-        bytes.push(match write {
-            Write::Append(_) => b'a',
-            Write::Insert(_) => b'i',
-            Write::Update(_) => b'u',
-            Write::Delete(_) => b'd',
-        });
-        bytes.extend_from_slice(write.raw().as_bytes());
-    }
-    bytes
-}
-
-/// Writes from how they are kept; `None`: these are none.
-pub(crate) fn from_bytes(mut bytes: &[u8]) -> Option<Vec<Write>> {
-    let mut writes = Vec::new();
-    while let Some((kind, rest)) = bytes.split_first() {
-        let size = usize::try_from(i32::from_le_bytes(*rest.first_chunk()?)).ok()?;
-        let (statement, rest) = rest.split_at_checked(size)?;
-        let statement = RawDocumentBuf::from_bytes(statement.to_vec()).ok()?;
-        writes.push(match kind {
-            b'a' => Write::Append(statement),
-            b'i' => Write::Insert(statement),
-            b'u' => Write::Update(statement),
-            b'd' => Write::Delete(statement),
-            _ => return None,
-        });
-        bytes = rest;
-    }
-    Some(writes)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -172,16 +137,13 @@ mod tests {
     fn only_what_changed_is_written() {
         let going = vec![rawdoc! {"_id": 1, "a": 1, "b": 2}, rawdoc! {"_id": 2, "a": 1}, rawdoc! {"_id": 3, "a": 1}];
         let coming = vec![rawdoc! {"_id": 1, "a": 1, "b": 3}, rawdoc! {"_id": 3, "a": 1}, rawdoc! {"_id": 4, "a": 1}];
-        let mut writes = writes(going, coming);
+        let writes = writes(going, coming);
         let expected = vec![
             Write::Delete(rawdoc! {"q": {"_id": 2}, "limit": 1}),
             Write::Update(rawdoc! {"q": {"_id": 1}, "u": {"$set": {"b": 3}}}),
             Write::Insert(rawdoc! {"_id": 4, "a": 1}),
         ];
         assert_eq!(writes, expected);
-        writes.push(Write::Append(rawdoc! {"_id": 5, "a": 1}));
-        assert_eq!(from_bytes(&to_bytes(&writes)), Some(writes));
-        assert_eq!(from_bytes(b"u"), None);
     }
 
     #[test]

@@ -1,8 +1,7 @@
 //! A materialized view's state and what is done to it: a circuit, the copies of its sources, and where they are.
 //!
-//! Plain code that waits for nothing; [`crate::view`] reads and writes around it. What an epoch changes in the view's
-//! collection is kept in the state until it is surely written there, together with the number of the epoch: so a crash
-//! between the two neither loses nor repeats it (SQL-19.1).
+//! Plain code that waits for nothing; [`crate::view`] reads and writes around it. The state may lie behind the collection,
+//! never before it: what is missing is computed again, and comes to what is written already (SQL-19.1, SQL-19.3).
 
 mod changes;
 mod filling;
@@ -12,7 +11,7 @@ use std::sync::Arc;
 
 use bson::oid::ObjectId;
 use bson::{Bson, Document, RawDocument, RawDocumentBuf, doc};
-use millstream_flow::{Change, Circuit, Delta, Failure, Row, SourceId, Store};
+use millstream_flow::{Change, Circuit, Delta, Output, Row, SourceId, Store};
 use millstream_sql::expr::Context;
 use millstream_sql::plan::Plan;
 use millstream_sql::statement::Options;
@@ -21,7 +20,6 @@ use millstream_value::Doc;
 pub(crate) use self::filling::Filling;
 
 use crate::commit::{Commit, Place};
-use crate::dead_letters::Letter;
 use crate::difference::{self, Write};
 use crate::error::{Result, bug, of_flow};
 use crate::held;
@@ -29,15 +27,12 @@ use crate::hub::Name;
 use crate::images::Images;
 use crate::mirror::{Effect, Mirror, mirrors};
 
-/// What is written and not yet known to be there.
-const PENDING: &[u8] = b"p";
-
 /// Where a view is.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Position {
     /// Which definition's answer it is.
     pub(crate) generation: ObjectId,
-    /// How many epochs were written.
+    /// The number of the last epoch in it.
     pub(crate) step: i64,
     /// The place in the changes behind what is in the state.
     pub(crate) place: Place,
@@ -94,30 +89,27 @@ pub(crate) struct Live {
     retain_ms: Option<i64>,
 }
 
-impl Epoch {
-    /// What it changes in the collection.
-    pub(crate) fn take_writes(&mut self) -> Vec<Write> {
-        let mut writes = difference::writes(std::mem::take(&mut self.going), std::mem::take(&mut self.coming));
-        writes.append(&mut self.writes);
-        writes
-    }
-}
-
 /// What some commits come to.
 #[derive(Default)]
 pub(crate) struct Epoch {
-    /// Over changes: the rows as they are stored.
-    pub(crate) writes: Vec<Write>,
-    pub(crate) failures: Vec<Failure>,
-    /// Rows that go and rows that come, as they are stored.
-    pub(crate) going: Vec<RawDocumentBuf>,
-    pub(crate) coming: Vec<RawDocumentBuf>,
+    /// Over tables, what the circuit has put out; over changes only its failures.
+    pub(crate) output: Output,
     /// Over changes: the rows in their order.
     pub(crate) rows: Vec<Row>,
     /// Over changes: the watermark.
     pub(crate) clock_ms: i64,
     /// A collection has to be read anew.
     pub(crate) rebuild: bool,
+}
+
+impl Epoch {
+    /// Takes over what the next commits come to.
+    pub(crate) fn extend(&mut self, next: Self) {
+        self.output.extend(next.output);
+        self.rows.extend(next.rows);
+        self.clock_ms = next.clock_ms;
+        self.rebuild |= next.rebuild;
+    }
 }
 
 impl Live {
@@ -156,6 +148,11 @@ impl Live {
         self.circuit.commit(&position.to_bytes()).map_err(|error| of_flow(&error))
     }
 
+    /// About how much memory holds what was not yet committed, in bytes.
+    pub(crate) fn uncommitted_bytes(&self) -> usize {
+        self.circuit.uncommitted_bytes()
+    }
+
     /// The bytes of its state.
     pub(crate) fn state_bytes(&self) -> u64 {
         self.circuit.stats().iter().map(|node| node.bytes).sum()
@@ -166,7 +163,7 @@ impl Live {
         held::to_document(&self.circuit.stats(), &self.owners, self.circuit.notes_stats())
     }
 
-    /// One epoch: whole commits, or none when only time has passed.
+    /// What whole commits come to, or the time alone if there are none.
     pub(crate) fn epoch(&mut self, commits: &[Commit], clock_ms: i64) -> Result<Epoch> {
         if self.plan.changes {
             return self.changes(commits, clock_ms);
@@ -174,9 +171,28 @@ impl Live {
         let Some(inputs) = self.inputs(commits, false)? else { return Ok(Epoch { rebuild: true, ..Epoch::default() }) };
         let output = self.circuit.step(inputs, clock_ms).map_err(|error| of_flow(&error))?;
         self.due_ms = output.due_ms;
-        let (going, coming) = self.stored(&output.rows)?;
+        Ok(Epoch { output, clock_ms, ..Epoch::default() })
+    }
+
+    /// What an epoch over tables changes in the answer: rows that go and rows that come, as they are stored.
+    pub(crate) fn difference(&mut self, epoch: &mut Epoch) -> Result<(Vec<RawDocumentBuf>, Vec<RawDocumentBuf>)> {
+        epoch.output.net();
+        let (going, coming) = self.stored(&epoch.output.rows)?;
         self.rows += i64::try_from(coming.len()).unwrap_or(0) - i64::try_from(going.len()).unwrap_or(0);
-        Ok(Epoch { going, coming, failures: output.failures, clock_ms, ..Epoch::default() })
+        Ok((going, coming))
+    }
+
+    /// What an epoch changes in the collection.
+    pub(crate) fn writes(&mut self, epoch: &mut Epoch) -> Result<Vec<Write>> {
+        let (going, coming) = self.difference(epoch)?;
+        if !self.plan.changes {
+            return Ok(difference::writes(going, coming));
+        }
+        let mut writes = self.outputs(&epoch.rows)?;
+        if let Some(retain_ms) = self.retain_ms {
+            self.retire(retain_ms, &mut writes)?;
+        }
+        Ok(writes)
     }
 
     /// What commits do to the sources; `repeated`: some may be in the copies already. `None`: a collection has to be read anew.
@@ -196,28 +212,6 @@ impl Live {
             }
         }
         Ok(Some(inputs))
-    }
-
-    /// Keeps what is about to be written.
-    pub(crate) fn keep(&mut self, writes: &[Write], letters: &[Letter]) -> Result<()> {
-        let letters: Vec<Bson> = letters.iter().map(|letter| letter.to_document().into()).collect();
-        let letters = RawDocumentBuf::try_from(&doc! {"letters": letters}).map_err(|error| bug(&error.to_string()))?;
-        let kept = [letters.into_bytes(), difference::to_bytes(writes)].concat();
-        self.circuit.notes().put(PENDING, &kept).map_err(|error| of_flow(&error))
-    }
-
-    /// What was about to be written.
-    pub(crate) fn kept(&mut self) -> Result<(Vec<Write>, Vec<Letter>)> {
-        let Some(bytes) = self.circuit.notes().get(PENDING).map_err(|error| of_flow(&error))? else {
-            return Ok((Vec::new(), Vec::new()));
-        };
-        let damaged = || bug("the kept writes are damaged");
-        let size = bytes.first_chunk().and_then(|size| usize::try_from(i32::from_le_bytes(*size)).ok());
-        let (letters, writes) = size.and_then(|size| bytes.split_at_checked(size)).ok_or_else(damaged)?;
-        let letters = RawDocument::from_bytes(letters).and_then(Document::try_from).map_err(|_| damaged())?;
-        let letters = letters.get_array("letters").into_iter().flatten().filter_map(Bson::as_document);
-        let letters = letters.filter_map(Letter::from_document).collect();
-        Ok((difference::from_bytes(writes).ok_or_else(damaged)?, letters))
     }
 
     /// The collections that are read.

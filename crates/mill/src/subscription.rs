@@ -229,12 +229,17 @@ impl Running {
         clock_ms: i64,
     ) -> Result<(Live, std::result::Result<(), Over>)> {
         let changes = self.subscription.plan.changes;
-        let (live, epoch) = blocking(live, move |live| live.epoch(&commits, clock_ms)).await?;
+        let epoch = blocking(live, move |live| {
+            let mut epoch = live.epoch(&commits, clock_ms)?;
+            let difference = live.difference(&mut epoch)?;
+            Ok((epoch, difference))
+        });
+        let (live, (epoch, (going, coming))) = epoch.await?;
         if epoch.rebuild {
             let reason = "a collection was replaced by another: subscribe again";
             return Err(SqlError::new("55000", reason));
         }
-        for failure in epoch.failures.iter().filter(|failure| failure.weight > 0) {
+        for failure in epoch.output.failures.iter().filter(|failure| failure.weight > 0) {
             if self.subscription.fails && failure.error.state.0 != "MS003" {
                 return Err(SqlError::from(failure.error.clone()));
             }
@@ -243,7 +248,7 @@ impl Running {
         if changes {
             return Ok((live, self.send_outputs(&epoch.rows).await?));
         }
-        let outcome = self.send_difference(epoch.going, epoch.coming).await?;
+        let outcome = self.send_difference(going, coming).await?;
         Ok((live, outcome))
     }
 
@@ -278,8 +283,10 @@ impl Running {
 
     /// The rows that are there, and that this was all.
     async fn rows_there(&mut self, live: &mut Live) -> Result<std::result::Result<(), Over>> {
+        let mut past: Option<Vec<u8>> = None;
         loop {
-            let page = live.unstored()?;
+            let (page, last) = live.unstored(past.as_deref())?;
+            past = last;
             if page.is_empty() {
                 break;
             }

@@ -12,7 +12,7 @@ use foldhash::fast::RandomState;
 use crate::Result;
 
 /// What an entry takes beside its key and value, about.
-const ENTRY_BYTES: usize = 64;
+pub(super) const ENTRY_BYTES: usize = 64;
 
 pub(super) struct Cache {
     most_bytes: usize,

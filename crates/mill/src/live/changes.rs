@@ -37,10 +37,6 @@ impl Live {
             }
         }
         epoch.clock_ms = self.time_ms;
-        epoch.writes = self.outputs(&epoch.rows)?;
-        if let Some(retain_ms) = self.retain_ms {
-            self.retire(retain_ms, &mut epoch)?;
-        }
         Ok(epoch)
     }
 
@@ -65,7 +61,7 @@ impl Live {
     }
 
     /// Takes away outputs that are too old (SQL-14.8).
-    fn retire(&mut self, retain_ms: i64, epoch: &mut Epoch) -> Result<()> {
+    pub(super) fn retire(&mut self, retain_ms: i64, writes: &mut Vec<Write>) -> Result<()> {
         loop {
             let page = self.circuit.notes().page(AGES, None, AGES_PAGE).map_err(|error| of_flow(&error))?;
             let whole = page.len() == AGES_PAGE;
@@ -78,7 +74,7 @@ impl Live {
                     return Ok(());
                 }
                 let id = RawDocumentBuf::from_bytes(id).map_err(|_| bug("a kept key is damaged"))?;
-                epoch.writes.push(Write::delete(&id));
+                writes.push(Write::delete(&id));
                 self.circuit.notes().remove(&key).map_err(|error| of_flow(&error))?;
                 self.rows -= 1;
             }
@@ -169,7 +165,7 @@ impl Live {
             let lacks_old = driven.old && operation != "INSERT" && old.is_none();
             let lacks_new = driven.new && operation == "UPDATE" && new.is_none();
             if (lacks_old || lacks_new) && !self.missing_is_null {
-                epoch.failures.push(missing(token));
+                epoch.output.failures.push(missing(token));
                 continue;
             }
             let change = DrivenChange {
@@ -206,7 +202,7 @@ impl Live {
         let output = self.circuit.step(inputs, watermark_ms).map_err(|error| of_flow(&error))?;
         self.due_ms = output.due_ms;
         epoch.rows.extend(output.rows.into_iter().map(|change| change.row));
-        epoch.failures.extend(output.failures);
+        epoch.output.failures.extend(output.failures);
         Ok(())
     }
 }

@@ -152,16 +152,18 @@ impl Live {
         Ok(writes)
     }
 
-    /// The next rows of the answer that are not stored; empty: that was all.
-    pub(crate) fn unstored(&mut self) -> Result<Vec<RawDocumentBuf>> {
-        let page = self.circuit.notes().page(ANSWER, None, PAGE).map_err(|error| of_flow(&error))?;
-        let mut rows = Vec::new();
+    /// The next rows of the answer that are not stored, those behind a key if one is given, and the key of the last; empty:
+    /// that was all.
+    pub(crate) fn unstored(&mut self, past: Option<&[u8]>) -> Result<(Vec<RawDocumentBuf>, Option<Vec<u8>>)> {
+        let page = self.circuit.notes().page(ANSWER, past, PAGE).map_err(|error| of_flow(&error))?;
+        let (mut rows, mut last) = (Vec::with_capacity(page.len()), None);
         for (key, bytes) in page {
             rows.push(RawDocumentBuf::from_bytes(bytes).map_err(|_| bug("a row of the answer is damaged"))?);
             self.circuit.notes().remove(&key).map_err(|error| of_flow(&error))?;
+            last = Some(key);
         }
         self.rows += i64::try_from(rows.len()).unwrap_or(0);
-        Ok(rows)
+        Ok((rows, last))
     }
 }
 

@@ -14,7 +14,8 @@ use millstream_flow::Failure;
 use millstream_sql::SqlError;
 use tokio::time::{Duration, Instant};
 
-use super::{COMMITS_MAX, Running, gather};
+use super::Running;
+use super::follow::{COMMITS_MAX, gather};
 use crate::checkpoint::{self, Appending, DATABASE};
 use crate::commit::Place;
 use crate::dead_letters::{self, DEAD_LETTERS};
@@ -79,7 +80,7 @@ impl Running {
         // Tables that changes are joined with are read as of the start.
         let time = if changes { self.position.place.time().unwrap_or(time) } else { time };
         self.position.clock_ms = if changes { 0 } else { now_ms() };
-        self.position.step = self.checkpoint.step();
+        self.position.step = self.writer()?.checkpoint.step();
         self.position.filling = Some(Filling::new(time));
         let mut live = self.open(true)?;
         live.rows = 0;
@@ -304,9 +305,10 @@ impl Running {
                 live = self.keep(live, Vec::new()).await?;
             }
             let mut kept = Instant::now();
+            let mut past: Option<Vec<u8>> = None;
             loop {
-                let (back, rows) = blocking(live, Live::unstored).await?;
-                live = back;
+                let (back, (rows, last)) = blocking(live, move |live| live.unstored(past.as_deref())).await?;
+                (live, past) = (back, last);
                 if rows.is_empty() {
                     break;
                 }
@@ -329,17 +331,14 @@ impl Running {
 
     /// The state is whole, and what is stored goes with it.
     async fn complete(&mut self, live: Live) -> Result<Option<End>> {
-        self.position.step = self.checkpoint.step() + 1;
-        self.position.filling = None;
-        let position = self.position.clone();
-        let (live, ()) = blocking(live, move |live| {
-            live.keep(&[], &[])?;
-            live.commit(&position)
-        })
-        .await?;
         self.live = Some(live);
-        self.unwritten = Some(self.to_write(Vec::new(), Vec::new()));
-        self.write().await
+        let unwritten = self.to_write(Vec::new(), Vec::new());
+        let end = self.writer()?.write(unwritten).await?;
+        if end.is_none() {
+            self.position.filling = None;
+            self.save().await?;
+        }
+        Ok(end)
     }
 
     /// Commits what was done to the state so far, with the place where to go on. What was left out is written down before:
@@ -359,7 +358,7 @@ impl Running {
     /// Says how far it is. False: another process has it.
     async fn tell(&mut self, total: u64) -> Result<bool> {
         let percent = self.percent(total);
-        self.checkpoint.note(doc! {"loading": percent}).await
+        self.writer()?.checkpoint.note(doc! {"loading": percent}).await
     }
 
     fn percent(&self, total: u64) -> i32 {
