@@ -7,6 +7,7 @@ mod definitions;
 mod lifecycle;
 mod lost;
 mod natives;
+mod pushed;
 mod queries;
 mod triggers;
 mod views;

@@ -4,7 +4,7 @@ use bson::{Bson, Document, RawDocument, RawDocumentBuf, Timestamp, doc};
 use futures::StreamExt;
 use millstream_sql::SqlError;
 use millstream_sql::expr::Context;
-use millstream_sql::plan::Source;
+use millstream_sql::plan::{Pushed, Source};
 use millstream_value::Doc;
 use mongodb::action::RunCursorCommand;
 use mongodb::raw_batch_cursor::{RawBatch, RawBatchCursor, SessionRawBatchCursor};
@@ -86,26 +86,7 @@ impl Find {
 
     /// Begins to read.
     pub(crate) async fn open(&self, client: &Client, moment: &mut Moment<'_>) -> Result<Reading> {
-        let database = client.database(&self.database);
-        let mut command = self.command();
-        let cursor = match moment {
-            Moment::Transaction(session) => {
-                let cursor = begun(&database, command, self.few).session(&mut **session).batch().await;
-                cursor.map(Cursor::InTransaction)
-            }
-            Moment::Time(time) => {
-                command.insert("readConcern", doc! {"level": "snapshot", "atClusterTime": *time});
-                let cursor = begun(&database, command, self.few).batch().await;
-                if let Err(error) = &cursor
-                    && code(error).is_some_and(|code| NO_SNAPSHOTS.contains(&code))
-                {
-                    return Err(SqlError::new("0A000", format!("the deployment reads no snapshots: {error}")));
-                }
-                cursor.map(Cursor::Free)
-            }
-            Moment::Now => begun(&database, command, self.few).batch().await.map(Cursor::Free),
-        };
-        cursor.map(Reading).map_err(|error| of_driver(&error))
+        open(&client.database(&self.database), self.command(), self.few, moment).await
     }
 
     /// Reads everything, and hands each document on.
@@ -142,8 +123,72 @@ impl Find {
             projection.extend(fields.iter().map(|field| (field.clone(), 1.into())));
             command.insert("projection", projection);
         }
+        if command.contains_key("filter") || command.contains_key("sort") {
+            command.insert("collation", binary());
+        }
         command
     }
+}
+
+/// What is computed of a collection.
+#[derive(Clone, Debug)]
+pub(crate) struct Pipeline {
+    database: String,
+    collection: String,
+    pub(crate) stages: Vec<Document>,
+}
+
+impl Pipeline {
+    /// Of one of a plan's sources.
+    pub(crate) fn of(source: &Source, pushed: &Pushed) -> Self {
+        let stages = pushed.pipeline.iter().filter_map(|stage| raw(stage.as_bytes().to_vec()));
+        let stages = stages.filter_map(|stage| Document::try_from(stage).ok()).collect();
+        Self { database: source.database.clone(), collection: source.collection.clone(), stages }
+    }
+
+    /// Begins to compute.
+    pub(crate) async fn open(&self, client: &Client, moment: &mut Moment<'_>) -> Result<Reading> {
+        let command = doc! {
+            "aggregate": &self.collection,
+            "pipeline": self.stages.clone(),
+            "cursor": {"batchSize": BATCH_SIZE},
+            "allowDiskUse": true,
+            "collation": binary(),
+        };
+        open(&client.database(&self.database), command, None, moment).await
+    }
+}
+
+/// Texts are compared by their bytes (SQL-5.4), also where a collection has another order of its own.
+fn binary() -> Document {
+    doc! {"locale": "simple"}
+}
+
+/// Begins to read what a command answers.
+async fn open(
+    database: &Database,
+    mut command: Document,
+    few: Option<i32>,
+    moment: &mut Moment<'_>,
+) -> Result<Reading> {
+    let cursor = match moment {
+        Moment::Transaction(session) => {
+            let cursor = begun(database, command, few).session(&mut **session).batch().await;
+            cursor.map(Cursor::InTransaction)
+        }
+        Moment::Time(time) => {
+            command.insert("readConcern", doc! {"level": "snapshot", "atClusterTime": *time});
+            let cursor = begun(database, command, few).batch().await;
+            if let Err(error) = &cursor
+                && code(error).is_some_and(|code| NO_SNAPSHOTS.contains(&code))
+            {
+                return Err(SqlError::new("0A000", format!("the deployment reads no snapshots: {error}")));
+            }
+            cursor.map(Cursor::Free)
+        }
+        Moment::Now => begun(database, command, few).batch().await.map(Cursor::Free),
+    };
+    cursor.map(Reading).map_err(|error| of_driver(&error))
 }
 
 /// A read whose later replies have as many documents as its first, where that was to be few.

@@ -11,7 +11,7 @@ mod from_ast;
 mod function;
 mod interval;
 mod json;
-mod like;
+pub(crate) mod like;
 mod number;
 mod operator;
 mod path;

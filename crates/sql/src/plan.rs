@@ -11,11 +11,13 @@ mod calls;
 mod changes;
 mod clock;
 mod explain;
+mod filter;
 mod first;
 mod from;
 mod group;
 mod join;
 mod lower;
+mod pushed;
 mod query;
 mod recursive;
 mod rel;
@@ -45,6 +47,7 @@ use binder::{Binder, Scan};
 use builtin::builtin;
 pub use explain::{Held, Operator};
 pub use first::First;
+pub use pushed::{Answered, Pushed};
 pub(crate) use source::SourceColumn;
 
 /// What names stand for.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bson::{Bson, Document, doc};
 use millstream_sql::SqlError;
 use millstream_sql::expr::Context;
-use millstream_sql::plan::{Held, Operator, Plan, Purpose, Source, Write};
+use millstream_sql::plan::{Held, Operator, Plan, Purpose, Pushed, Source, Write};
 use millstream_sql::statement::{Explain, ExplainFormat, Explained, Statement};
 
 use super::Session;
@@ -15,7 +15,7 @@ use crate::checkpoint::{CHECKPOINTS, DATABASE};
 use crate::definition::Definition;
 use crate::error::{Result, of_driver};
 use crate::held;
-use crate::read::Find;
+use crate::read::{Find, Pipeline};
 
 impl Session {
     pub(super) async fn explain(&mut self, explain: &Explain) -> Result<Answer> {
@@ -122,6 +122,14 @@ impl Told<'_> {
                     lines.push(format!("images of {name}: {}", images.join(", ")));
                 }
             }
+            for pushed in self.pushed() {
+                let Some(source) = plan.sources.get(pushed.source) else { continue };
+                let stages = Bson::from(Pipeline::of(source, &pushed).stages).into_relaxed_extjson();
+                lines.push(format!(
+                    "computed by {}.{}, unless its types are mixed: {stages}",
+                    source.database, source.collection
+                ));
+            }
             if let Some((_, bytes)) = &self.held {
                 lines.push(format!("copies of what is read: {bytes} bytes"));
             }
@@ -138,16 +146,24 @@ impl Told<'_> {
     fn document(&self) -> Document {
         let mut out = doc! {"statement": self.statement.to_string()};
         if let Some(plan) = self.plan {
-            let source = |source: &Source| {
+            let pushed = self.pushed();
+            let pipeline = |at: usize, source: &Source| {
+                let of_it = pushed.iter().find(|pushed| pushed.source == at);
+                of_it.map_or(Bson::Null, |pushed| Pipeline::of(source, pushed).stages.into())
+            };
+            let source = |(at, source): (usize, &Source)| {
                 let fields = source.fields.clone().map_or(Bson::Null, Bson::from);
                 let filter = self.filter(source).map_or(Bson::Null, Bson::from);
                 let images: Vec<Bson> = images(source).into_iter().map(Bson::from).collect();
                 let name = format!("{}.{}", source.database, source.collection);
-                Bson::from(doc! {"table": name, "fields": fields, "filter": filter, "images": images})
+                let pipeline = pipeline(at, source);
+                Bson::from(
+                    doc! {"table": name, "fields": fields, "filter": filter, "pipeline": pipeline, "images": images},
+                )
             };
             out.insert("operators", operator(&plan.operators(self.operators_held())));
             out.insert("copies_bytes", self.held.as_ref().map_or(Bson::Null, |(_, bytes)| Bson::from(*bytes)));
-            out.insert("sources", plan.sources.iter().map(source).collect::<Vec<_>>());
+            out.insert("sources", plan.sources.iter().enumerate().map(source).collect::<Vec<_>>());
             out.insert("key", plan.key.clone());
             out.insert("notices", plan.notices.iter().map(|notice| notice.message.clone()).collect::<Vec<_>>());
         }
@@ -160,6 +176,14 @@ impl Told<'_> {
 
     fn operators_held(&self) -> Option<&Held> {
         self.held.as_ref().map(|(operators, _)| operators)
+    }
+
+    /// What a deployment computes: of a query, outside of transactions.
+    fn pushed(&self) -> Vec<Pushed> {
+        match (self.statement, self.plan) {
+            (Statement::Query(_), Some(plan)) => plan.pushed(self.context),
+            _ => Vec::new(),
+        }
     }
 
     /// The condition that a deployment evaluates: for what is read once.

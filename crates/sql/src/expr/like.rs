@@ -41,6 +41,19 @@ impl Pattern {
         Self { parts, ignore_case }
     }
 
+    /// The characters that every text that matches begins with, and whether every text that begins so matches. `None`: there
+    /// are none.
+    pub(crate) fn beginning(&self) -> Option<(String, bool)> {
+        let this = |part: &Part| match part {
+            Part::This(c) => Some(*c),
+            Part::Any | Part::Dangling | Part::One => None,
+        };
+        let text: String = self.parts.iter().map_while(this).collect();
+        let rest = self.parts.get(text.chars().count()..).unwrap_or_default();
+        let is_certain = !self.ignore_case && !text.is_empty() && !rest.contains(&Part::Dangling);
+        is_certain.then(|| (text, rest == [Part::Any]))
+    }
+
     /// Goes back only to the last `%`: what stood before it is matched as early as possible, which is never wrong.
     ///
     /// # Errors

@@ -213,6 +213,25 @@ impl Rel {
         }
     }
 
+    /// As [`Rel::inputs`].
+    pub(crate) fn inputs_mut(&mut self) -> Vec<&mut Rel> {
+        match self {
+            Self::Scan(_) | Self::One | Self::Values { .. } | Self::Working(_) => Vec::new(),
+            Self::Filter { input, .. }
+            | Self::Temporal { input, .. }
+            | Self::Map { input, .. }
+            | Self::Rekey { input, .. }
+            | Self::FlatMap { input, .. }
+            | Self::Aggregate { input, .. }
+            | Self::Window { input, .. }
+            | Self::TopK { input, .. } => vec![input],
+            Self::Join(join) => vec![&mut join.left, &mut join.right],
+            Self::UnionAll { branches, .. } => branches.iter_mut().map(|(rel, ..)| rel).collect(),
+            Self::SetOperation { left, right, .. } => vec![&mut left.0, &mut right.0],
+            Self::Recursive { base, step, .. } => vec![&mut base.0, &mut step.0],
+        }
+    }
+
     /// How many relations it is made of, itself included.
     pub(crate) fn size(&self) -> usize {
         1 + self.inputs().into_iter().map(Self::size).sum::<usize>()

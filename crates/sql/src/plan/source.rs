@@ -1,11 +1,11 @@
-//! Collections as sources: what of a document, or of a change, becomes a row, and which documents need not be read.
+//! Collections as sources: what of a document, or of a change, becomes a row.
 
 use std::sync::Arc;
 
 use millstream_flow::{Datum, Row};
-use millstream_value::{Doc, DocBuf, Value};
+use millstream_value::{Doc, DocBuf};
 
-use crate::expr::{Comparison, Context};
+use crate::expr::Comparison;
 use crate::plan::binder::Scan;
 use crate::plan::rel::{ColumnId, Join, Over, Rel};
 use crate::plan::{Driven, DrivenChange, Source};
@@ -175,175 +175,8 @@ impl Source {
             (SourceColumn::Token, Some(change)) => Datum::text(change.token),
         }
     }
-
-    /// A filter in the language of `find` that lets through every document whose row can matter (SQL-20.2, SQL-20.5);
-    /// `None`: all.
-    #[must_use]
-    pub fn filter(&self, context: &Context) -> Option<DocBuf> {
-        let parts: Vec<DocBuf> =
-            self.conditions.iter().filter_map(|condition| self.translated(condition, context)).collect();
-        if parts.is_empty() {
-            return None;
-        }
-        Some(listed("$and", &parts))
-    }
-
-    /// A condition as a match expression that is true wherever the condition is; `None`: it is not translated.
-    fn translated(&self, condition: &Expr, context: &Context) -> Option<DocBuf> {
-        match condition {
-            Expr::Compare(op, a, b) => {
-                let (path, literal, op) = match (self.path(a), self.path(b)) {
-                    (Some(path), None) => (path, b, *op),
-                    (None, Some(path)) => (path, a, crate::plan::clock::turned(*op)),
-                    _ => return None,
-                };
-                let forms = forms(literal, context)?;
-                match op {
-                    Comparison::Equal => Some(one_of(&path, &forms)),
-                    Comparison::Less => Some(either(&path, "$lt", &forms)),
-                    Comparison::LessOrEqual => Some(either(&path, "$lte", &forms)),
-                    Comparison::Greater => Some(either(&path, "$gt", &forms)),
-                    Comparison::GreaterOrEqual => Some(either(&path, "$gte", &forms)),
-                    Comparison::NotEqual | Comparison::Distinct | Comparison::NotDistinct => None,
-                }
-            }
-            Expr::In(value, list) => {
-                let path = self.path(value)?;
-                let mut all = Vec::new();
-                for literal in list {
-                    all.extend(forms(literal, context)?);
-                }
-                Some(one_of(&path, &all))
-            }
-            Expr::Or(parts) => {
-                let parts = parts.iter().map(|part| self.translated(part, context)).collect::<Option<Vec<_>>>()?;
-                Some(listed("$or", &parts))
-            }
-            Expr::And(parts) => {
-                let parts: Vec<_> = parts.iter().filter_map(|part| self.translated(part, context)).collect();
-                if parts.is_empty() {
-                    return None;
-                }
-                Some(listed("$and", &parts))
-            }
-            _ => None,
-        }
-    }
-
-    /// The dotted path of a column, if MongoDB's paths can say it.
-    fn path(&self, expr: &Expr) -> Option<String> {
-        let name = |at: &usize| match self.columns.get(*at) {
-            Some(SourceColumn::Field(name)) if plain(name) => Some(name.clone()),
-            _ => None,
-        };
-        match expr {
-            Expr::Column(at) => name(at),
-            Expr::Path(inner, steps) => {
-                let Expr::Column(at) = inner.as_ref() else { return None };
-                let mut path = name(at)?;
-                for step in steps {
-                    match step {
-                        crate::expr::Step::Field(field) if plain(field) => {
-                            path.push('.');
-                            path.push_str(field);
-                        }
-                        _ => return None,
-                    }
-                }
-                Some(path)
-            }
-            _ => None,
-        }
-    }
-}
-
-/// Whether a name means itself in a dotted path.
-fn plain(name: &str) -> bool {
-    !name.is_empty() && !name.contains('.') && !name.starts_with('$') && name.parse::<u64>().is_err()
 }
 
 fn whole(document: Doc<'_>) -> Datum {
     Datum::Document(Arc::from(document.to_buf().into_bytes()))
-}
-
-/// Every stored form of a constant that SQL holds for equal to it (SQL-4.5, SQL-4.10). `None`: it is no constant, or NULL, or
-/// of a type that is not compared this way.
-fn forms(literal: &Expr, context: &Context) -> Option<Vec<Value<'static>>> {
-    let value = match literal {
-        Expr::Constant(value) => value.clone(),
-        Expr::Variable(slot) => context.variables.get(*slot)?.clone(),
-        Expr::Path(inner, _) if matches!(**inner, Expr::Variable(_)) => constant(literal, context)?,
-        Expr::Untyped(text) => return Some(text_forms(text, context)),
-        _ => return None,
-    };
-    match &value {
-        Datum::Text(text) => Some(text_forms(text, context)),
-        Datum::Int(_) | Datum::Long(_) => Some(vec![crate::expr::to_value(&value, &context.time_zone)]),
-        Datum::Decimal(number) => {
-            let double = number.to_f64();
-            Some(vec![Value::Decimal(*number), Value::Double(double)])
-        }
-        Datum::ObjectId(id) => Some(vec![Value::ObjectId(*id), Value::String(millstream_value::shell::hex(id).into())]),
-        Datum::Bool(_) | Datum::Instant(_) | Datum::Binary(..) => {
-            Some(vec![crate::expr::to_value(&value, &context.time_zone)])
-        }
-        _ => None,
-    }
-}
-
-fn constant(expr: &Expr, context: &Context) -> Option<Datum> {
-    let Expr::Path(inner, steps) = expr else { return None };
-    let Expr::Variable(slot) = inner.as_ref() else { return None };
-    Some(crate::expr::step_into(context.variables.get(*slot)?, steps))
-}
-
-/// What a text may be stored as: text, or what it reads as.
-fn text_forms(text: &str, context: &Context) -> Vec<Value<'static>> {
-    let forms = crate::expr::stored_forms(text, context);
-    let stored = |form: &Datum| match form {
-        Datum::Decimal(number) => vec![Value::Decimal(*number), Value::Double(number.to_f64())],
-        other => vec![crate::expr::to_value(other, &context.time_zone)],
-    };
-    forms.iter().flat_map(stored).collect()
-}
-
-/// `$and` or `$or` of match expressions.
-fn listed(operator: &str, parts: &[DocBuf]) -> DocBuf {
-    let mut out = DocBuf::new();
-    out.array(operator, |all| {
-        for part in parts {
-            all.push_document(part.as_bytes());
-        }
-    });
-    out
-}
-
-fn one_of(path: &str, forms: &[Value<'static>]) -> DocBuf {
-    let mut out = DocBuf::new();
-    out.nest(path, |inner| {
-        inner.array("$in", |all| {
-            for form in forms {
-                all.push(form.clone());
-            }
-        });
-    });
-    out
-}
-
-/// One of the forms compares so. What MongoDB orders otherwise is let through: NaN above all numbers.
-fn either(path: &str, operator: &str, forms: &[Value<'static>]) -> DocBuf {
-    let compared = |form: &Value<'static>| {
-        let mut one = DocBuf::new();
-        one.nest(path, |inner| {
-            inner.push(operator, form.clone());
-        });
-        one
-    };
-    let mut parts: Vec<DocBuf> = forms.iter().map(compared).collect();
-    if operator.starts_with("$gt") {
-        let mut one = DocBuf::new();
-        one.push(path, f64::NAN);
-        parts.push(one);
-    }
-    listed("$or", &parts)
 }

@@ -1,0 +1,397 @@
+//! Conditions in the language of `find` (SQL-20.5).
+//!
+//! What is read once is asked for with a condition that is true wherever SQL's is; the mill evaluates SQL's again. Where the
+//! deployment computes more than a condition, it has to be true nowhere else: then arrays, which MongoDB looks into and SQL
+//! does not, are kept out by a guard.
+
+use millstream_flow::{Datum, key};
+use millstream_value::{DocBuf, Value};
+
+use crate::expr::like::Pattern;
+use crate::expr::{Comparison, Context, Expr, Step, Test};
+use crate::plan::{Source, SourceColumn};
+
+/// What of a condition is asked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    /// What is true wherever the condition is (SQL-20.2).
+    Wide,
+    /// What is true just where the condition is.
+    Exact,
+}
+
+/// A path, as MongoDB writes it.
+pub(crate) struct Path(Vec<String>);
+
+impl Path {
+    /// The names with dots between them.
+    pub(crate) fn dotted(&self) -> String {
+        self.0.join(".")
+    }
+
+    /// What it leads through, from the outermost on.
+    pub(crate) fn prefixes(&self) -> impl Iterator<Item = String> {
+        (1..self.0.len()).map(|length| self.0.get(..length).unwrap_or_default().join("."))
+    }
+}
+
+impl Source {
+    /// A filter in the language of `find` that lets through every document whose row can matter; `None`: all.
+    #[must_use]
+    pub fn filter(&self, context: &Context) -> Option<DocBuf> {
+        let conditions = self.conditions.iter();
+        let parts: Vec<DocBuf> =
+            conditions.filter_map(|condition| self.translated(condition, true, Mode::Wide, context)).collect();
+        (!parts.is_empty()).then(|| listed("$and", &parts))
+    }
+
+    /// A filter that lets through the documents that satisfy all conditions, and no others; empty: all. `None`: there is none.
+    pub(crate) fn exact_filter(&self, context: &Context) -> Option<DocBuf> {
+        let conditions = self.conditions.iter();
+        let parts = conditions.map(|condition| self.translated(condition, true, Mode::Exact, context));
+        Some(all_of(parts.collect::<Option<Vec<_>>>()?).unwrap_or_default())
+    }
+
+    /// A condition, or where `is` is false its negation, as a match expression; `None`: it is not translated.
+    fn translated(&self, condition: &Expr, is: bool, mode: Mode, context: &Context) -> Option<DocBuf> {
+        match condition {
+            Expr::And(parts) if is => self.all(parts, is, mode, context),
+            Expr::Or(parts) if !is => self.all(parts, is, mode, context),
+            Expr::And(parts) | Expr::Or(parts) => {
+                let parts = parts.iter().map(|part| self.translated(part, is, mode, context));
+                Some(listed("$or", &parts.collect::<Option<Vec<_>>>()?))
+            }
+            Expr::Not(inner) => self.translated(inner, !is, mode, context),
+            Expr::Is(Test::Null, not, value) => {
+                let path = self.path(value)?;
+                Some(if *not == is { is_not_null(&path, mode) } else { is_null(&path, mode) })
+            }
+            Expr::Compare(op, a, b) => {
+                let (value, literal, op) = match (self.path(a), self.path(b)) {
+                    (Some(path), None) => (path, b, *op),
+                    (None, Some(path)) => (path, a, crate::plan::clock::turned(*op)),
+                    _ => return None,
+                };
+                compared(&value, if is { op } else { opposite(op)? }, literal, mode, context)
+            }
+            Expr::Between { value, low, high, symmetric: false } => {
+                let path = self.path(value)?;
+                let (above, below) = match is {
+                    true => (Comparison::GreaterOrEqual, Comparison::LessOrEqual),
+                    false => (Comparison::Less, Comparison::Greater),
+                };
+                let above = compared(&path, above, low, mode, context);
+                let below = compared(&path, below, high, mode, context);
+                match (is, mode) {
+                    (true, Mode::Wide) => all_of(above.into_iter().chain(below).collect()),
+                    (true, Mode::Exact) => all_of(vec![above?, below?]),
+                    (false, _) => Some(listed("$or", &[above?, below?])),
+                }
+            }
+            Expr::In(value, list) => {
+                let path = self.path(value)?;
+                let mut all = Vec::new();
+                for literal in list {
+                    all.extend(forms(literal, context)?);
+                }
+                one_of(&path, &all, is, mode)
+            }
+            Expr::Like { value, pattern, escape, ignore_case: false } if is => {
+                let escape = escape.as_ref().map_or(Some('\\'), |escape| escape.chars().next());
+                let pattern = match pattern.as_ref() {
+                    Expr::Untyped(text) => text.clone(),
+                    pattern => match constant(pattern, context)? {
+                        Datum::Text(text) => text.to_string(),
+                        _ => return None,
+                    },
+                };
+                begins(&self.path(value)?, &Pattern::new(&pattern, escape, false), mode)
+            }
+            _ => None,
+        }
+    }
+
+    /// Parts that all hold: what is not translated becomes true.
+    fn all(&self, parts: &[Expr], is: bool, mode: Mode, context: &Context) -> Option<DocBuf> {
+        let parts = parts.iter().map(|part| self.translated(part, is, mode, context));
+        match mode {
+            Mode::Wide => all_of(parts.flatten().collect()),
+            Mode::Exact => all_of(parts.collect::<Option<Vec<_>>>()?),
+        }
+    }
+
+    /// The path of a column, if MongoDB's paths can say it.
+    pub(crate) fn path(&self, expr: &Expr) -> Option<Path> {
+        let name = |at: &usize| match self.columns.get(*at) {
+            Some(SourceColumn::Field(name)) if plain(name) => Some(name.clone()),
+            _ => None,
+        };
+        match expr {
+            Expr::Column(at) => Some(Path(vec![name(at)?])),
+            Expr::Path(inner, steps) => {
+                let Expr::Column(at) = inner.as_ref() else { return None };
+                let mut path = vec![name(at)?];
+                for step in steps {
+                    match step {
+                        Step::Field(field) if plain(field) => path.push(field.clone()),
+                        _ => return None,
+                    }
+                }
+                Some(Path(path))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Whether a name means itself in a dotted path.
+fn plain(name: &str) -> bool {
+    !name.is_empty() && !name.contains(['.', '\0']) && !name.starts_with('$') && name.parse::<u64>().is_err()
+}
+
+/// What is true where a comparison is neither true nor NULL.
+fn opposite(op: Comparison) -> Option<Comparison> {
+    match op {
+        Comparison::Equal => Some(Comparison::NotEqual),
+        Comparison::NotEqual => Some(Comparison::Equal),
+        Comparison::Less => Some(Comparison::GreaterOrEqual),
+        Comparison::LessOrEqual => Some(Comparison::Greater),
+        Comparison::Greater => Some(Comparison::LessOrEqual),
+        Comparison::GreaterOrEqual => Some(Comparison::Less),
+        Comparison::Distinct | Comparison::NotDistinct => None,
+    }
+}
+
+fn compared(path: &Path, op: Comparison, literal: &Expr, mode: Mode, context: &Context) -> Option<DocBuf> {
+    let forms = forms(literal, context)?;
+    match op {
+        Comparison::Equal => one_of(path, &forms, true, mode),
+        Comparison::NotEqual => one_of(path, &forms, false, mode),
+        Comparison::Less => in_order(path, "$lt", &forms, mode),
+        Comparison::LessOrEqual => in_order(path, "$lte", &forms, mode),
+        Comparison::Greater => in_order(path, "$gt", &forms, mode),
+        Comparison::GreaterOrEqual => in_order(path, "$gte", &forms, mode),
+        Comparison::Distinct | Comparison::NotDistinct => None,
+    }
+}
+
+/// The value is one of the forms; or is something else, and not NULL.
+fn one_of(path: &Path, forms: &[Form], is: bool, mode: Mode) -> Option<DocBuf> {
+    if (!is || mode == Mode::Exact) && !forms.iter().all(|form| form.is_exact) {
+        return None;
+    }
+    let mut listed_forms = DocBuf::new();
+    listed_forms.nest(&path.dotted(), |inner| {
+        inner.array(if is { "$in" } else { "$nin" }, |all| {
+            for form in forms {
+                all.push(form.value.clone());
+            }
+            if !is {
+                all.push(Value::Null);
+            }
+        });
+    });
+    let mut parts =
+        vec![if is { listed_forms } else { listed("$or", &[listed_forms, of_type(&path.dotted(), "array")]) }];
+    if mode == Mode::Exact {
+        if is {
+            parts.push(no_array(&path.dotted()));
+        } else {
+            parts.push(not_of_type(&path.dotted(), "undefined"));
+        }
+        parts.extend(path.prefixes().map(|prefix| no_array(&prefix)));
+    }
+    all_of(parts)
+}
+
+/// One of the forms compares so. What MongoDB orders otherwise is let through: NaN above all numbers.
+fn in_order(path: &Path, operator: &str, forms: &[Form], mode: Mode) -> Option<DocBuf> {
+    let not_a_number = |form: &Form| matches!(form.value, Value::Double(number) if number.is_nan());
+    if forms.iter().any(not_a_number) {
+        return None;
+    }
+    let dotted = path.dotted();
+    let compared = |form: &Form| {
+        let mut one = DocBuf::new();
+        one.nest(&dotted, |inner| {
+            inner.push(operator, form.value.clone());
+        });
+        one
+    };
+    let mut parts: Vec<DocBuf> = forms.iter().map(compared).collect();
+    let is_number = |form: &Form| matches!(form.value, Value::Int32(_) | Value::Int64(_));
+    if operator.starts_with("$gt") && (mode == Mode::Wide || forms.iter().any(is_number)) {
+        let mut one = DocBuf::new();
+        one.push(&dotted, f64::NAN);
+        parts.push(one);
+    }
+    let either = listed("$or", &parts);
+    if mode == Mode::Wide {
+        return Some(either);
+    }
+    // The bounds of a fraction are wider than itself, and of other types SQL's order is its own.
+    let is_exact =
+        |form: &Form| is_number(form) || matches!(form.value, Value::Bool(_) | Value::Date(_) | Value::String(_));
+    if !forms.iter().all(is_exact) {
+        return None;
+    }
+    let guards = path.prefixes().chain([dotted.clone()]).map(|path| no_array(&path));
+    all_of([either].into_iter().chain(guards).collect())
+}
+
+fn is_null(path: &Path, mode: Mode) -> DocBuf {
+    let dotted = path.dotted();
+    let mut null = DocBuf::new();
+    null.push(&dotted, Value::Null);
+    // Newer servers hold undefined for something else.
+    let mut parts = vec![null, of_type(&dotted, "undefined")];
+    if mode == Mode::Exact {
+        parts = vec![listed("$and", &[listed("$or", &parts), no_array(&dotted)])];
+    }
+    parts.extend(path.prefixes().map(|prefix| of_type(&prefix, "array")));
+    listed("$or", &parts)
+}
+
+fn is_not_null(path: &Path, mode: Mode) -> DocBuf {
+    let dotted = path.dotted();
+    let mut there = DocBuf::new();
+    there.nest(&dotted, |inner| {
+        inner.push("$ne", Value::Null);
+    });
+    let there = listed("$or", &[there, of_type(&dotted, "array")]);
+    if mode == Mode::Wide {
+        return there;
+    }
+    let guards = path.prefixes().map(|prefix| no_array(&prefix));
+    let parts: Vec<DocBuf> = [there, not_of_type(&dotted, "undefined")].into_iter().chain(guards).collect();
+    listed("$and", &parts)
+}
+
+/// The value is a text with the beginning of a pattern.
+fn begins(path: &Path, pattern: &Pattern, mode: Mode) -> Option<DocBuf> {
+    let (beginning, is_whole) = pattern.beginning()?;
+    if beginning.contains('\0') || (mode == Mode::Exact && !is_whole) {
+        return None;
+    }
+    let mut regex = String::from("^");
+    for c in beginning.chars() {
+        if r"\.+*?()|[]{}^$".contains(c) {
+            regex.push('\\');
+        }
+        regex.push(c);
+    }
+    let mut one = DocBuf::new();
+    one.nest(&path.dotted(), |inner| {
+        inner.push("$regex", regex.as_str());
+    });
+    if mode == Mode::Wide {
+        return Some(one);
+    }
+    let guards = path.prefixes().chain([path.dotted()]).map(|path| no_array(&path));
+    all_of([one].into_iter().chain(guards).collect())
+}
+
+fn of_type(path: &str, name: &str) -> DocBuf {
+    let mut one = DocBuf::new();
+    one.nest(path, |inner| {
+        inner.push("$type", name);
+    });
+    one
+}
+
+fn not_of_type(path: &str, name: &str) -> DocBuf {
+    let mut one = DocBuf::new();
+    one.nest(path, |inner| {
+        inner.nest("$not", |inner| {
+            inner.push("$type", name);
+        });
+    });
+    one
+}
+
+fn no_array(path: &str) -> DocBuf {
+    not_of_type(path, "array")
+}
+
+/// `None`: there are no parts.
+fn all_of(mut parts: Vec<DocBuf>) -> Option<DocBuf> {
+    match parts.len() {
+        0 => None,
+        1 => parts.pop(),
+        _ => Some(listed("$and", &parts)),
+    }
+}
+
+/// `$and` or `$or` of match expressions.
+fn listed(operator: &str, parts: &[DocBuf]) -> DocBuf {
+    let mut out = DocBuf::new();
+    out.array(operator, |all| {
+        for part in parts {
+            all.push_document(part.as_bytes());
+        }
+    });
+    out
+}
+
+/// One stored form of a constant that SQL holds for equal to it.
+struct Form {
+    value: Value<'static>,
+    /// Whether all that MongoDB holds for equal to it is equal for SQL, too.
+    is_exact: bool,
+}
+
+/// Every stored form of a constant (SQL-4.5, SQL-4.10). `None`: it is no constant, or NULL, or of a type that is not compared
+/// this way.
+fn forms(literal: &Expr, context: &Context) -> Option<Vec<Form>> {
+    if let Expr::Untyped(text) = literal {
+        return Some(text_forms(text, context));
+    }
+    match constant(literal, context)? {
+        // What has a type may be meant as it stands.
+        Datum::Text(text) => {
+            let mut forms = text_forms(&text, context);
+            let is_exact = forms.len() == 1;
+            forms.iter_mut().for_each(|form| form.is_exact &= is_exact);
+            Some(forms)
+        }
+        value @ (Datum::Int(_)
+        | Datum::Long(_)
+        | Datum::Decimal(_)
+        | Datum::Bool(_)
+        | Datum::Instant(_)
+        | Datum::Binary(..)) => Some(stored(&value, context)),
+        Datum::ObjectId(id) => {
+            let text = Value::String(millstream_value::shell::hex(&id).into());
+            Some([Value::ObjectId(id), text].into_iter().map(|value| Form { value, is_exact: false }).collect())
+        }
+        _ => None,
+    }
+}
+
+/// What a text may be stored as: text, or what it reads as.
+fn text_forms(text: &str, context: &Context) -> Vec<Form> {
+    crate::expr::stored_forms(text, context).iter().flat_map(|form| stored(form, context)).collect()
+}
+
+fn constant(literal: &Expr, context: &Context) -> Option<Datum> {
+    match literal {
+        Expr::Constant(value) => Some(value.clone()),
+        Expr::Variable(slot) => context.variables.get(*slot).cloned(),
+        Expr::Path(inner, steps) => {
+            let Expr::Variable(slot) = inner.as_ref() else { return None };
+            Some(crate::expr::step_into(context.variables.get(*slot)?, steps))
+        }
+        _ => None,
+    }
+}
+
+/// How a value is stored: a decimal is equal to the double that it rounds to, too (SQL-4.5), which is another number if the two
+/// differ.
+fn stored(value: &Datum, context: &Context) -> Vec<Form> {
+    let Datum::Decimal(number) = value else {
+        return vec![Form { value: crate::expr::to_value(value, &context.time_zone), is_exact: true }];
+    };
+    let double = number.to_f64();
+    let is_exact = key::compare(value, &Datum::Double(double)).is_eq();
+    vec![Form { value: Value::Decimal(*number), is_exact }, Form { value: Value::Double(double), is_exact }]
+}
