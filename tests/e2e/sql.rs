@@ -9,6 +9,7 @@ mod lost;
 mod natives;
 mod pushed;
 mod queries;
+mod restarts;
 mod triggers;
 mod views;
 mod webhooks;
@@ -94,7 +95,7 @@ impl Lab {
     }
 
     /// Puts a copy in the place of the state.
-    pub(crate) fn set_state(&self, copy: TempDir) {
+    pub(crate) fn set_state(&self, copy: &TempDir) {
         let state = self.folder.path().join("state");
         std::fs::remove_dir_all(&state).unwrap();
         copy_folder(copy.path(), &state);

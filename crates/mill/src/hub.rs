@@ -42,6 +42,8 @@ pub(crate) struct Wants {
     pub(crate) collections: BTreeSet<Name>,
     /// Whether documents before and after are wanted where images are kept.
     pub(crate) images: bool,
+    /// Whether documents before are wanted where images are kept.
+    pub(crate) before: bool,
 }
 
 /// What comes.
@@ -271,6 +273,8 @@ impl Run {
         source.options.expanded_events = self.expanded;
         if self.members.iter().any(|member| member.wants.images) {
             source.options.full_document = FullDocumentMode::WhenAvailable;
+        }
+        if self.members.iter().any(|member| member.wants.images || member.wants.before) {
             source.options.before = BeforeMode::WhenAvailable;
         }
         source

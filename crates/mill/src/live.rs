@@ -27,6 +27,9 @@ use crate::hub::Name;
 use crate::images::Images;
 use crate::mirror::{Effect, Mirror, mirrors};
 
+/// Which collections have no copy, a byte each.
+const BY_IMAGES: &[u8] = b"i";
+
 /// Where a view is.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Position {
@@ -74,7 +77,7 @@ pub(crate) struct Live {
     owners: Vec<usize>,
     plan: Arc<Plan>,
     context: Arc<Context>,
-    pub(crate) mirrors: Vec<Arc<Mirror>>,
+    mirrors: Vec<Arc<Mirror>>,
     /// Which copy each source reads; none: it is driven by its changes.
     places: Vec<Option<usize>>,
     pub(crate) due_ms: Option<i64>,
@@ -116,9 +119,13 @@ impl Live {
     /// The state in a store.
     pub(crate) fn open(plan: Arc<Plan>, context: Arc<Context>, store: Store) -> Result<Self> {
         let (nodes, output) = plan.circuit(&context)?;
-        let circuit = Circuit::new(nodes, output, store).map_err(|error| of_flow(&error))?;
+        let mut circuit = Circuit::new(nodes, output, store).map_err(|error| of_flow(&error))?;
         let owners = plan.owners(&context)?;
-        let (mirrors, places) = mirrors(&plan.sources);
+        let (mut mirrors, places) = mirrors(&plan.sources);
+        let by_images = circuit.notes().get(BY_IMAGES).map_err(|error| of_flow(&error))?.unwrap_or_default();
+        for (mirror, by_images) in mirrors.iter_mut().zip(by_images) {
+            mirror.by_images = by_images == 1;
+        }
         let mirrors = mirrors.into_iter().map(Arc::new).collect();
         let (missing_is_null, doubles, retain_ms) = (false, false, None);
         Ok(Self {
@@ -135,6 +142,25 @@ impl Live {
             doubles,
             retain_ms,
         })
+    }
+
+    /// The collections that are read, and how their documents before and after a change are known.
+    pub(crate) fn mirrors(&self) -> &[Arc<Mirror>] {
+        &self.mirrors
+    }
+
+    /// Of some collections the deployment keeps images, so that no copies are needed. To be said before anything is read.
+    pub(crate) fn go_by_images(&mut self, kept: &BTreeSet<Name>) -> Result<()> {
+        for mirror in &mut self.mirrors {
+            Arc::make_mut(mirror).by_images = kept.contains(&mirror.name);
+        }
+        let by_images: Vec<u8> = self.mirrors.iter().map(|mirror| u8::from(mirror.by_images)).collect();
+        self.circuit.notes().put(BY_IMAGES, &by_images).map_err(|error| of_flow(&error))
+    }
+
+    /// Whether some collections have no copy.
+    pub(crate) fn goes_by_images(&self) -> bool {
+        self.mirrors.iter().any(|mirror| mirror.by_images)
     }
 
     /// Where it is, if it was ever complete.

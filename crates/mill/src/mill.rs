@@ -71,7 +71,7 @@ impl Mill {
         let stores = open(&options.state_folder).await?;
         let hub = Hub::start(deployment.connection().clone());
         let name = (DATABASE.to_owned(), DEFINITIONS.to_owned());
-        let definitions = hub.join(Wants { collections: [name].into(), images: false }, Place::Time(after(time)));
+        let definitions = hub.join(Wants { collections: [name].into(), ..Wants::default() }, Place::Time(after(time)));
         let name = options.name.as_deref().unwrap_or("mill");
         let leases = Leases::new(&deployment, name, options.lease, &options.state_folder);
         let (tell, stop) = Stop::new();

@@ -1,5 +1,5 @@
-//! A collection's own copy (SQL-12.6): the used fields of each document, so that the document before and after every change
-//! is known wherever no images are kept.
+//! How a collection's documents were before and after each change (SQL-12.6): by an own copy of their used fields, or by the
+//! images that the deployment keeps.
 
 use std::collections::BTreeSet;
 
@@ -21,6 +21,8 @@ pub(crate) struct Mirror {
     pub(crate) name: Name,
     /// The fields besides `_id`; `None`: all.
     pub(crate) fields: Option<BTreeSet<String>>,
+    /// The deployment keeps images: there is no copy.
+    pub(crate) by_images: bool,
 }
 
 /// What an event did to a copy.
@@ -30,7 +32,8 @@ pub(crate) enum Effect {
     Document(Option<RawDocumentBuf>, Option<RawDocumentBuf>),
     /// All documents are gone.
     Cleared,
-    /// Another collection has taken its name: its documents have to be read.
+    /// Its documents have to be read again: another collection has taken its name, or without a copy it cannot be told what
+    /// was there.
     Replaced,
     /// Nothing that is of interest.
     Nothing,
@@ -56,7 +59,7 @@ fn of_names(sources: impl Iterator<Item = (Name, Option<BTreeSet<String>>)>) -> 
             Some(place) => place,
             None => {
                 let number = u16::try_from(mirrors.len()).unwrap_or(u16::MAX);
-                mirrors.push(Mirror { number, name, fields: Some(BTreeSet::new()) });
+                mirrors.push(Mirror { number, name, fields: Some(BTreeSet::new()), by_images: false });
                 mirrors.len() - 1
             }
         };
@@ -112,17 +115,18 @@ impl Mirror {
         if !event.ns().is_some_and(|ns| is_named(ns, &self.name)) {
             return Ok(Effect::Nothing);
         }
+        if self.by_images {
+            return self.from_images(event);
+        }
         match operation {
             "insert" if !repeated => {
-                let document = event.full_document().ok_or_else(|| bug("an insert has no document"))?;
-                let after = self.project(document);
+                let after = self.whole(event)?;
                 let key = self.key(&after)?;
                 circuit.notes().put_new(&key, after.as_bytes()).map_err(|error| of_flow(&error))?;
                 Ok(Effect::Document(None, Some(after)))
             }
             "insert" | "replace" => {
-                let document = event.full_document().ok_or_else(|| bug("an insert has no document"))?;
-                let after = self.project(document);
+                let after = self.whole(event)?;
                 let before = self.put(circuit, &after)?;
                 Ok(Effect::Document(before, Some(after)))
             }
@@ -138,29 +142,58 @@ impl Mirror {
         }
     }
 
+    /// Where there is no copy, the event brings the document before it.
+    fn from_images(&self, event: &Event) -> Result<Effect> {
+        let operation = event.operation();
+        let before = match (operation, event.before()) {
+            ("insert", _) => None,
+            ("delete" | "replace" | "update", Some(before)) => Some(self.project(before)),
+            ("delete" | "replace" | "update", None) => {
+                tracing::warn!(key = ?event.document_key(), "the document before a change is not kept any more");
+                return Ok(Effect::Replaced);
+            }
+            ("drop" | "rename", _) => return Ok(Effect::Replaced),
+            _ => return Ok(Effect::Nothing),
+        };
+        let after = match (operation, &before) {
+            ("update", Some(before)) => Some(self.patched(before, event)?),
+            ("delete", _) => None,
+            _ => Some(self.whole(event)?),
+        };
+        Ok(Effect::Document(before, after))
+    }
+
+    /// The document that an event brings.
+    fn whole(&self, event: &Event) -> Result<RawDocumentBuf> {
+        let document = event.full_document().ok_or_else(|| bug("an insert has no document"))?;
+        Ok(self.project(document))
+    }
+
     fn update(&self, circuit: &mut Circuit, event: &Event) -> Result<Effect> {
-        let unreadable = |error: bson::error::Error| bug(&format!("an update cannot be read: {error}"));
         let key = self.key(event.document_key().ok_or_else(|| bug("an update has no key"))?)?;
         let Some(before) = get(circuit, &key)? else {
             tracing::warn!(key = ?event.document_key(), "an update of a document that was never seen");
             return Ok(Effect::Nothing);
         };
-        let description = event.update_description().ok_or_else(|| bug("an update says not what"))?;
-        let wanted = |name: &str| self.fields.as_ref().is_none_or(|fields| fields.contains(name));
-        if let Some(after) = patch::shallow(&before, description, wanted) {
-            if after.as_bytes() != before.as_bytes() {
-                circuit.notes().put(&key, after.as_bytes()).map_err(|error| of_flow(&error))?;
-            }
-            return Ok(Effect::Document(Some(before), Some(after)));
-        }
-        let description = Document::try_from(description).map_err(unreadable)?;
-        let mut copy = Document::try_from(before.as_ref() as &RawDocument).map_err(unreadable)?;
-        patch::apply(&mut copy, &description, wanted);
-        let after = RawDocumentBuf::try_from(&copy).map_err(unreadable)?;
+        let after = self.patched(&before, event)?;
         if after.as_bytes() != before.as_bytes() {
             circuit.notes().put(&key, after.as_bytes()).map_err(|error| of_flow(&error))?;
         }
         Ok(Effect::Document(Some(before), Some(after)))
+    }
+
+    /// A document after an update.
+    fn patched(&self, before: &RawDocument, event: &Event) -> Result<RawDocumentBuf> {
+        let unreadable = |error: bson::error::Error| bug(&format!("an update cannot be read: {error}"));
+        let description = event.update_description().ok_or_else(|| bug("an update says not what"))?;
+        let wanted = |name: &str| self.fields.as_ref().is_none_or(|fields| fields.contains(name));
+        if let Some(after) = patch::shallow(before, description, wanted) {
+            return Ok(after);
+        }
+        let description = Document::try_from(description).map_err(unreadable)?;
+        let mut copy = Document::try_from(before).map_err(unreadable)?;
+        patch::apply(&mut copy, &description, wanted);
+        RawDocumentBuf::try_from(&copy).map_err(unreadable)
     }
 
     /// The next documents of the copy, in the order of their keys, and the last of those; empty: that was all.
@@ -233,6 +266,28 @@ mod tests {
         assert_eq!(places, [0, 1, 0, 1]);
         assert_eq!(copies[0].fields, Some(["x".to_owned(), "y".to_owned()].into()));
         assert_eq!(copies[1].fields, None);
+    }
+
+    /// SQL-12.6
+    #[test]
+    fn where_images_are_kept_there_is_no_copy() {
+        let mut circuit = Circuit::new(vec![Node::Values(vec![])], 0, Store::memory()).unwrap();
+        let (copies, _) = of_names([source("orders", Some(&["a"]))].into_iter());
+        let by_images = Mirror { by_images: true, ..copies[0].clone() };
+        let mut apply = |operation, more| by_images.apply(&mut circuit, &event(operation, 1, more), false).unwrap();
+        let update = rawdoc! {
+            "updateDescription": {"updatedFields": {"a.n": 2, "other": 8}, "removedFields": []},
+            "fullDocumentBeforeChange": {"_id": 1, "a": {"n": 1}, "other": 7},
+        };
+        let (first, second) = (rawdoc! {"_id": 1, "a": {"n": 1}}, rawdoc! {"_id": 1, "a": {"n": 2}});
+        assert_eq!(apply("update", update), Effect::Document(Some(first), Some(second.clone())));
+        let deleted = rawdoc! {"fullDocumentBeforeChange": {"_id": 1, "a": {"n": 2}}};
+        assert_eq!(apply("delete", deleted), Effect::Document(Some(second), None));
+        assert_eq!(apply("delete", rawdoc! {}), Effect::Replaced);
+        assert_eq!(apply("drop", rawdoc! {}), Effect::Replaced);
+        let document = rawdoc! {"fullDocument": {"_id": 1, "a": 3, "other": 1}};
+        assert_eq!(apply("insert", document), Effect::Document(None, Some(rawdoc! {"_id": 1, "a": 3})));
+        assert_eq!(by_images.page(&mut circuit, None).unwrap(), []);
     }
 
     /// SQL-12.6

@@ -114,7 +114,7 @@ impl Outbox {
         database.run_command(index).await.map_err(|error| of_driver(&error))?;
         let time = self.deployment.time().await?.unwrap_or(Timestamp { time: 0, increment: 0 });
         let collections = [(DATABASE.to_owned(), OUTBOX.to_owned())].into();
-        let mut inbox = self.hub.join(Wants { collections, images: false }, Place::Time(after(time)));
+        let mut inbox = self.hub.join(Wants { collections, ..Wants::default() }, Place::Time(after(time)));
         let mut lanes = Lanes::new(self.clone());
         lanes.look().await?;
         loop {

@@ -70,7 +70,7 @@ impl Subscription {
             Start::At(place) => (place.time().unwrap_or(now), place.clone()),
         };
         let live = self.load(time).await?;
-        let wants = Wants { collections: live.names(), images: self.plan.changes };
+        let wants = Wants { collections: live.names(), images: self.plan.changes, ..Wants::default() };
         // With the rows that are there it can only begin anew.
         let resume = (self.start != Start::Snapshot && !self.snapshot).then(|| place.clone());
         let inbox = self.hub.join(wants, place);
@@ -93,8 +93,8 @@ impl Subscription {
         live.missing_is_null(self.missing_is_null || self.images == Images::Lookup);
         let clock_ms = if self.plan.changes { 0 } else { now_ms() };
         live.fill(Vec::new(), clock_ms)?;
-        for number in 0..live.mirrors.len() {
-            let Some(mirror) = live.mirrors.get(number).cloned() else { continue };
+        for number in 0..live.mirrors().len() {
+            let Some(mirror) = live.mirrors().get(number).cloned() else { continue };
             let find = mirror.find();
             let mut moment = Moment::Time(time);
             let mut reading = find.open(client, &mut moment).await?;

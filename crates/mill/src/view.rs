@@ -56,6 +56,8 @@ struct Running {
     collection: String,
     errors: Errors,
     images: Images,
+    /// Images are not used, even where there are any.
+    copies: bool,
     /// Commits that the next epoch takes, at most.
     commits_max: usize,
 }
@@ -131,6 +133,7 @@ impl View {
             collection,
             errors,
             images,
+            copies: false,
             commits_max: COMMITS_MIN,
         };
         let mut state = running.resume(&row).await?;

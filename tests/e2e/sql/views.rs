@@ -9,7 +9,7 @@ use super::{Lab, eventually};
 use crate::support::Server;
 
 /// What a view shows must equal what its query answers (SQL-1.2).
-async fn agrees(lab: &mut Lab, view: &str, query: &str) {
+pub(super) async fn agrees(lab: &mut Lab, view: &str, query: &str) {
     lab.settle().await;
     let mut shown = lab.documents(view).await;
     let mut answered = lab.rows(query).await;
@@ -374,7 +374,7 @@ async fn an_older_state_catches_up() {
     t.update_many(doc! {"_id": {"$gte": 550}}, doc! {"$inc": {"v": -500}}).await.unwrap();
     lab.settle().await;
     lab.stop_mill().await;
-    lab.set_state(older);
+    lab.set_state(&older);
     t.insert_many((700..800).map(|n| doc! {"_id": n, "k": n % 7, "v": n})).await.unwrap();
     t.update_many(doc! {"_id": {"$gte": 650}}, doc! {"$set": {"k": 3}}).await.unwrap();
     let database = lab.client.database("millstream");
@@ -392,6 +392,50 @@ async fn an_older_state_catches_up() {
     assert_eq!(changed, expected.collect::<Vec<_>>());
     assert_eq!(builds.next_if_any().await.unwrap(), None, "it was built again");
     assert_eq!(lab.rows("SHOW MATERIALIZED VIEWS LIKE 'g'").await[0].get_i64("rows").unwrap(), 7);
+}
+
+/// SQL-12.6, SQL-18.8: where the deployment keeps images, a view needs no copy of its tables, and is right whatever happens to
+/// the collection and to its images.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn images_are_used_where_they_are_kept() {
+    let mut lab = Lab::with_mill().await;
+    let shop = lab.client.database("shop");
+    let kept = |name: &str, enabled: bool| doc! {name: "t", "changeStreamPreAndPostImages": {"enabled": enabled}};
+    shop.run_command(kept("create", true)).await.unwrap();
+    let t = lab.collection("t");
+    t.insert_many((0..50).map(|n| doc! {"_id": n, "k": n % 3, "v": n, "d": {"e": n}})).await.unwrap();
+    let query = "SELECT k, COUNT(*) AS n, SUM(v) AS s, MAX(d.e) AS e FROM t GROUP BY k";
+    lab.tag(&format!("CREATE MATERIALIZED VIEW v AS {query}")).await;
+    lab.tag(&format!("CREATE MATERIALIZED VIEW own WITH (images = 'mirror') AS {query}")).await;
+    lab.settle().await;
+    let change = async || {
+        t.update_many(doc! {"v": {"$lt": 20}}, doc! {"$inc": {"v": 100, "d.e": 5}}).await.unwrap();
+        t.update_many(doc! {"v": {"$gt": 100}}, doc! {"$set": {"k": 2}}).await.unwrap();
+        t.replace_one(doc! {"_id": 30}, doc! {"k": 9, "v": 1}).await.unwrap();
+        t.delete_many(doc! {"v": {"$in": [40, 41]}}).await.unwrap();
+        t.insert_one(doc! {"k": 1, "v": 5}).await.unwrap();
+    };
+    change().await;
+    agrees(&mut lab, "v", query).await;
+    agrees(&mut lab, "own", query).await;
+    let copied = async |lab: &mut Lab, name: &str| {
+        let told = lab.rows(&format!("EXPLAIN (FORMAT JSON) MATERIALIZED VIEW {name}")).await;
+        told[0].get_document("plan").unwrap().get_i64("copies_bytes").unwrap()
+    };
+    let (of_images, of_copies) = (copied(&mut lab, "v").await, copied(&mut lab, "own").await);
+    assert!(of_images < 10 && of_copies > 1_000, "{of_images} and {of_copies} bytes");
+    // Without images from now on.
+    shop.run_command(kept("collMod", false)).await.unwrap();
+    change().await;
+    agrees(&mut lab, "v", query).await;
+    shop.run_command(kept("collMod", true)).await.unwrap();
+    lab.tag("REFRESH MATERIALIZED VIEW v").await;
+    agrees(&mut lab, "v", query).await;
+    t.drop().await.unwrap();
+    agrees(&mut lab, "v", query).await;
+    t.insert_many((0..9).map(|n| doc! {"_id": n, "k": n % 3, "v": n})).await.unwrap();
+    change().await;
+    agrees(&mut lab, "v", query).await;
 }
 
 /// SQL-14.4

@@ -90,7 +90,7 @@ impl Live {
         read::documents(reply, &mut |document| {
             let kept = copy.project(document);
             // What was read before a build was cut short may be read again, or moved behind what was read.
-            let before = copy.put(circuit, &kept)?;
+            let before = if copy.by_images { None } else { copy.put(circuit, &kept)? };
             documents.push((before, kept));
             Ok(())
         })?;

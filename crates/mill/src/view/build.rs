@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bson::{Bson, Document, Timestamp, doc};
+use futures::TryStreamExt;
 use millstream_flow::Failure;
 use millstream_sql::SqlError;
 use tokio::time::{Duration, Instant};
@@ -72,6 +73,8 @@ impl Running {
 
     /// The state before anything was read.
     async fn begin(&mut self) -> Result<Live> {
+        // Before the time is: from then on they are there.
+        let kept = if self.copies { BTreeSet::new() } else { self.kept_images().await? };
         let Some(time) = self.view.deployment.time().await? else {
             return Err(SqlError::new("0A000", "the deployment has no change streams: views need a replica set"));
         };
@@ -84,6 +87,7 @@ impl Running {
         self.position.filling = Some(Filling::new(time));
         let mut live = self.open(true)?;
         live.rows = 0;
+        live.go_by_images(&kept)?;
         if !changes {
             // Those of an earlier answer.
             let which = doc! {"_id.object": &self.view.definition.id};
@@ -101,7 +105,7 @@ impl Running {
         if self.filling()?.read > 0 {
             tracing::info!(object = %self.view.definition.id, "its build goes on at {} %", self.percent(total));
         }
-        while let Some(mirror) = live.mirrors.get(self.filling()?.mirror).cloned() {
+        while let Some(mirror) = live.mirrors().get(self.filling()?.mirror).cloned() {
             live = match self.read_one(live, &mirror, total).await? {
                 Stage::Over(live) => *live,
                 other => return Ok(other),
@@ -129,6 +133,9 @@ impl Running {
             let mut reading = match find.open(&client, &mut moment).await {
                 Ok(reading) => reading,
                 Err(error) if self.is_over(&error) => {
+                    if live.goes_by_images() {
+                        return Ok(self.read_for_copies(&error));
+                    }
                     self.read_later(&error).await?;
                     continue 'open;
                 }
@@ -143,6 +150,9 @@ impl Running {
                     Ok(None) => {
                         live = self.keep(live, failures).await?;
                         return Ok(Stage::Over(Box::new(live)));
+                    }
+                    Err(error) if self.is_over(&error) && live.goes_by_images() => {
+                        return Ok(self.read_for_copies(&error));
                     }
                     Err(error) if self.is_over(&error) => {
                         live = self.keep(live, failures).await?;
@@ -191,7 +201,7 @@ impl Running {
         let time = self.filling()?.since;
         let time_ms = i64::from(time.time) * 1_000;
         // Their numbers are behind those of the copies.
-        while let Some(number) = self.filling()?.mirror.checked_sub(live.mirrors.len())
+        while let Some(number) = self.filling()?.mirror.checked_sub(live.mirrors().len())
             && let Some(source) = plan.sources.get(number)
         {
             if source.driven.is_some_and(|driven| driven.operations[0]) {
@@ -224,6 +234,33 @@ impl Running {
         !self.view.plan.changes && reads_a_moment && read::is_moment_over(error)
     }
 
+    /// What is read as of several times needs copies, by which it is brought together.
+    fn read_for_copies(&mut self, error: &SqlError) -> Stage {
+        tracing::info!(object = %self.view.definition.id, "everything is read again, for a copy of it: {error}");
+        self.position.filling = None;
+        self.copies = true;
+        Stage::Again
+    }
+
+    /// The collections of which the deployment keeps images (SQL-12.6).
+    async fn kept_images(&mut self) -> Result<BTreeSet<Name>> {
+        let mut kept = BTreeSet::new();
+        if self.view.plan.changes || self.view.definition.options.text("images")? == Some("mirror") {
+            return Ok(kept);
+        }
+        for source in &self.view.plan.sources {
+            let database = self.client().database(&source.database);
+            let named = database.list_collections().filter(doc! {"name": &source.collection}).await;
+            let mut named = named.map_err(|error| of_driver(&error))?;
+            while let Some(named) = named.try_next().await.map_err(|error| of_driver(&error))? {
+                if named.options.change_stream_pre_and_post_images.is_some_and(|images| images.enabled) {
+                    kept.insert((source.database.clone(), source.collection.clone()));
+                }
+            }
+        }
+        Ok(kept)
+    }
+
     /// The rest is read as of now, or as it is where the deployment does not even have that.
     async fn read_later(&mut self, error: &SqlError) -> Result<()> {
         let now = self.view.deployment.time().await?;
@@ -240,7 +277,7 @@ impl Running {
         let Some(until) = filling.until.filter(|until| *until > filling.since && !filling.storing) else {
             return Ok(Stage::Over(Box::new(live)));
         };
-        let mut wants = Wants { collections: live.names(), images: false };
+        let mut wants = Wants { collections: live.names(), ..Wants::default() };
         wants.collections.insert(crate::wait::barriers());
         let clock_ms = self.position.clock_ms;
         let mut inbox = self.view.hub.join(wants, Place::Time(after(filling.since)));

@@ -84,7 +84,8 @@ impl Running {
     /// The changes from where the view is.
     pub(super) fn join(&self) -> Result<Inbox> {
         let live = self.live.as_ref().ok_or_else(|| bug("a view without a state"))?;
-        let mut wants = Wants { collections: live.names(), images: self.view.plan.changes };
+        let mut wants =
+            Wants { collections: live.names(), images: self.view.plan.changes, before: live.goes_by_images() };
         wants.collections.insert(barriers());
         Ok(self.view.hub.join(wants, self.position.place.clone()))
     }

@@ -71,6 +71,9 @@ pub(crate) struct Sizes {
     /// Changes of trigger
     #[arg(long, value_name = "N", default_value_t = 30_000, value_parser = clap::value_parser!(u64).range(10..=10_000_000))]
     pub(crate) triggers: u64,
+    /// Keep pre-images of the tables of group and join, so that their views need no copies of them
+    #[arg(long)]
+    pub(crate) images: bool,
     /// State of restart, in MB
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..=100_000))]
     pub(crate) state_mb: u64,

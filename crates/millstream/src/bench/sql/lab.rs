@@ -8,6 +8,7 @@ use millstream_mill::{Session, SessionOptions};
 use mongodb::{Client, Collection, Database};
 use tempfile::TempDir;
 
+use super::arguments::Sizes;
 use super::child::Child;
 use crate::bench::target::DATABASE;
 
@@ -93,6 +94,15 @@ impl Lab {
     /// One of its collections.
     pub(super) fn collection(&self, name: &str) -> Collection<Document> {
         self.database().collection(name)
+    }
+
+    /// Makes collections, with pre-images if the case is to be measured with them.
+    pub(super) async fn create(&self, names: &[&str], sizes: &Sizes) -> anyhow::Result<()> {
+        for name in names {
+            let images = doc! {"enabled": sizes.images};
+            self.database().run_command(doc! {"create": name, "changeStreamPreAndPostImages": images}).await?;
+        }
+        Ok(())
     }
 
     /// Inserts documents by their numbers, in large batches, two at a time.

@@ -12,6 +12,7 @@ pub(super) const VIEW: &str = "CREATE MATERIALIZED VIEW target AS
     SELECT region AS who, COUNT(*) AS orders, SUM(total) AS total, AVG(total) AS mean FROM orders GROUP BY region";
 
 pub(in crate::bench::sql) async fn measure(lab: &mut Lab, sizes: &Sizes) -> anyhow::Result<Vec<Measure>> {
+    lab.create(&["orders"], sizes).await?;
     lab.sql(VIEW).await?;
     let stream = Stream::new(
         |database, numbers| Box::pin(insert(database, "orders", numbers.map(order))),

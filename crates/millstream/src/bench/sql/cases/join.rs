@@ -16,6 +16,7 @@ const VIEW: &str = "CREATE MATERIALIZED VIEW target AS
 
 pub(in crate::bench::sql) async fn measure(lab: &mut Lab, sizes: &Sizes) -> anyhow::Result<Vec<Measure>> {
     let rows = sizes.rows;
+    lab.create(&["orders", "payments"], sizes).await?;
     lab.fill("orders", rows, |number| row(number, "total")).await?;
     lab.fill("payments", rows, |number| row(number, "paid")).await?;
     lab.sql(VIEW).await?;
