@@ -21,6 +21,7 @@ enum Mode {
 }
 
 /// A path, as MongoDB writes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Path(Vec<String>);
 
 impl Path {

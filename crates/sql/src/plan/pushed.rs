@@ -31,14 +31,16 @@ pub struct Pushed {
 }
 
 /// One aggregate function.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 enum Call {
     /// `COUNT(*)`.
     Rows,
     /// `COUNT(x)`.
-    Count,
-    /// `MIN`, `MAX`.
-    Extreme(&'static str),
+    Count(Path),
+    /// `MAX(x)`.
+    Greatest(Path),
+    /// `MIN(x)`.
+    Least(Path),
 }
 
 /// What a deployment has answered for an aggregate.
@@ -53,8 +55,6 @@ pub struct Answered {
 /// The types among whose values equality is identity, and order the same for MongoDB and SQL; doubles but for NaN and zeros.
 // Sorted.
 const ALIKE: [&str; 7] = ["bool", "date", "double", "int", "long", "objectId", "string"];
-/// Those that can be equal to each other.
-const NUMBERS: [&str; 3] = ["double", "int", "long"];
 const NULLS: [&str; 3] = ["missing", "null", "undefined"];
 
 impl Plan {
@@ -92,15 +92,14 @@ impl Plan {
         };
         let filter = source.exact_filter(context)?;
         let keys = group.iter().map(|(_, expr)| place(expr)).collect::<Option<Vec<_>>>()?;
-        let calls_made = calls.iter().map(|(_, call)| self::call(call, &place)).collect::<Option<Vec<_>>>()?;
+        let made = calls.iter().map(|(_, call)| self::call(call, &place)).collect::<Option<Vec<_>>>()?;
         let mut pipeline = Vec::new();
         if !filter.as_doc().is_empty() {
             pipeline.push(stage("$match", &filter));
         }
-        pipeline.push(stage("$group", &grouped(&keys, &calls_made)));
+        pipeline.push(stage("$group", &grouped(&keys, &made)));
         let columns = group.iter().map(|(id, _)| *id).chain(calls.iter().map(|(id, _)| *id)).collect();
-        let calls = calls_made.into_iter().map(|(call, _)| call).collect();
-        Some(Pushed { source: at, pipeline, columns, groups: keys.len(), calls })
+        Some(Pushed { source: at, pipeline, columns, groups: keys.len(), calls: made })
     }
 
     /// The circuit of a plan some of whose aggregates are answered: they are not computed, and their sources not read.
@@ -158,24 +157,24 @@ fn scans(rel: &Rel, at: usize) -> usize {
     }
 }
 
-fn call(call: &Aggregate, place: &impl Fn(&Expr) -> Option<Path>) -> Option<(Call, Option<Path>)> {
+fn call(call: &Aggregate, place: &impl Fn(&Expr) -> Option<Path>) -> Option<Call> {
     if call.distinct || !call.order.is_empty() || call.filter.is_some() {
         return None;
     }
     match (call.function, call.arguments.as_slice()) {
-        (AggregateFunction::Count, []) => Some((Call::Rows, None)),
-        (AggregateFunction::Count, [Expr::Constant(value)]) if !value.is_null() => Some((Call::Rows, None)),
-        (AggregateFunction::Count, [value]) => Some((Call::Count, Some(place(value)?))),
-        (AggregateFunction::Max, [value]) => Some((Call::Extreme("$max"), Some(place(value)?))),
-        (AggregateFunction::Min, [value]) => Some((Call::Extreme("$min"), Some(place(value)?))),
+        (AggregateFunction::Count, []) => Some(Call::Rows),
+        (AggregateFunction::Count, [Expr::Constant(value)]) if !value.is_null() => Some(Call::Rows),
+        (AggregateFunction::Count, [value]) => place(value).map(Call::Count),
+        (AggregateFunction::Max, [value]) => place(value).map(Call::Greatest),
+        (AggregateFunction::Min, [value]) => place(value).map(Call::Least),
         _ => None,
     }
 }
 
-/// What `$group` is given. The fields: `n` counts rows; `s0` and `t0` are the least and the greatest name of the types of
-/// the first key; of call 0 `c0` is the answer, `o0` how many of its values are not alike, `f0` and `g0` the least and greatest
-/// name of its types of numbers.
-fn grouped(keys: &[Path], calls: &[(Call, Option<Path>)]) -> DocBuf {
+/// What `$group` is given. `n` counts rows; `s0` and `t0` are the least and the greatest name of the types of the first key. Of the
+/// path of call 0 `c0` counts the values that are not NULL, `l0` and `h0` are the least and the greatest of them, `f0` and `g0` the
+/// least and the greatest name of their types.
+fn grouped(keys: &[Path], calls: &[Call]) -> DocBuf {
     let mut out = DocBuf::new();
     if keys.is_empty() {
         out.push("_id", Value::Null);
@@ -188,27 +187,48 @@ fn grouped(keys: &[Path], calls: &[(Call, Option<Path>)]) -> DocBuf {
         out.push(&format!("s{at}"), operator("$min", kind(path)));
         out.push(&format!("t{at}"), operator("$max", kind(path)));
     }
-    for (at, (call, path)) in calls.iter().enumerate() {
-        let Some(path) = path else { continue };
+    for call in calls {
         match call {
             Call::Rows => {}
-            Call::Count => {
-                let counted = condition(is_one_of(kind(path), &NULLS), Value::Int32(0), Value::Int32(1));
-                out.push(&format!("c{at}"), operator("$sum", counted));
+            Call::Count(path) => {
+                let counted = condition(is_null(path), Value::Int32(0), Value::Int32(1));
+                put_once(&mut out, &named("c", path, calls), operator("$sum", counted));
             }
-            Call::Extreme(function) => {
-                let alike = is_one_of(kind(path), &[ALIKE.as_slice(), &NULLS].concat());
-                let not_a_number = operator("$eq", array([value(path), Value::Double(f64::NAN)]));
-                let odd = operator("$or", array([operator("$not", array([alike])), not_a_number]));
-                let number = condition(is_one_of(kind(path), &NUMBERS), kind(path), Value::Null);
-                out.push(&format!("c{at}"), operator(function, value(path)));
-                out.push(&format!("o{at}"), operator("$sum", condition(odd, Value::Int32(1), Value::Int32(0))));
-                out.push(&format!("f{at}"), operator("$min", number.clone()));
-                out.push(&format!("g{at}"), operator("$max", number));
+            Call::Greatest(path) | Call::Least(path) => {
+                let kind = condition(is_null(path), Value::Null, kind(path));
+                put_once(&mut out, &named("l", path, calls), operator("$min", value(path)));
+                put_once(&mut out, &named("h", path, calls), operator("$max", value(path)));
+                put_once(&mut out, &named("f", path, calls), operator("$min", kind.clone()));
+                put_once(&mut out, &named("g", path, calls), operator("$max", kind));
             }
         }
     }
     out
+}
+
+impl Call {
+    fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Rows => None,
+            Self::Count(path) | Self::Greatest(path) | Self::Least(path) => Some(path),
+        }
+    }
+}
+
+/// The name of what is told of a path, by the first call that has it.
+fn named(what: &str, path: &Path, calls: &[Call]) -> String {
+    let first = calls.iter().position(|call| call.path() == Some(path));
+    format!("{what}{}", first.unwrap_or(calls.len()))
+}
+
+fn put_once(out: &mut DocBuf, name: &str, value: Value<'static>) {
+    if !out.as_doc().has(name) {
+        out.push(name, value);
+    }
+}
+
+fn is_null(path: &Path) -> Value<'static> {
+    is_one_of(kind(path), &NULLS)
 }
 
 /// The value at a path, and null where there is none; arrays on the way are not looked into.
@@ -283,8 +303,8 @@ impl Pushed {
         }
         if rows.is_empty() && self.groups == 0 {
             let nothing = |call: &Call| match call {
-                Call::Rows | Call::Count => Datum::Long(0),
-                Call::Extreme(_) => Datum::Null,
+                Call::Rows | Call::Count(_) => Datum::Long(0),
+                Call::Greatest(_) | Call::Least(_) => Datum::Null,
             };
             rows.push(self.calls.iter().map(nothing).map(Expr::Constant).collect());
         }
@@ -313,23 +333,31 @@ impl Pushed {
         if absent > 1 {
             return None;
         }
-        for (at, call) in self.calls.iter().enumerate() {
-            let answer = group.get(&format!("c{at}"));
+        for call in &self.calls {
             values.push(match call {
                 Call::Rows => count(&group.get("n")?)?,
-                Call::Count => count(&answer?)?,
-                Call::Extreme(_) => {
-                    let (least, greatest) = (group.get(&format!("f{at}"))?, group.get(&format!("g{at}"))?);
-                    let is_certain = count(&group.get(&format!("o{at}"))?)? == Datum::Long(0);
-                    if !is_certain || Datum::from_value(&least) != Datum::from_value(&greatest) {
-                        return None;
-                    }
-                    certain(&answer?)?
-                }
+                Call::Count(path) => count(&group.get(&named("c", path, &self.calls))?)?,
+                Call::Greatest(path) => extreme("h", path, &self.calls, group)?,
+                Call::Least(path) => extreme("l", path, &self.calls, group)?,
             });
         }
         Some(values)
     }
+}
+
+/// The least or the greatest value, if all are of one type. NaN is the least for MongoDB.
+fn extreme(which: &str, path: &Path, calls: &[Call], group: Doc<'_>) -> Option<Datum> {
+    let kinds = (group.get(&named("f", path, calls))?, group.get(&named("g", path, calls))?);
+    match (kinds.0.as_str(), kinds.1.as_str()) {
+        (None, None) => return Some(Datum::Null),
+        (Some(least), Some(greatest)) if least == greatest && ALIKE.contains(&least) => {}
+        _ => return None,
+    }
+    let least = Datum::from_value(&group.get(&named("l", path, calls))?);
+    if matches!(least, Datum::Double(number) if number.is_nan()) {
+        return None;
+    }
+    certain(&group.get(&named(which, path, calls))?)
 }
 
 /// A value that no other is equal to.
