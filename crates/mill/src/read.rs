@@ -123,7 +123,8 @@ impl Find {
             projection.extend(fields.iter().map(|field| (field.clone(), 1.into())));
             command.insert("projection", projection);
         }
-        if command.contains_key("filter") || command.contains_key("sort") {
+        // Reading by `_id` may go by the collection's own order, whose index there is.
+        if !self.filter.is_empty() || self.few.is_some() {
             command.insert("collation", binary());
         }
         command

@@ -275,5 +275,7 @@ async fn what_is_counted_is_not_read() {
     // What a transaction has written is counted.
     lab.tag("BEGIN; INSERT INTO orders (_id, status) VALUES (1000, 'paid')").await;
     assert_eq!(lab.rows(count).await, [doc! {"n": 401_i64}]);
+    let lines = explained(&mut lab, count).await;
+    assert!(!lines.iter().any(|line| line.starts_with("computed by")), "{lines:?}");
     lab.tag("ROLLBACK").await;
 }

@@ -59,7 +59,11 @@ impl Session {
             (Some(definition), Some(plan)) => self.held(definition, plan, &context).await?,
             _ => None,
         };
-        let told = Told { statement: &statement, plan: plan.as_ref(), context: &context, held, ran };
+        let pushed = match (&statement, &plan) {
+            (Statement::Query(_), Some(plan)) if self.transaction.is_none() => plan.pushed(&context),
+            _ => Vec::new(),
+        };
+        let told = Told { statement: &statement, plan: plan.as_ref(), context: &context, held, pushed, ran };
         let rows = match explain.format {
             ExplainFormat::Json => vec![doc! {"plan": told.document()}],
             ExplainFormat::Text => told.lines().into_iter().map(|line| doc! {"plan": line}).collect(),
@@ -104,6 +108,8 @@ struct Told<'t> {
     context: &'t Context,
     /// What its operators hold, and the bytes of the copies of its sources.
     held: Option<(Held, i64)>,
+    /// What the deployment computes.
+    pushed: Vec<Pushed>,
     ran: Option<(usize, Duration)>,
 }
 
@@ -122,9 +128,9 @@ impl Told<'_> {
                     lines.push(format!("images of {name}: {}", images.join(", ")));
                 }
             }
-            for pushed in self.pushed() {
+            for pushed in &self.pushed {
                 let Some(source) = plan.sources.get(pushed.source) else { continue };
-                let stages = Bson::from(Pipeline::of(source, &pushed).stages).into_relaxed_extjson();
+                let stages = Bson::from(Pipeline::of(source, pushed).stages).into_relaxed_extjson();
                 lines.push(format!(
                     "computed by {}.{}, unless its types are mixed: {stages}",
                     source.database, source.collection
@@ -146,9 +152,8 @@ impl Told<'_> {
     fn document(&self) -> Document {
         let mut out = doc! {"statement": self.statement.to_string()};
         if let Some(plan) = self.plan {
-            let pushed = self.pushed();
             let pipeline = |at: usize, source: &Source| {
-                let of_it = pushed.iter().find(|pushed| pushed.source == at);
+                let of_it = self.pushed.iter().find(|pushed| pushed.source == at);
                 of_it.map_or(Bson::Null, |pushed| Pipeline::of(source, pushed).stages.into())
             };
             let source = |(at, source): (usize, &Source)| {
@@ -176,14 +181,6 @@ impl Told<'_> {
 
     fn operators_held(&self) -> Option<&Held> {
         self.held.as_ref().map(|(operators, _)| operators)
-    }
-
-    /// What a deployment computes: of a query, outside of transactions.
-    fn pushed(&self) -> Vec<Pushed> {
-        match (self.statement, self.plan) {
-            (Statement::Query(_), Some(plan)) => plan.pushed(self.context),
-            _ => Vec::new(),
-        }
     }
 
     /// The condition that a deployment evaluates: for what is read once.
