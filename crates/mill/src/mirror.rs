@@ -116,7 +116,7 @@ impl Mirror {
             return Ok(Effect::Nothing);
         }
         if self.by_images {
-            return self.from_images(event);
+            return self.by_event(event);
         }
         match operation {
             "insert" if !repeated => {
@@ -143,7 +143,7 @@ impl Mirror {
     }
 
     /// Where there is no copy, the event brings the document before it.
-    fn from_images(&self, event: &Event) -> Result<Effect> {
+    fn by_event(&self, event: &Event) -> Result<Effect> {
         let operation = event.operation();
         let before = match (operation, event.before()) {
             ("insert", _) => None,
