@@ -8,7 +8,7 @@ use millstream_query::stage::{Pipeline, Place};
 use millstream_value::{ArrayBuf, Doc, DocBuf, Value};
 
 pub(crate) use self::shared::{Pipelines, Results};
-use crate::entry::Change;
+use crate::entry::{Change, Form};
 use crate::options::{Before, FullDocument, Options};
 use crate::{Error, Result};
 
@@ -20,6 +20,8 @@ pub(crate) struct Stages {
     early: Option<Predicate>,
     /// Whether `early` is not all of `leading`.
     leading_reads_images: bool,
+    /// What it asks of the fields of `fullDocument`, as a filter on the document.
+    of_document: Option<Predicate>,
     /// The stages after it.
     rest: Pipeline,
     /// Whether large events are cut.
@@ -52,7 +54,17 @@ impl Stages {
         let split = pipeline.splits_large_events();
         let Some(leading) = pipeline.leading_match().cloned() else {
             let (leading, early, ways) = (None, None, vec![Vec::new()]);
-            return Ok(Self { leading, early, leading_reads_images: false, rest: pipeline, split, ways, number: None });
+            let (leading_reads_images, of_document) = (false, None);
+            return Ok(Self {
+                leading,
+                early,
+                leading_reads_images,
+                of_document,
+                rest: pipeline,
+                split,
+                ways,
+                number: None,
+            });
         };
         let collated = leading.collation().is_some();
         let ways = leading.ways(WAYS_MAX).into_iter().map(|way| required(way, collated)).collect();
@@ -61,8 +73,9 @@ impl Stages {
         } else {
             (Some(leading.clone()), false)
         };
-        let rest = pipeline.without_first(1);
-        Ok(Self { leading: Some(leading), early, leading_reads_images, rest, split, ways, number: None })
+        let of_document = of_document(stages, variables)?;
+        let (leading, rest) = (Some(leading), pipeline.without_first(1));
+        Ok(Self { leading, early, leading_reads_images, of_document, rest, split, ways, number: None })
     }
 
     /// Whether an event of a type may pass.
@@ -76,6 +89,22 @@ impl Stages {
         self.ways
             .iter()
             .any(|way| is_of_type(way, operation_type) && is_at(way, "ns.db", db) && is_at(way, "ns.coll", coll))
+    }
+
+    /// Whether the event of a change may pass, by what the filter asks of its document alone: for most that do not pass, no
+    /// event has to be made.
+    pub(crate) fn may_pass_with(&self, change: Change<'_>, options: &Options) -> bool {
+        let Some(filter) = &self.of_document else { return true };
+        let document = match change.form() {
+            _ if change.is_definition() => return true,
+            Form::Insert | Form::Replace => change.o(),
+            // Their events have none.
+            Form::Delete => Doc::empty(),
+            Form::Update if options.full_document == FullDocument::Default => Doc::empty(),
+            Form::Update | Form::Command | Form::Noop | Form::Unknown => return true,
+        };
+        // What is wrong with it is told by the whole filter.
+        filter.matches(document).unwrap_or(true)
     }
 
     /// Whether an event whose images are still `missing` may pass; if none are, whether it passes the first `$match`.
@@ -132,11 +161,33 @@ fn without_images(stages: &[Value<'_>], options: &Options, variables: &Variables
             kept.push_document(part.as_bytes());
         }
     }
-    if kept.is_empty() {
+    all_of(kept, variables)
+}
+
+/// What the first `$match` asks of fields of `fullDocument`, as a filter on that; `None`: nothing.
+fn of_document(stages: &[Value<'_>], variables: &Variables) -> Result<Option<Predicate>> {
+    let mut parts = Vec::new();
+    let filter = stages.first().and_then(Value::as_doc).and_then(|stage| stage.doc("$match"));
+    conjunction(filter.unwrap_or(Doc::empty()), &mut parts);
+    let mut kept = ArrayBuf::new();
+    for element in parts.iter().filter_map(|part| part.as_doc().elements().next()) {
+        let path = element.key().strip_prefix("fullDocument.");
+        if let Some(path) = path.filter(|path| !path.starts_with('$')) {
+            let mut part = DocBuf::new();
+            part.push(path, element.value());
+            kept.push_document(part.as_bytes());
+        }
+    }
+    all_of(kept, variables)
+}
+
+/// A filter of parts that must all hold; `None`: there are none.
+fn all_of(parts: ArrayBuf, variables: &Variables) -> Result<Option<Predicate>> {
+    if parts.is_empty() {
         return Ok(None);
     }
     let mut filter = DocBuf::new();
-    filter.push("$and", kept);
+    filter.push("$and", parts);
     Ok(Some(Predicate::parse(filter.as_doc(), variables)?))
 }
 

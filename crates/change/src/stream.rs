@@ -7,6 +7,7 @@ mod snapshot;
 mod source;
 mod split;
 
+use std::cell::OnceCell;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -415,15 +416,23 @@ impl ChangeStream {
         let version = self.resume.version_for(change);
         let place = self.snapshot.as_ref().map(Snapshot::position);
         let draft = || Draft::new(change, event_type, version).at(place.as_deref());
-        let plain = if version == token::VERSION && place.is_none() {
-            event::shared(change, event_type, shape)
-        } else {
-            Bytes::from(draft().assemble(shape, event::Images::default()))
+        let made = OnceCell::new();
+        let plain = || {
+            made.get_or_init(|| {
+                if version == token::VERSION && place.is_none() {
+                    event::shared(change, event_type, shape)
+                } else {
+                    Bytes::from(draft().assemble(shape, event::Images::default()))
+                }
+            })
         };
         let wanted = images::wanted(event_type, &self.options);
         // Results are shared by those who see the same bytes; images are looked up by each.
         let shared = (version == token::VERSION && !wanted.any()).then(|| change.results());
-        let passes = || self.stages.passes_early(Doc::new(&plain), wanted.any());
+        let passes = || {
+            let may_pass = self.stages.may_pass_with(change, &self.options);
+            Ok(may_pass && self.stages.passes_early(Doc::new(plain()), wanted.any())?)
+        };
         let passes = match shared {
             Some(results) if self.stages.filters() => results.passes(&self.stages, passes)?,
             _ => passes()?,
@@ -431,13 +440,14 @@ impl ChangeStream {
         if !passes {
             return Ok(());
         }
-        let first_fragment = match self.resume.check(Doc::new(&plain))? {
+        let plain = plain();
+        let first_fragment = match self.resume.check(Doc::new(plain))? {
             Seen::Deliver => self.snapshot.as_ref().map_or(0, |snapshot| snapshot.first_fragment(change)),
             Seen::Swallow => return Ok(()),
             Seen::Fragment(next) => next,
         };
         let event = if wanted.any() {
-            let images = images::find(change, &draft(), wanted, &self.source, &*self.lookup, &plain)?;
+            let images = images::find(change, &draft(), wanted, &self.source, &*self.lookup, plain)?;
             let event = Bytes::from(draft().assemble(shape, images.as_ref()));
             if !self.stages.passes_late(Doc::new(&event))? {
                 return Ok(());
@@ -446,7 +456,7 @@ impl ChangeStream {
         } else {
             plain.clone()
         };
-        let transform = || self.transform(event, Doc::new(&plain));
+        let transform = || self.transform(event, Doc::new(plain));
         let event = match shared {
             Some(results) if self.stages.transforms() => results.transformed(&self.stages, transform)?,
             _ => transform()?,
