@@ -1,8 +1,11 @@
 //! From the difference of an answer to the writes on its collection (SQL-14.5): one insert, update or delete for each row
 //! that changed, and nothing for others.
 
-use bson::raw::{CStr, cstr};
+use bson::raw::cstr;
 use bson::{Bson, RawBsonRef, RawDocument, RawDocumentBuf, rawdoc};
+use millstream_value::{Doc, DocBuf, Element, Value};
+
+use crate::read;
 
 /// What happens to one stored row. The bytes are those that a command takes for it, or the row.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,48 +44,46 @@ pub(crate) fn change(before: &RawDocument, after: &RawDocument) -> Option<Write>
     if before.as_bytes() == after.as_bytes() {
         return None;
     }
-    let mut set = RawDocumentBuf::new();
-    for (name, value, old) in beside(after, before) {
-        if name.as_str() != "_id" && !old.is_some_and(|old| is_same(value, old)) {
-            set.append(name, value);
+    let (old, new) = (read::doc(before), read::doc(after));
+    let mut set = DocBuf::with_capacity(after.as_bytes().len());
+    for (field, old) in beside(new, old) {
+        // In type and content.
+        if field.key() != "_id" && !old.is_some_and(|old| field.same_value(old)) {
+            set.push_element(field);
         }
     }
-    let mut unset = RawDocumentBuf::new();
-    for (name, _, new) in beside(before, after) {
-        if new.is_none() {
-            unset.append(name, 1_i32);
-        }
+    let mut unset = DocBuf::new();
+    for (field, _) in beside(old, new).filter(|(_, new)| new.is_none()) {
+        unset.push(field.key(), 1);
     }
-    let mut change = RawDocumentBuf::new();
-    for (operator, fields) in [(cstr!("$set"), set), (cstr!("$unset"), unset)] {
-        if !fields.is_empty() {
-            change.append(operator, fields.as_ref());
-        }
-    }
-    if change.is_empty() {
+    let (set, unset) = (set.as_doc(), unset.as_doc());
+    if set.is_empty() && unset.is_empty() {
         return None;
     }
-    Some(Write::Update(rawdoc! {"q": {"_id": raw_id(after)}, "u": change}))
+    let mut statement = DocBuf::with_capacity(after.as_bytes().len() + 64);
+    statement.nest("q", |query| {
+        match new.element("_id") {
+            Some(id) => query.push_element(id),
+            None => query.push("_id", Value::Null),
+        };
+    });
+    statement.nest("u", |change| {
+        for (operator, fields) in
+            [("$set", set), ("$unset", unset)].into_iter().filter(|(_, fields)| !fields.is_empty())
+        {
+            change.push(operator, fields);
+        }
+    });
+    read::raw(statement.into_bytes()).map(Write::Update)
 }
 
 /// The fields of a document, each with what another has under its name. Those of two rows stand in the same order.
-fn beside<'d>(
-    document: &'d RawDocument,
-    other: &'d RawDocument,
-) -> impl Iterator<Item = (&'d CStr, RawBsonRef<'d>, Option<RawBsonRef<'d>>)> {
-    let mut others = other.iter().flatten();
-    document.iter().flatten().map(move |(name, value)| {
-        let same = others.next().filter(|(known, _)| *known == name).map(|(_, value)| value);
-        (name, value, same.or_else(|| other.get(name.as_str()).ok().flatten()))
+fn beside<'d>(document: Doc<'d>, other: Doc<'d>) -> impl Iterator<Item = (Element<'d>, Option<Element<'d>>)> {
+    let mut others = other.elements();
+    document.elements().map(move |field| {
+        let same = others.next().filter(|known| known.key() == field.key());
+        (field, same.or_else(|| other.element(field.key())))
     })
-}
-
-/// Whether two values are the same in type and content.
-fn is_same(a: RawBsonRef<'_>, b: RawBsonRef<'_>) -> bool {
-    match (a, b) {
-        (RawBsonRef::Double(a), RawBsonRef::Double(b)) => a.to_bits() == b.to_bits(),
-        _ => a == b,
-    }
 }
 
 /// The `_id` of a row.
