@@ -36,8 +36,10 @@ pub(crate) type Work<'t> = Pin<Box<dyn Future<Output = Result<()>> + Send + 't>>
 pub(crate) struct Checkpoint {
     rows: Collection<Document>,
     id: String,
-    fence: i64,
-    step: i64,
+    /// How often it was taken over.
+    pub(crate) fence: i64,
+    /// How many transactions were committed.
+    pub(crate) step: i64,
     session: ClientSession,
 }
 
@@ -76,11 +78,6 @@ impl Checkpoint {
         let row = row.ok_or_else(|| bug("a checkpoint was not made"))?;
         let (fence, step) = (row.get_i64("fence").unwrap_or(0), row.get_i64("step").unwrap_or(0));
         Ok((Self { rows, id: id.to_owned(), fence, step, session }, row))
-    }
-
-    /// How many transactions were committed.
-    pub(crate) fn step(&self) -> i64 {
-        self.step
     }
 
     /// Does some work and changes the checkpoint: both or neither. What may pass is tried again in here.

@@ -64,7 +64,9 @@ impl Place {
     pub(crate) fn has_reached(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Token(here), Self::Token(there)) => here.data() >= there.data(),
-            _ => self.time() >= other.time(),
+            // Before everything at a time is before what is behind an event at that time.
+            (Self::Time(here), Self::Token(there)) => Some(*here) > there.time(),
+            (_, Self::Time(there)) => self.time() >= Some(*there),
         }
     }
 
@@ -165,7 +167,14 @@ mod tests {
         assert!(token.is_before(&event("8203", None)));
         assert!(!token.is_before(&event("8202", None)));
         let time = Place::Time(Timestamp { time: 7, increment: 1 });
-        for place in [token, time] {
+        // Behind an event at a time, before everything at it, and before everything later.
+        let at = |increment| Place::Time(Timestamp { time: 7, increment });
+        let (before, next) = (at(1), at(2));
+        let behind = Place::Token(event("82000000070000000129295A1004", None).token().clone());
+        assert!(behind.has_reached(&before) && !before.has_reached(&behind));
+        assert!(next.has_reached(&behind) && !behind.has_reached(&next));
+        assert!(next.has_reached(&before) && behind.has_reached(&behind.clone()));
+        for place in [token, time, behind] {
             assert_eq!(Place::from_bson(&place.to_bson()), Some(place));
         }
     }

@@ -42,8 +42,6 @@ pub(crate) struct Wants {
     pub(crate) collections: BTreeSet<Name>,
     /// Whether documents before and after are wanted where images are kept.
     pub(crate) images: bool,
-    /// Whether documents before are wanted where images are kept.
-    pub(crate) before: bool,
 }
 
 /// What comes.
@@ -194,7 +192,7 @@ struct Run {
     connection: Connection,
     inbox: mpsc::UnboundedReceiver<Member>,
     members: Vec<Member>,
-    /// Whether the servers know expanded events.
+    /// Whether the servers know expanded events, and large ones that are split.
     expanded: bool,
 }
 
@@ -273,9 +271,9 @@ impl Run {
         source.options.expanded_events = self.expanded;
         if self.members.iter().any(|member| member.wants.images) {
             source.options.full_document = FullDocumentMode::WhenAvailable;
-        }
-        if self.members.iter().any(|member| member.wants.images || member.wants.before) {
             source.options.before = BeforeMode::WhenAvailable;
+            // With its images an event may be larger than a document can be (SQL-12.6).
+            source.options.split_large = self.expanded;
         }
         source
     }
@@ -405,10 +403,11 @@ pub(crate) fn is_named(ns: &RawDocument, (database, collection): &Name) -> bool 
     ns.str("db") == Some(database) && ns.str("coll") == Some(collection)
 }
 
-/// Whether servers do not know an option of the stream, as those before version 6 do not know `showExpandedEvents`.
+/// Whether servers do not know an option of the stream or its stages, as those before version 6 do not know
+/// `showExpandedEvents`.
 fn is_unknown_option(error: &millstream_watch::Error) -> bool {
-    // IDLUnknownField, and what it was before.
-    matches!(error, millstream_watch::Error::Server { source, .. } if matches!(code(source), Some(9 | 40_415)))
+    // IDLUnknownField, what it was before, and a stage of another name than is known.
+    matches!(error, millstream_watch::Error::Server { source, .. } if matches!(code(source), Some(9 | 40_324 | 40_415)))
 }
 
 /// The database and the collection that an event is about.

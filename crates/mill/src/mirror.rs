@@ -156,8 +156,9 @@ impl Mirror {
             _ => return Ok(Effect::Nothing),
         };
         let after = match (operation, &before) {
-            ("update", Some(before)) => Some(self.patched(before, event)?),
             ("delete", _) => None,
+            // The order of fields that an update has moved is known from the image alone.
+            ("update", Some(before)) if event.full_document().is_none() => Some(self.patched(before, event)?),
             _ => Some(self.whole(event)?),
         };
         Ok(Effect::Document(before, after))

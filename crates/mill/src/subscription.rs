@@ -70,7 +70,7 @@ impl Subscription {
             Start::At(place) => (place.time().unwrap_or(now), place.clone()),
         };
         let live = self.load(time).await?;
-        let wants = Wants { collections: live.names(), images: self.plan.changes, ..Wants::default() };
+        let wants = Wants { collections: live.names(), images: self.plan.changes };
         // With the rows that are there it can only begin anew.
         let resume = (self.start != Start::Snapshot && !self.snapshot).then(|| place.clone());
         let inbox = self.hub.join(wants, place);

@@ -114,7 +114,7 @@ impl View {
         let (checkpoint, row) = Checkpoint::take_over(&client, &self.definition.id, &self.host).await?;
         let position = Position {
             generation: self.definition.generation,
-            step: checkpoint.step(),
+            step: checkpoint.step,
             place: Place::Time(Timestamp { time: 0, increment: 0 }),
             clock_ms: 0,
             filling: None,
@@ -166,7 +166,7 @@ impl Running {
 
     /// Opens the state that is there, and brings it to where the collection is.
     async fn resume(&mut self, row: &Document) -> Result<State> {
-        let live = match self.open(false) {
+        let mut live = match self.open(false) {
             Ok(live) => live,
             Err(error) => {
                 tracing::warn!(object = %self.view.definition.id, "the state cannot be used, building anew: {error}");
@@ -177,12 +177,16 @@ impl Running {
         if position.generation != self.position.generation {
             return Ok(State::Missing);
         }
-        if position.filling.is_some() {
-            (self.position, self.live) = (position, Some(live));
+        let Checkpoint { fence, step, .. } = self.writer()?.checkpoint;
+        if let Some(filling) = &position.filling {
+            // Another process may have finished it meanwhile, or have begun to store another answer.
+            if position.step == step && filling.storing.is_none_or(|last| last + 1 == fence) {
+                live.rows = filling.rows;
+                (self.position, self.live) = (position, Some(live));
+            }
             return Ok(State::Missing);
         }
         let is_stored = row.get_object_id("generation").ok() == Some(position.generation);
-        let step = self.writer()?.checkpoint.step();
         if !is_stored || position.step > step {
             return Ok(State::Missing);
         }
@@ -235,11 +239,10 @@ impl Running {
         Unwritten { writes, letters, row }
     }
 
-    /// Commits the state. All that is in it is written.
+    /// Commits the state. All that is in it is written; up to which epoch is said by the position.
     async fn save(&mut self) -> Result<()> {
         let live = self.live.take().ok_or_else(|| bug("a view without a state"))?;
-        let mut position = self.position.clone();
-        position.step = self.writer()?.checkpoint.step();
+        let position = self.position.clone();
         let (live, ()) = blocking(live, move |live| live.commit(&position)).await?;
         self.live = Some(live);
         Ok(())

@@ -200,7 +200,7 @@ async fn outputs_may_begin_with_a_snapshot() {
 async fn outputs_are_kept_for_a_time() {
     let mut lab = Lab::with_mill().await;
     lab.tag(
-        "CREATE MATERIALIZED VIEW recent WITH (retain = INTERVAL '1 second') AS SELECT n FROM t WHERE CHANGE_DETECTED();
+        "CREATE MATERIALIZED VIEW recent WITH (retain = INTERVAL '2 seconds') AS SELECT n FROM t WHERE CHANGE_DETECTED();
          CREATE MATERIALIZED VIEW kept AS SELECT n FROM t WHERE CHANGE_DETECTED()",
     )
     .await;
@@ -210,6 +210,9 @@ async fn outputs_are_kept_for_a_time() {
     eventually("it has gone", async || lab.documents("recent").await.is_empty()).await;
     lab.collection("t").insert_one(doc! {"_id": 3, "n": 3}).await.unwrap();
     eventually("it has come", async || lab.documents("kept").await.len() == 3).await;
+    // Also under another mill, although nothing more happens.
+    lab.stop_mill().await;
+    lab.start_mill().await;
     eventually("it goes, too", async || lab.documents("recent").await.is_empty()).await;
     assert_eq!(lab.documents("kept").await.len(), 3);
 }

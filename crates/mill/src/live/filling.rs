@@ -33,14 +33,17 @@ pub(crate) struct Filling {
     pub(crate) after: Option<Bson>,
     /// Documents that were read.
     pub(crate) read: u64,
-    /// The answer is compared with the collection, and what is left of it is being stored.
-    pub(crate) storing: bool,
+    /// The answer is compared with the collection, and what is left of it is being stored, by who had the checkpoint with
+    /// this fence.
+    pub(crate) storing: Option<i64>,
+    /// Rows that are stored.
+    pub(crate) rows: i64,
 }
 
 impl Filling {
     /// Before anything was read, at a cluster time.
     pub(crate) fn new(time: Timestamp) -> Self {
-        Self { since: time, time: Some(time), until: None, mirror: 0, after: None, read: 0, storing: false }
+        Self { since: time, time: Some(time), until: None, mirror: 0, after: None, read: 0, storing: None, rows: 0 }
     }
 
     /// As it is kept.
@@ -53,6 +56,7 @@ impl Filling {
             "after": self.after.clone().map(|id| doc! {"_id": id}),
             "read": i64::try_from(self.read).unwrap_or(0),
             "storing": self.storing,
+            "rows": self.rows,
         }
     }
 
@@ -66,7 +70,8 @@ impl Filling {
             mirror: usize::try_from(kept.get_i64("mirror").ok()?).ok()?,
             after: kept.get_document("after").ok().and_then(|after| after.get("_id").cloned()),
             read: u64::try_from(kept.get_i64("read").ok()?).ok()?,
-            storing: kept.get_bool("storing").ok()?,
+            storing: kept.get_i64("storing").ok(),
+            rows: kept.get_i64("rows").ok()?,
         })
     }
 }
@@ -182,7 +187,8 @@ mod tests {
             mirror: 2,
             after: Some(doc! {"a": 1}.into()),
             read: 20_000,
-            storing: true,
+            storing: Some(3),
+            rows: 17,
             ..Filling::new(time(1))
         };
         let of_null = Filling { after: Some(Bson::Null), ..Filling::new(time(1)) };

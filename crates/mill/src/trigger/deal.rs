@@ -195,7 +195,7 @@ impl Trigger {
             "place": self.before(item).to_bson(),
             "change_time": self.time_ms,
             "as_of": DateTime::from_millis(item.change.time_ms.max(0)),
-            "mark": format!("{depth}:{}:{}", self.checkpoint.step(), item.change.token),
+            "mark": format!("{depth}:{}:{}", self.checkpoint.step, item.change.token),
             "existing": self.existing.behind(item),
         }
     }

@@ -125,7 +125,7 @@ impl Trigger {
         let table = (self.planned.database.clone(), self.planned.collection.clone());
         let collections = [table, own(CHECKPOINTS), own(DEAD_LETTERS), barriers()].into();
         let images = self.planned.needs_images();
-        let mut inbox = self.object.hub.join(Wants { collections, images, ..Wants::default() }, self.place.clone());
+        let mut inbox = self.object.hub.join(Wants { collections, images }, self.place.clone());
         if let Some(end) = self.deal_with_existing().await? {
             return Ok(end);
         }

@@ -83,7 +83,7 @@ impl Running {
         // Tables that changes are joined with are read as of the start.
         let time = if changes { self.position.place.time().unwrap_or(time) } else { time };
         self.position.clock_ms = if changes { 0 } else { now_ms() };
-        self.position.step = self.writer()?.checkpoint.step();
+        self.position.step = self.writer()?.checkpoint.step;
         self.position.filling = Some(Filling::new(time));
         let mut live = self.open(true)?;
         live.rows = 0;
@@ -274,7 +274,7 @@ impl Running {
     /// Goes over the changes since the beginning, if some of what was read is younger than the rest.
     async fn catch_up(&mut self, mut live: Live) -> Result<Stage> {
         let filling = self.filling()?;
-        let Some(until) = filling.until.filter(|until| *until > filling.since && !filling.storing) else {
+        let Some(until) = filling.until.filter(|until| *until > filling.since && filling.storing.is_none()) else {
             return Ok(Stage::Over(Box::new(live)));
         };
         let mut wants = Wants { collections: live.names(), ..Wants::default() };
@@ -326,7 +326,8 @@ impl Running {
     async fn store(&mut self, mut live: Live) -> Result<Option<End>> {
         let client = self.client();
         self.prepare(&client).await?;
-        let again = self.filling()?.storing;
+        let again = self.filling()?.storing.is_some();
+        let storing = Some(self.writer()?.checkpoint.fence);
         if !self.view.plan.changes {
             let mut session = client.start_session().await.map_err(|error| of_driver(&error))?;
             if !again {
@@ -338,9 +339,9 @@ impl Running {
                     checkpoint::write(&mut session, &self.database, &self.collection, &writes, Appending::Upsert)
                         .await?;
                 }
-                self.filling_mut()?.storing = true;
-                live = self.keep(live, Vec::new()).await?;
             }
+            self.filling_mut()?.storing = storing;
+            live = self.keep(live, Vec::new()).await?;
             let mut kept = Instant::now();
             let mut past: Option<Vec<u8>> = None;
             loop {
@@ -372,6 +373,7 @@ impl Running {
         let unwritten = self.to_write(Vec::new(), Vec::new());
         let end = self.writer()?.write(unwritten).await?;
         if end.is_none() {
+            self.position.step = self.writer()?.checkpoint.step;
             self.position.filling = None;
             self.save().await?;
         }
@@ -386,6 +388,9 @@ impl Running {
             let mut session = self.client().start_session().await.map_err(|error| of_driver(&error))?;
             let (id, kind) = (&self.view.definition.id, kind_id(self.view.definition.kind));
             dead_letters::note(&mut session, id, kind, &letters).await?;
+        }
+        if let Some(filling) = &mut self.position.filling {
+            filling.rows = live.rows;
         }
         let position = self.position.clone();
         let (live, ()) = blocking(live, move |live| live.commit(&position)).await?;

@@ -84,8 +84,8 @@ impl Running {
     /// The changes from where the view is.
     pub(super) fn join(&self) -> Result<Inbox> {
         let live = self.live.as_ref().ok_or_else(|| bug("a view without a state"))?;
-        let mut wants =
-            Wants { collections: live.names(), images: self.view.plan.changes, before: live.goes_by_images() };
+        let images = self.view.plan.changes || live.goes_by_images();
+        let mut wants = Wants { collections: live.names(), images };
         wants.collections.insert(barriers());
         Ok(self.view.hub.join(wants, self.position.place.clone()))
     }
@@ -103,7 +103,8 @@ impl Running {
         let mut open = Open::default();
         let mut is_lost = false;
         // After a restart something may be due.
-        if !changes && let Some(end) = self.step(Vec::new(), now_ms(), &mut open).await? {
+        let clock_ms = if changes { 0 } else { now_ms() };
+        if let Some(end) = self.step(Vec::new(), clock_ms, &mut open).await? {
             return Ok(end);
         }
         loop {
@@ -241,6 +242,7 @@ impl Running {
     fn written(&mut self, written: std::result::Result<Written, JoinError>) -> Result<Option<End>> {
         let Written { writer, end, commits, took } =
             written.map_err(|error| bug(&format!("an epoch was not written: {error}")))?;
+        self.position.step = writer.checkpoint.step;
         self.writer = Some(writer);
         self.commits_max = next_max(self.commits_max, commits, took);
         end

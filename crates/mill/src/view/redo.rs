@@ -18,6 +18,10 @@ impl Running {
     pub(super) async fn redo(&mut self, row: &Document) -> Result<State> {
         let Some(until) = row.get("place").and_then(Place::from_bson) else { return Ok(State::Missing) };
         let object = Arc::clone(&self.view.definition);
+        if !until.has_reached(&self.position.place) {
+            tracing::warn!(object = %object.id, "the state is younger than what is stored, building anew");
+            return Ok(self.give_up());
+        }
         tracing::info!(object = %object.id, "the state is older than what is stored: changes are computed again");
         let mut inbox = self.join()?;
         while !self.position.place.has_reached(&until) {
@@ -58,7 +62,7 @@ impl Running {
             return Ok(self.give_up());
         }
         self.position.place = until;
-        self.position.step = self.writer()?.checkpoint.step();
+        self.position.step = self.writer()?.checkpoint.step;
         self.save().await?;
         Ok(State::Whole)
     }
