@@ -56,6 +56,8 @@ struct Running {
     collection: String,
     errors: Errors,
     images: Images,
+    /// Since when its outputs are those of changes, if it has begun: made anew, it begins there again (SQL-14.8).
+    began: Option<Timestamp>,
     /// Images are not used, even where there are any.
     copies: bool,
     /// Commits that the next epoch takes, at most.
@@ -133,9 +135,13 @@ impl View {
             collection,
             errors,
             images,
+            began: None,
             copies: false,
             commits_max: COMMITS_MIN,
         };
+        if row.get_object_id("generation").ok() == Some(running.position.generation) {
+            running.began = row.get_timestamp("began").ok();
+        }
         let mut state = running.resume(&row).await?;
         loop {
             if state == State::Stopped {
@@ -235,6 +241,7 @@ impl Running {
             (crate::held::HELD): self.live.as_ref().map(Live::held),
             "loading": Bson::Null,
             "late": self.errors.late,
+            "began": self.began,
         };
         Unwritten { writes, letters, row }
     }

@@ -403,10 +403,11 @@ async fn images_are_used_where_they_are_kept() {
     let kept = |name: &str, enabled: bool| doc! {name: "t", "changeStreamPreAndPostImages": {"enabled": enabled}};
     shop.run_command(kept("create", true)).await.unwrap();
     let t = lab.collection("t");
-    t.insert_many((0..50).map(|n| doc! {"_id": n, "k": n % 3, "v": n, "d": {"e": n}})).await.unwrap();
+    t.insert_many((0..50).map(|n| doc! {"_id": n, "k": n % 3, "v": n, "d": {"e": n, "f": n % 4}})).await.unwrap();
     let query = "SELECT k, COUNT(*) AS n, SUM(v) AS s, MAX(d.e) AS e FROM t GROUP BY k";
     lab.tag(&format!("CREATE MATERIALIZED VIEW v AS {query}")).await;
     lab.tag(&format!("CREATE MATERIALIZED VIEW own WITH (images = 'mirror') AS {query}")).await;
+    lab.tag("CREATE MATERIALIZED VIEW kinds AS SELECT DISTINCT d FROM t").await;
     lab.settle().await;
     let change = async || {
         t.update_many(doc! {"v": {"$lt": 20}}, doc! {"$inc": {"v": 100, "d.e": 5}}).await.unwrap();
@@ -418,6 +419,12 @@ async fn images_are_used_where_they_are_kept() {
     change().await;
     agrees(&mut lab, "v", query).await;
     agrees(&mut lab, "own", query).await;
+    // Fields that change their places make other documents.
+    t.update_many(doc! {}, vec![doc! {"$unset": "d.e"}, doc! {"$set": {"d.e": "$k"}}]).await.unwrap();
+    t.update_many(doc! {"k": 1}, vec![doc! {"$unset": "d.f"}, doc! {"$set": {"d.f": 1}}]).await.unwrap();
+    agrees(&mut lab, "kinds", "SELECT DISTINCT d FROM t").await;
+    t.update_many(doc! {"k": 2}, doc! {"$set": {"d.f": 7}}).await.unwrap();
+    agrees(&mut lab, "kinds", "SELECT DISTINCT d FROM t").await;
     let copied = async |lab: &mut Lab, name: &str| {
         let told = lab.rows(&format!("EXPLAIN (FORMAT JSON) MATERIALIZED VIEW {name}")).await;
         told[0].get_document("plan").unwrap().get_i64("copies_bytes").unwrap()

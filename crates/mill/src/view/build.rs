@@ -207,7 +207,14 @@ impl Running {
             if source.driven.is_some_and(|driven| driven.operations[0]) {
                 let find = Find::all(&source.database, &source.collection).by_id(self.filling()?.after.clone());
                 let mut moment = Moment::Time(time);
-                let mut reading = find.open(&client, &mut moment).await?;
+                let mut reading = match find.open(&client, &mut moment).await {
+                    Err(error) if self.began.is_some() && read::is_moment_over(&error) => {
+                        let object = &self.view.definition.id;
+                        tracing::warn!(%object, "what was there when it began is not looked at again: {error}");
+                        break;
+                    }
+                    reading => reading?,
+                };
                 while let Some(reply) = reading.next(&mut moment).await? {
                     let (back, (writes, last)) =
                         blocking(live, move |live| live.first_outputs(number, &reply, time_ms)).await?;
@@ -370,6 +377,7 @@ impl Running {
     /// The state is whole, and what is stored goes with it.
     async fn complete(&mut self, live: Live) -> Result<Option<End>> {
         self.live = Some(live);
+        self.began = Some(self.filling()?.since).filter(|_| self.view.plan.changes);
         let unwritten = self.to_write(Vec::new(), Vec::new());
         let end = self.writer()?.write(unwritten).await?;
         if end.is_none() {
@@ -417,10 +425,10 @@ impl Running {
     }
 
     /// Where outputs of changes begin.
-    fn start(&self, now: Timestamp) -> Result<Place> {
+    fn start(&mut self, now: Timestamp) -> Result<Place> {
         match &self.view.definition.start {
             // With a snapshot, it is that of now.
-            None | Some(Bson::String(_)) => Ok(Place::Time(after(now))),
+            None | Some(Bson::String(_)) => Ok(Place::Time(self.began.unwrap_or(after(now)))),
             Some(start) => Place::from_bson(start).ok_or_else(|| bug("a view without a place to start")),
         }
     }
