@@ -64,7 +64,8 @@ fn main() -> ExitCode {
         }
     };
     let result = runtime.block_on(cli::run(command));
-    // The driver's background tasks have nothing left to say, and must not hold the program up.
-    runtime.shutdown_background();
+    // The driver's background tasks have nothing left to say, and must not hold the program up. They are left as they are: if they
+    // were taken down one after the other, one could panic for another that is gone.
+    std::mem::forget(runtime);
     exit::report(result)
 }
