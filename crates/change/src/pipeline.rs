@@ -152,9 +152,7 @@ fn is_at(way: &[Required], path: &str, name: &[u8]) -> bool {
 
 /// The parts of the first `$match` that can be decided without images; `None` if there are none.
 fn without_images(stages: &[Value<'_>], options: &Options, variables: &Variables) -> Result<Option<Predicate>> {
-    let mut parts = Vec::new();
-    let filter = stages.first().and_then(Value::as_doc).and_then(|stage| stage.doc("$match"));
-    conjunction(filter.unwrap_or(Doc::empty()), &mut parts);
+    let parts = leading_parts(stages);
     let mut kept = ArrayBuf::new();
     for part in &parts {
         if !reads_images(&Predicate::parse(part.as_doc(), variables)?, options) {
@@ -166,9 +164,7 @@ fn without_images(stages: &[Value<'_>], options: &Options, variables: &Variables
 
 /// What the first `$match` asks of fields of `fullDocument`, as a filter on that; `None`: nothing.
 fn of_document(stages: &[Value<'_>], variables: &Variables) -> Result<Option<Predicate>> {
-    let mut parts = Vec::new();
-    let filter = stages.first().and_then(Value::as_doc).and_then(|stage| stage.doc("$match"));
-    conjunction(filter.unwrap_or(Doc::empty()), &mut parts);
+    let parts = leading_parts(stages);
     let mut kept = ArrayBuf::new();
     for element in parts.iter().filter_map(|part| part.as_doc().elements().next()) {
         let path = element.key().strip_prefix("fullDocument.");
@@ -189,6 +185,14 @@ fn all_of(parts: ArrayBuf, variables: &Variables) -> Result<Option<Predicate>> {
     let mut filter = DocBuf::new();
     filter.push("$and", parts);
     Ok(Some(Predicate::parse(filter.as_doc(), variables)?))
+}
+
+/// The parts of the first `$match` that must all hold.
+fn leading_parts(stages: &[Value<'_>]) -> Vec<DocBuf> {
+    let mut parts = Vec::new();
+    let filter = stages.first().and_then(Value::as_doc).and_then(|stage| stage.doc("$match"));
+    conjunction(filter.unwrap_or(Doc::empty()), &mut parts);
+    parts
 }
 
 /// Splits a filter into parts that must all hold.

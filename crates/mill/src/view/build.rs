@@ -425,7 +425,7 @@ impl Running {
     }
 
     /// Where outputs of changes begin.
-    fn start(&mut self, now: Timestamp) -> Result<Place> {
+    fn start(&self, now: Timestamp) -> Result<Place> {
         match &self.view.definition.start {
             // With a snapshot, it is that of now.
             None | Some(Bson::String(_)) => Ok(Place::Time(self.began.unwrap_or(after(now)))),
