@@ -251,6 +251,10 @@ impl plan::Catalog for Catalog {
         }
     }
 
+    fn is_writable(&self, database: &str) -> bool {
+        database != DATABASE
+    }
+
     fn routine(&self, database: &str, name: &str, arguments: usize) -> Option<Routine> {
         let (_, routine) = self.called(database, Kind::Function, name, arguments)?;
         let body = match &routine.body {

@@ -98,12 +98,23 @@ pub(crate) async fn published(
 
 /// The collection that a view is written to.
 pub(crate) fn target(definition: &Definition) -> Result<(String, String)> {
-    let Some(target) = definition.options.text("target")? else {
-        return Ok((definition.database.clone(), definition.name.clone()));
+    let own = &definition.database;
+    let (database, collection) = match definition.options.text("target")? {
+        None => (own.clone(), definition.name.clone()),
+        Some(target) => match target.split('.').collect::<Vec<_>>().as_slice() {
+            [collection] => (own.clone(), (*collection).to_owned()),
+            [database, collection] => ((*database).to_owned(), (*collection).to_owned()),
+            _ => return Err(SqlError::new("0A000", "a view into another deployment is not offered yet")),
+        },
     };
-    match target.split('.').collect::<Vec<_>>().as_slice() {
-        [collection] => Ok((definition.database.clone(), (*collection).to_owned())),
-        [database, collection] => Ok(((*database).to_owned(), (*collection).to_owned())),
-        _ => Err(SqlError::new("0A000", "a view into another deployment is not offered yet")),
+    check_writable(&database)?;
+    Ok((database, collection))
+}
+
+/// Refuses what a mill alone writes (SQL-18.1).
+pub(crate) fn check_writable(database: &str) -> Result<()> {
+    if database != DATABASE {
+        return Ok(());
     }
+    Err(SqlError::new("42501", format!("the tables of \"{DATABASE}\" can be read, but not written")))
 }

@@ -111,6 +111,8 @@ pub(crate) struct Command {
     pub(crate) unauthenticated: bool,
     /// Allowed as `OP_QUERY`.
     pub(crate) legacy: bool,
+    /// Changes what is in the database that it is sent to.
+    pub(crate) writes: bool,
     /// A write that may come with a `txnNumber`, to be done once however often it is sent.
     pub(crate) retryable: bool,
     /// Whether it may be part of a multi-document transaction.
@@ -137,6 +139,7 @@ impl Command {
         operation: Operation::Command,
         unauthenticated: false,
         legacy: false,
+        writes: false,
         retryable: false,
         in_transactions: InTransactions::Never,
         snapshots: false,

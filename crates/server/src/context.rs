@@ -97,4 +97,9 @@ impl Connection {
     pub(crate) fn app_name(&self) -> Option<&str> {
         self.metadata.get()?.as_doc().doc("application")?.str("name")
     }
+
+    /// What its driver calls itself, and what is built on that.
+    pub(crate) fn driver_name(&self) -> Option<&str> {
+        self.metadata.get()?.as_doc().doc("driver")?.str("name")
+    }
 }

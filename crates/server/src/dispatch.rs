@@ -13,6 +13,7 @@ use crate::context::{Connection, Context};
 use crate::engine::SessionId;
 use crate::fail_point::{Labels, Then};
 use crate::failure::{Failure, Result};
+use crate::own;
 use crate::reply::{self, Afterwards, Repeat, Reply};
 use crate::server::Server;
 use crate::transaction::{self, Numbers};
@@ -118,6 +119,9 @@ fn prepare<'a>(
     if command.database == Database::Admin && database != "admin" {
         let message = format!("{name} may only be run against the admin database.");
         return Err(Failure::new(Code::Unauthorized, message));
+    }
+    if command.writes {
+        own::check(connection, database)?;
     }
     if let Fields::Only(fields) = command.fields {
         check_fields(command.name, fields, request)?;

@@ -37,6 +37,7 @@ mod fail_point;
 mod failure;
 mod listener;
 mod options;
+mod own;
 mod read_concern;
 mod reader;
 mod reply;

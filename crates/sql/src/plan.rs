@@ -54,6 +54,10 @@ pub(crate) use source::SourceColumn;
 pub trait Catalog {
     /// The relation of a name; a collection that does not exist is an empty table (SQL-3.2).
     fn relation(&self, database: &str, name: &str) -> Relation;
+    /// Whether statements may write into a database (SQL-18.1).
+    fn is_writable(&self, _database: &str) -> bool {
+        true
+    }
     /// A routine by its name, in any case, and its number of arguments.
     fn routine(&self, database: &str, name: &str, arguments: usize) -> Option<Routine>;
     /// The names of relations, for hints.

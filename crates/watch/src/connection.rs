@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bson::{Timestamp, doc};
 use mongodb::Client;
-use mongodb::options::ClientOptions;
+use mongodb::options::{ClientOptions, DriverInfo};
 
 use crate::{Error, Problem, Result};
 
@@ -44,6 +44,8 @@ impl Connection {
         // where the stream was opened, or skips to now. Without retries the error comes to the watcher, who knows its place.
         options.retry_reads = Some(false);
         adjust(&mut options);
+        // Whatever a program calls itself: a Millstream server lets its own database be written by its own alone.
+        options.driver_info.get_or_insert_with(|| DriverInfo::builder().name("millstream").build());
         let mut servers: Vec<String> = options.hosts.iter().map(ToString::to_string).collect();
         servers.sort_unstable();
         let default_database = options.default_database.clone();

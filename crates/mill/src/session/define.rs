@@ -22,7 +22,7 @@ use crate::error::{Result, bug, code, of_driver};
 use crate::native::{Native, unregistered};
 use crate::options::refuse_unoffered;
 use crate::planning::Planning;
-use crate::run::target;
+use crate::run::{check_writable, target};
 use crate::subscription::prepare;
 use crate::syntax::{Uses, used};
 
@@ -374,8 +374,9 @@ impl Session {
         }
     }
 
-    /// Refuses what is no table (SQL-10.7).
+    /// Refuses what is no table (SQL-10.7), and tables that only a mill writes (SQL-18.1).
     pub(super) fn is_table(&self, database: &str, name: &str) -> Result<()> {
+        check_writable(database)?;
         match self.catalog.relation(database, name) {
             Relation::Collection { .. } => Ok(()),
             Relation::View { .. } | Relation::Materialized { .. } => {

@@ -11,6 +11,7 @@ use super::define::table_id;
 use super::write::command;
 use crate::answer::{Answer, not_offered};
 use crate::error::{Result, code, of_driver};
+use crate::run::check_writable;
 use crate::target::dotted;
 
 /// The code of an option that a server does not have.
@@ -20,6 +21,7 @@ impl Session {
     pub(super) async fn create_table(&mut self, create: &CreateTable) -> Result<Answer> {
         self.not_in_transaction("CREATE TABLE")?;
         let (database, name) = self.resolve(&create.name)?;
+        check_writable(&database)?;
         self.planning().await?;
         let taken = self.catalog.has_table(&database, &name) || self.is_table(&database, &name).is_err();
         if taken && create.if_not_exists {
@@ -62,6 +64,7 @@ impl Session {
             return Err(not_offered("a partial index"));
         }
         let (database, table) = self.resolve(&create.table)?;
+        check_writable(&database)?;
         let mut keys = Document::new();
         for field in &create.fields {
             keys.insert(path(&field.path)?, if field.descending { -1 } else { 1 });
@@ -81,6 +84,7 @@ impl Session {
     pub(super) async fn drop_index(&mut self, name: &Name, on: Option<&Name>, if_exists: bool) -> Result<Answer> {
         self.not_in_transaction("DROP INDEX")?;
         let (database, index) = self.resolve(name)?;
+        check_writable(&database)?;
         self.planning().await?;
         let tables: Vec<String> = match on {
             Some(on) => vec![self.resolve(on)?.1],
@@ -133,6 +137,7 @@ impl Session {
         let ((database, table), (to_database, to)) = (self.resolve(from)?, self.resolve(to)?);
         self.planning().await?;
         self.is_table(&database, &table)?;
+        check_writable(&to_database)?;
         let rename = doc! {
             "renameCollection": format!("{database}.{table}"),
             "to": format!("{}.{to}", if to_database == self.database { &database } else { &to_database }),

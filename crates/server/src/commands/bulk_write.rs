@@ -19,6 +19,7 @@ use crate::arguments::Arguments;
 use crate::context::Context;
 use crate::errors;
 use crate::failure::{Failure, Result};
+use crate::own;
 use crate::reply::Reply;
 use crate::write_concern;
 
@@ -118,6 +119,7 @@ fn namespaces(context: &Context<'_>) -> Result<Vec<Arc<Namespace>>> {
             ));
         }
         check_collection_name(&namespace).map_err(errors::failure)?;
+        own::check(context.connection, &namespace.db)?;
         out.push(Arc::new(namespace));
     }
     Ok(out)

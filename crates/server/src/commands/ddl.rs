@@ -14,6 +14,7 @@ use crate::arguments::Arguments;
 use crate::context::Context;
 use crate::errors;
 use crate::failure::{Failure, Result};
+use crate::own;
 use crate::reply::Reply;
 use crate::transaction;
 use crate::write_concern;
@@ -34,6 +35,7 @@ pub(super) const COLL_MOD: Command = Command {
         "validator",
         "viewOn",
     ]),
+    writes: true,
     handler: Handler::Blocking(coll_mod),
     ..Command::DEFAULT
 };
@@ -66,6 +68,7 @@ pub(super) const CREATE: Command = Command {
         "validator",
         "viewOn",
     ]),
+    writes: true,
     in_transactions: InTransactions::Part,
     handler: Handler::Blocking(create),
     ..Command::DEFAULT
@@ -75,6 +78,7 @@ pub(super) const CREATE_INDEXES: Command = Command {
     name: "createIndexes",
     help: "builds indexes",
     fields: Fields::Only(&["commitQuorum", "ignoreUnknownIndexOptions", "indexes"]),
+    writes: true,
     in_transactions: InTransactions::Part,
     handler: Handler::Blocking(create_indexes),
     ..Command::DEFAULT
@@ -84,6 +88,7 @@ pub(super) const DROP: Command = Command {
     name: "drop",
     help: "removes a collection or a view",
     fields: Fields::Only(&[]),
+    writes: true,
     handler: Handler::Blocking(drop_collection),
     ..Command::DEFAULT
 };
@@ -92,6 +97,7 @@ pub(super) const DROP_DATABASE: Command = Command {
     name: "dropDatabase",
     help: "removes a database",
     fields: Fields::Only(&[]),
+    writes: true,
     handler: Handler::Blocking(drop_database),
     ..Command::DEFAULT
 };
@@ -101,6 +107,7 @@ pub(super) const DROP_INDEXES: Command = Command {
     aliases: &["deleteIndexes"],
     help: "removes indexes",
     fields: Fields::Only(&["index"]),
+    writes: true,
     handler: Handler::Blocking(drop_indexes),
     ..Command::DEFAULT
 };
@@ -323,6 +330,8 @@ fn rename(context: &Context<'_>) -> Result<Reply> {
         let bad = if from.coll.is_empty() { from } else { to };
         return Err(Failure::new(Code::InvalidNamespace, format!("Invalid namespace specified '{bad}'")));
     }
+    own::check(context.connection, &from.db)?;
+    own::check(context.connection, &to.db)?;
     let replace = match arguments.element("dropTarget") {
         // Between servers the field is the UUID of what to drop.
         Some(e) => e.kind() == kind::BINARY || e.value().is_truthy(),

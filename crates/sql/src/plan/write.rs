@@ -387,6 +387,9 @@ fn target(name: &Name, catalog: &dyn Catalog, settings: &Settings) -> Result<(St
         return Err(SqlError::new("0A000", "tables of other deployments are not offered"));
     }
     let database = name.database.clone().unwrap_or_else(|| settings.database.clone());
+    if !catalog.is_writable(&database) {
+        return Err(SqlError::new("42501", format!("the tables of \"{database}\" can be read, but not written")));
+    }
     match catalog.relation(&database, &name.name) {
         Relation::Collection { .. } => Ok((database, name.name.clone())),
         Relation::View { .. } | Relation::Materialized { .. } => {
