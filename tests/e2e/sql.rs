@@ -6,6 +6,7 @@ mod command;
 mod definitions;
 mod lifecycle;
 mod lost;
+mod mirrors;
 mod natives;
 mod pushed;
 mod queries;

@@ -45,6 +45,14 @@ pub(crate) fn after(time: Timestamp) -> Timestamp {
     }
 }
 
+/// The time just before another.
+pub(crate) fn before(time: Timestamp) -> Timestamp {
+    match time.increment.checked_sub(1) {
+        Some(increment) => Timestamp { time: time.time, increment },
+        None => Timestamp { time: time.time.saturating_sub(1), increment: u32::MAX },
+    }
+}
+
 /// The mill's clock: milliseconds since 1970.
 pub(crate) fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

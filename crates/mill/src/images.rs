@@ -1,18 +1,20 @@
-//! Documents before and after a change where the deployment keeps none (SQL-12.6): they are looked up.
+//! Documents before and after a change where the deployment keeps none (SQL-12.6): an own copy of the collection has them, or
+//! they are looked up.
 
 use std::collections::BTreeSet;
 
 use bson::raw::cstr;
-use bson::{Document, RawDocumentBuf};
+use bson::{Document, RawDocumentBuf, Timestamp};
 use millstream_sql::SqlError;
 use millstream_sql::statement::Options;
 use millstream_watch::Event;
 use mongodb::Client;
 
-use crate::answer::not_offered;
-use crate::commit::Commit;
+use crate::commit::{Commit, Place};
+use crate::deployment::{Deployment, before};
 use crate::error::{Result, bug, of_driver};
 use crate::hub::{Name, namespace};
+use crate::read::{Find, Moment, is_moment_over};
 
 /// Where the documents before and after a change come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +23,8 @@ pub(crate) enum Images {
     Kept,
     /// The document is looked up, and may be later than the change; of the one before only the key is known.
     Lookup,
+    /// An own copy of the collection, from a snapshot on, has both.
+    Mirror,
 }
 
 impl Images {
@@ -28,7 +32,7 @@ impl Images {
         match options.text("images")? {
             None | Some("auto") => Ok(Self::Kept),
             Some("lookup") => Ok(Self::Lookup),
-            Some("mirror") => Err(not_offered("images = 'mirror'")),
+            Some("mirror") => Ok(Self::Mirror),
             Some(other) => Err(SqlError::new("22023", format!("images cannot be '{other}'"))),
         }
     }
@@ -40,7 +44,7 @@ impl Images {
         commits: Vec<Commit>,
         of: &BTreeSet<Name>,
     ) -> Result<Vec<Commit>> {
-        if self == Self::Kept {
+        if self != Self::Lookup {
             return Ok(commits);
         }
         let mut complete = Vec::with_capacity(commits.len());
@@ -75,6 +79,43 @@ pub(crate) async fn looked_up(client: &Client, event: &Event) -> Result<Event> {
         raw = with(&raw, "fullDocumentBeforeChange", key.to_owned())?;
     }
     Event::new(raw).map_err(|error| bug(&error.to_string()))
+}
+
+/// A change with the documents before and after it that a copy has; what it has not stays as it came.
+pub(crate) fn with_images(event: &Event, old: Option<RawDocumentBuf>, new: Option<RawDocumentBuf>) -> Result<Event> {
+    let mut raw = event.raw().to_owned();
+    if let Some(new) = new.filter(|_| event.operation() == "update") {
+        raw = with(&raw, "fullDocument", new)?;
+    }
+    if let Some(old) = old {
+        raw = with(&raw, "fullDocumentBeforeChange", old)?;
+    }
+    Event::new(raw).map_err(|error| bug(&error.to_string()))
+}
+
+/// The time as of which a copy has to be read for the changes from a place on. Those at the same time that are before the place
+/// are to be gone over.
+pub(crate) fn copied_at(place: &Place) -> Result<Timestamp> {
+    place.time().map(before).ok_or_else(|| bug("a place without a time"))
+}
+
+/// Refuses a start in the past of which a deployment has no snapshot any more: what a copy of then would be, nobody can tell.
+pub(crate) async fn check_copied_at(deployment: &Deployment, start: &Place, names: &BTreeSet<Name>) -> Result<()> {
+    let time = copied_at(start)?;
+    for (database, collection) in names {
+        let find = Find { few: Some(1), ..Find::all(database, collection) };
+        if let Err(error) = find.open(deployment.client(), &mut Moment::Time(time)).await {
+            return Err(if is_moment_over(&error) { no_copy(&error) } else { error });
+        }
+    }
+    Ok(())
+}
+
+/// That a copy cannot be made as of a time.
+pub(crate) fn no_copy(error: &SqlError) -> SqlError {
+    let message = format!("images = 'mirror' copies the collection as it was at the start: {}", error.message);
+    SqlError::new("MS002", message)
+        .hint("start = 'now' copies what is there; images = 'auto' and 'lookup' need no copy")
 }
 
 /// A document with a field, whose null, if there is one, goes.

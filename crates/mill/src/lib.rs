@@ -44,6 +44,7 @@ mod subscriptions;
 mod syntax;
 mod system;
 mod target;
+mod temporary;
 mod trigger;
 mod value;
 mod view;

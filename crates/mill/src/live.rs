@@ -13,7 +13,7 @@ use bson::oid::ObjectId;
 use bson::{Bson, Document, RawDocument, RawDocumentBuf, doc};
 use millstream_flow::{Change, Circuit, Delta, Output, Row, SourceId, Store};
 use millstream_sql::expr::Context;
-use millstream_sql::plan::Plan;
+use millstream_sql::plan::{Plan, Source};
 use millstream_sql::statement::Options;
 use millstream_value::Doc;
 
@@ -27,6 +27,8 @@ use crate::hub::Name;
 use crate::images::Images;
 use crate::mirror::{Effect, Mirror, mirrors};
 
+/// About so many bytes of a state that ends with its owner are held in memory.
+const UNCOMMITTED_MAX: usize = 16 << 20;
 /// Which collections have no copy, a byte each.
 const BY_IMAGES: &[u8] = b"i";
 
@@ -80,6 +82,8 @@ pub(crate) struct Live {
     mirrors: Vec<Arc<Mirror>>,
     /// Which copy each source reads; none: it is driven by its changes.
     places: Vec<Option<usize>>,
+    /// From here on the copies are of what drives it, for the documents before and after changes (SQL-12.6).
+    of_driven: usize,
     pub(crate) due_ms: Option<i64>,
     /// How many rows the answer has.
     pub(crate) rows: i64,
@@ -126,7 +130,8 @@ impl Live {
         for (mirror, by_images) in mirrors.iter_mut().zip(by_images) {
             mirror.by_images = by_images == 1;
         }
-        let mirrors = mirrors.into_iter().map(Arc::new).collect();
+        let mirrors: Vec<_> = mirrors.into_iter().map(Arc::new).collect();
+        let of_driven = mirrors.len();
         let (missing_is_null, doubles, retain_ms) = (false, false, None);
         Ok(Self {
             circuit,
@@ -135,6 +140,7 @@ impl Live {
             context,
             mirrors,
             places,
+            of_driven,
             due_ms: None,
             rows: 0,
             time_ms: 0,
@@ -158,6 +164,15 @@ impl Live {
         self.circuit.notes().put(BY_IMAGES, &by_images).map_err(|error| of_flow(&error))
     }
 
+    /// Keeps copies of the collections whose changes need the documents before or after them. To be said when it is opened.
+    pub(crate) fn copy_driven(&mut self) {
+        self.mirrors.truncate(self.of_driven);
+        let names: BTreeSet<Name> = imaged(&self.plan);
+        for name in names {
+            self.mirrors.push(Arc::new(Mirror::of_all(self.mirrors.len(), name)));
+        }
+    }
+
     /// Whether some collections have no copy.
     pub(crate) fn goes_by_images(&self) -> bool {
         self.mirrors.iter().any(|mirror| mirror.by_images)
@@ -172,6 +187,14 @@ impl Live {
     /// Makes everything so far durable.
     pub(crate) fn commit(&mut self, position: &Position) -> Result<()> {
         self.circuit.commit(&position.to_bytes()).map_err(|error| of_flow(&error))
+    }
+
+    /// Has the store hold less in memory, if that is much: for state that ends with its owner.
+    pub(crate) fn make_room(&mut self) -> Result<()> {
+        if self.circuit.uncommitted_bytes() >= UNCOMMITTED_MAX {
+            self.circuit.commit(&[]).map_err(|error| of_flow(&error))?;
+        }
+        Ok(())
     }
 
     /// About how much memory holds what was not yet committed, in bytes.
@@ -247,7 +270,11 @@ impl Live {
 
     /// Takes over the options that matter to what is made of changes and rows (SQL-18.8).
     pub(crate) fn set_options(&mut self, options: &Options) -> Result<()> {
-        let looks_up = self.plan.changes && Images::of(options)? == Images::Lookup;
+        let images = if self.plan.changes { Images::of(options)? } else { Images::Kept };
+        if images == Images::Mirror {
+            self.copy_driven();
+        }
+        let looks_up = images == Images::Lookup;
         self.missing_is_null(looks_up || options.text("missing_image")? == Some("null"));
         self.doubles = options.text("numeric_as")? == Some("double");
         self.retain_ms = options.interval("retain")?.map(crate::interval::millis).transpose()?;
@@ -326,6 +353,12 @@ impl Live {
         }
         Ok((going, coming))
     }
+}
+
+/// The collections of whose changes the documents before or after are needed (SQL-12.7).
+pub(crate) fn imaged(plan: &Plan) -> BTreeSet<Name> {
+    let needed = |source: &&Source| source.driven.is_some_and(|driven| driven.old || driven.new);
+    plan.sources.iter().filter(needed).map(|source| (source.database.clone(), source.collection.clone())).collect()
 }
 
 /// A stored row whose decimal columns are doubles.

@@ -275,7 +275,12 @@ impl Run {
     /// Removes the state of what is not defined any more.
     fn sweep(&self) {
         let wanted: Vec<String> = self.catalog.all().map(|definition| definition.generation.to_hex()).collect();
-        for name in self.stores.names().iter().filter(|name| !wanted.contains(name)) {
+        // Those of lanes have a number behind it.
+        let is_wanted = |name: &&String| {
+            let generation = name.split('-').next().unwrap_or_default();
+            wanted.iter().any(|wanted| wanted == generation)
+        };
+        for name in self.stores.names().iter().filter(|name| !is_wanted(name)) {
             if let Err(error) = self.stores.remove(name) {
                 tracing::debug!("a state could not be removed: {error}");
             }

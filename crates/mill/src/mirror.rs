@@ -78,6 +78,11 @@ fn of_names(sources: impl Iterator<Item = (Name, Option<BTreeSet<String>>)>) -> 
 }
 
 impl Mirror {
+    /// A copy of whole documents.
+    pub(crate) fn of_all(number: usize, name: Name) -> Self {
+        Self { number: u16::try_from(number).unwrap_or(u16::MAX), name, fields: None, by_images: false }
+    }
+
     /// What is read to make it.
     pub(crate) fn find(&self) -> Find {
         let fields = self.fields.as_ref().map(|fields| fields.iter().cloned().collect());

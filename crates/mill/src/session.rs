@@ -210,8 +210,8 @@ impl Session {
             Statement::Begin => self.begin().await,
             Statement::Call(call) => self.call(call).await,
             Statement::CancelSubscription(id) => {
-                if !crate::subscriptions::cancel(&self.deployment, id) {
-                    let message = format!("this program has no subscription {id}");
+                if !crate::subscriptions::cancel(&self.deployment, id).await? {
+                    let message = format!("there is no subscription {id}");
                     return Err(SqlError::new("42704", message).hint("SHOW SUBSCRIPTIONS lists them"));
                 }
                 Ok(Answer::done("CANCEL SUBSCRIPTION", Vec::new()))

@@ -11,17 +11,19 @@ use tokio::time::Instant;
 
 use crate::answer::Rows;
 use crate::commit::{Commit, Place};
-use crate::deployment::{Deployment, after, now_ms};
+use crate::deployment::{Deployment, after, before, now_ms};
 use crate::difference::{id, id_bytes};
 use crate::error::{Result, bug};
 use crate::hub::{Hub, Inbox, News, Wants};
-use crate::images::Images;
-use crate::live::Live;
+use crate::images::{Images, copied_at, no_copy};
+use crate::live::{Live, imaged};
 use crate::queue::{Sender, Unsent, queue};
-use crate::read::{Find, Moment};
+use crate::read::{Find, Moment, is_moment_over};
 use crate::run::{at, blocking, until};
 use crate::subscriptions::{Listed, SubscriptionLimits};
+use crate::temporary::TemporaryState;
 use crate::trigger::keep_images;
+use crate::view::STATE_BYTES_MAX;
 
 /// Where a subscription begins.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,6 +45,8 @@ pub(crate) struct Subscription {
     pub(crate) until: Option<Place>,
     pub(crate) images: Images,
     pub(crate) missing_is_null: bool,
+    /// More state than this ends it (SQL-18.8); `None`: nothing limits it, and it is in memory.
+    pub(crate) state_bytes_max: Option<u64>,
     /// Whether a row that cannot be evaluated ends it (SQL-19.6).
     pub(crate) fails: bool,
     pub(crate) listed: Arc<Listed>,
@@ -59,6 +63,7 @@ pub(crate) static TOLD: &[&str] = &["_op", "_token", "_time", "_key", "_old"];
 impl Subscription {
     /// Begins.
     pub(crate) async fn begin(self) -> Result<Rows> {
+        let copies = self.plan.changes && self.images == Images::Mirror && !imaged(&self.plan).is_empty();
         if self.plan.changes && self.images == Images::Kept {
             prepare(&self.deployment, &self.plan).await?;
         }
@@ -67,10 +72,20 @@ impl Subscription {
         };
         let (time, place) = match &self.start {
             Start::Now | Start::Snapshot => (now, Place::Time(after(now))),
+            Start::At(place) if copies => (copied_at(place)?, Place::Time(place.time().unwrap_or(now))),
+            Start::At(Place::Time(time)) => (before(*time), Place::Time(*time)),
             Start::At(place) => (place.time().unwrap_or(now), place.clone()),
         };
-        let live = self.load(time).await?;
-        let wants = Wants { collections: live.names(), images: self.plan.changes };
+        let state = if copies || self.state_bytes_max.is_some() {
+            Some(blocking((), |()| TemporaryState::new()).await?.1)
+        } else {
+            None
+        };
+        let live = match self.load(time, copies, state.as_ref()).await {
+            Err(error) if copies && is_moment_over(&error) => return Err(no_copy(&error)),
+            live => live?,
+        };
+        let wants = Wants { collections: live.names(), images: self.plan.changes && !copies };
         // With the rows that are there it can only begin anew.
         let resume = (self.start != Start::Snapshot && !self.snapshot).then(|| place.clone());
         let inbox = self.hub.join(wants, place);
@@ -81,15 +96,29 @@ impl Subscription {
         }
         let (rows, taken) = queue(self.limits.queue_bytes, self.limits.full_for);
         let place = Place::Time(time);
-        let running = Running { subscription: self, rows, sent: 0, waiting: Vec::new(), place, resume };
+        // What is in front of the start is gone over by the copies alone.
+        let known = match &self.start {
+            Start::At(place) if copies => Some(place.clone()),
+            _ => None,
+        };
+        let (sent, waiting) = (0, Vec::new());
+        let running = Running { subscription: self, rows, sent, waiting, place, known, resume, state };
         drop(tokio::spawn(running.run(live, inbox, time)));
         Ok(Rows::later(columns, taken))
     }
 
     /// The state at a time.
-    async fn load(&self, time: Timestamp) -> Result<Live> {
+    async fn load(&self, time: Timestamp, copies: bool, state: Option<&TemporaryState>) -> Result<Live> {
         let client = self.deployment.client();
-        let mut live = Live::open(Arc::clone(&self.plan), Arc::clone(&self.context), Store::memory())?;
+        let is_on_disk = state.is_some();
+        let store = match state {
+            Some(state) => state.store(self.state_bytes_max.unwrap_or(STATE_BYTES_MAX))?,
+            None => Store::memory(),
+        };
+        let mut live = Live::open(Arc::clone(&self.plan), Arc::clone(&self.context), store)?;
+        if copies {
+            live.copy_driven();
+        }
         live.missing_is_null(self.missing_is_null || self.images == Images::Lookup);
         let clock_ms = if self.plan.changes { 0 } else { now_ms() };
         live.fill(Vec::new(), clock_ms)?;
@@ -99,7 +128,14 @@ impl Subscription {
             let mut moment = Moment::Time(time);
             let mut reading = find.open(client, &mut moment).await?;
             while let Some(reply) = reading.next(&mut moment).await? {
-                let (back, loaded) = blocking(live, move |live| live.load(number, &reply, clock_ms)).await?;
+                let (back, loaded) = blocking(live, move |live| {
+                    let loaded = live.load(number, &reply, clock_ms)?;
+                    if is_on_disk {
+                        live.make_room()?;
+                    }
+                    Ok(loaded)
+                })
+                .await?;
                 live = back;
                 if let Some(failure) = loaded.failures.into_iter().find(|failure| failure.weight > 0) {
                     tracing::debug!("a row is left out of a subscription: {}", failure.error);
@@ -112,11 +148,8 @@ impl Subscription {
 
 /// Has images kept that a change query needs (SQL-12.6, SQL-12.7).
 pub(crate) async fn prepare(deployment: &Deployment, plan: &Plan) -> Result<()> {
-    for source in &plan.sources {
-        let needed = source.driven.is_some_and(|driven| driven.old || driven.new);
-        if needed {
-            keep_images(deployment, &source.database, &source.collection).await?;
-        }
+    for (database, collection) in imaged(plan) {
+        keep_images(deployment, &database, &collection).await?;
     }
     Ok(())
 }
@@ -129,8 +162,12 @@ struct Running {
     /// Outputs of one that ends, which are sorted when it has ended (SQL-13.10).
     waiting: Vec<Row>,
     place: Place,
+    /// What is up to here is not part of it, and goes into copies alone.
+    known: Option<Place>,
     /// The place behind everything whose rows were all sent, where another can go on.
     resume: Option<Place>,
+    /// Where its state is, if that is not in memory.
+    state: Option<TemporaryState>,
 }
 
 /// Why a subscription goes on no longer.
@@ -169,6 +206,10 @@ impl Running {
                     News::Commit(commit) if self.is_over(&commit.place()) => {
                         return self.finish(live, clock_ms).await;
                     }
+                    News::Commit(commit) if self.is_known(&commit) => {
+                        live = blocking(live, move |live| live.absorb(&[commit])).await?.0;
+                        continue;
+                    }
                     News::Quiet(place) => {
                         let watermark = place.time().map_or(0, |time| i64::from(time.time) * 1_000);
                         self.place = place;
@@ -194,6 +235,15 @@ impl Running {
             }
             self.resume = Some(self.place.clone());
         }
+    }
+
+    /// Whether a commit is in front of the start.
+    fn is_known(&mut self, commit: &Commit) -> bool {
+        let new = |known: &Place| commit.events().last().is_some_and(|last| known.is_before(last));
+        if self.known.as_ref().is_some_and(new) {
+            self.known = None;
+        }
+        self.known.is_some()
     }
 
     /// Whether a place is behind the end.
@@ -228,10 +278,13 @@ impl Running {
         commits: Vec<Commit>,
         clock_ms: i64,
     ) -> Result<(Live, std::result::Result<(), Over>)> {
-        let changes = self.subscription.plan.changes;
+        let (changes, is_on_disk) = (self.subscription.plan.changes, self.state.is_some());
         let epoch = blocking(live, move |live| {
             let mut epoch = live.epoch(&commits, clock_ms)?;
             let difference = live.difference(&mut epoch)?;
+            if is_on_disk {
+                live.make_room()?;
+            }
             Ok((epoch, difference))
         });
         let (live, (epoch, (going, coming))) = epoch.await?;

@@ -1,6 +1,7 @@
 //! Triggers (SQL-15): what runs once for each matching change, after its commit.
 
 mod body;
+mod copy;
 mod deal;
 mod existing;
 mod plan;
@@ -8,7 +9,8 @@ mod run;
 
 use std::sync::Arc;
 
-use bson::{Document, RawDocument, doc};
+use bson::raw::cstr;
+use bson::{Document, RawDocument, RawDocumentBuf, doc};
 use futures::TryStreamExt;
 use millstream_sql::SqlError;
 use millstream_sql::statement::{Options, Statement, TriggerEvent};
@@ -62,7 +64,13 @@ impl Lane {
         if self.of == 1 {
             return true;
         }
-        let hash = Sha256::digest(document_key.map_or(&[][..], RawDocument::as_bytes));
+        // Also of a document that was read, of which the other fields of a key of shards are not known.
+        let id = document_key.and_then(|key| key.get("_id").ok().flatten());
+        let mut key = RawDocumentBuf::new();
+        if let Some(id) = id {
+            key.append(cstr!("_id"), id);
+        }
+        let hash = Sha256::digest(key.as_bytes());
         let number = hash.first_chunk::<8>().map_or(0, |bytes| u64::from_be_bytes(*bytes));
         number % self.of == self.number
     }

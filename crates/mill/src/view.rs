@@ -30,7 +30,7 @@ use crate::live::{Live, Position};
 use crate::run::{End, Stop, blocking, published, target};
 
 /// The state of a view, unless an option says otherwise (SQL-18.8).
-const STATE_BYTES_MAX: u64 = 10 << 30;
+pub(crate) const STATE_BYTES_MAX: u64 = 10 << 30;
 
 /// What a view runs with.
 pub(crate) struct View {

@@ -1,11 +1,14 @@
 //! Change queries and subscriptions (SQL-13).
 
+use std::process::Stdio;
 use std::time::Duration;
 
-use bson::{Bson, doc};
-use millstream_mill::SubscriptionLimits;
+use bson::{Bson, Document, doc};
+use millstream_mill::{Session, SessionOptions, SubscriptionLimits};
+use mongodb::Client;
 
-use super::{Lab, eventually, next};
+use super::{Lab, column, eventually, eventually_rows, next};
+use crate::support::Server;
 
 /// E-5 without its times: a window over changes, a lookup as of the change, aliases (SQL-3.8, SQL-9.4, SQL-13.6)
 #[tokio::test]
@@ -305,6 +308,89 @@ async fn subscriptions_are_shown_and_cancelled() {
     drop(other);
     eventually("both are gone", async || lab.rows("SHOW SUBSCRIPTIONS").await.is_empty()).await;
     assert_eq!(lab.fails("CANCEL SUBSCRIPTION 'nothing'").await, "42704");
+}
+
+/// SQL-18.4: those of all programs on the deployment are shown and cancelled; what a program that died has left is not shown, and
+/// is removed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn subscriptions_of_all_programs_are_shown_and_cancelled() {
+    let mut lab = Lab::new().await;
+    let program = |table: &str| {
+        let statement = format!("SELECT n FROM {table} WHERE CHANGE_DETECTED()");
+        let mut command = crate::support::server::millstream();
+        command.args([
+            "sql",
+            "--uri",
+            &format!("{}&appName=other", lab.server.uri()),
+            "--db",
+            "shop",
+            "-c",
+            &statement,
+        ]);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let (first, mut second) = (program("a"), program("b"));
+    let own = lab.subscribe("SELECT n FROM c WHERE CHANGE_DETECTED()").await;
+    let id_of = |rows: &[Document], table: &str| {
+        let row = rows.iter().find(|row| row.get_str("query").unwrap().contains(&format!("FROM {table} ")));
+        row.map(|row| row.get_str("name").unwrap().to_owned())
+    };
+    eventually_rows(&mut lab, "SHOW SUBSCRIPTIONS", |rows| rows.len() == 3).await;
+    let shown = lab.rows("SHOW SUBSCRIPTIONS").await;
+    let mut programs = column(&shown, "program");
+    programs.dedup();
+    assert_eq!(programs.len(), 3, "{shown:?}");
+    let id = id_of(&shown, "a").unwrap();
+    assert_eq!(lab.tag(&format!("CANCEL SUBSCRIPTION '{id}'")).await, "CANCEL SUBSCRIPTION");
+    let ended = tokio::task::spawn_blocking(|| first.wait_with_output().unwrap()).await.unwrap();
+    let told = String::from_utf8(ended.stderr).unwrap();
+    assert!(!ended.status.success() && told.contains("57014"), "{told}");
+    eventually_rows(&mut lab, "SHOW SUBSCRIPTIONS", |rows| rows.len() == 2 && id_of(rows, "b").is_some()).await;
+    assert_eq!(lab.fails(&format!("CANCEL SUBSCRIPTION '{id}'")).await, "42704");
+
+    let id = id_of(&lab.rows("SHOW SUBSCRIPTIONS").await, "b").unwrap();
+    second.kill().unwrap();
+    second.wait().unwrap();
+    let rows = lab.rows("SHOW SUBSCRIPTIONS").await;
+    assert_eq!((rows.len(), id_of(&rows, "b")), (1, None));
+    assert_eq!(lab.fails(&format!("CANCEL SUBSCRIPTION '{id}'")).await, "42704");
+    let left = lab.client.database("millstream").collection::<Document>("subscriptions");
+    assert_eq!(left.count_documents(doc! {}).await.unwrap(), 1);
+    drop(own);
+    eventually("nothing is left", async || left.count_documents(doc! {}).await.unwrap() == 0).await;
+}
+
+/// SQL-18.4: a program that was taken for dead, and is not, is there again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_program_that_lives_tells_of_itself_again() {
+    let mut lab = Lab::new().await;
+    let own = lab.subscribe("SELECT n FROM t WHERE CHANGE_DETECTED()").await;
+    let ours = Client::with_uri_str(format!("{}&appName=millstream", lab.server.uri())).await.unwrap();
+    let left = ours.database("millstream").collection::<Document>("subscriptions");
+    eventually("it is told", async || left.count_documents(doc! {}).await.unwrap() == 1).await;
+    left.delete_many(doc! {}).await.unwrap();
+    ours.database("millstream").collection::<Document>("programs").delete_many(doc! {}).await.unwrap();
+    eventually("it is told again", async || left.count_documents(doc! {}).await.unwrap() == 1).await;
+    drop(own);
+}
+
+/// SQL-18.4: who has no right to write may subscribe nevertheless; its own process shows it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_may_only_read_may_subscribe() {
+    let lab = Lab::on(Server::with(&["--memory", "--mill", "off", "--test-commands"])).await;
+    let data = doc! {"failCommands": ["insert", "update", "delete"], "errorCode": 13, "appName": "reader"};
+    let refused = doc! {"configureFailPoint": "failCommand", "mode": "alwaysOn", "data": data};
+    lab.client.database("admin").run_command(refused).await.unwrap();
+    let uri = format!("{}&appName=reader", lab.server.uri());
+    let options = SessionOptions { database: Some("shop".to_owned()) };
+    let session = Session::connect(&uri, options).await.unwrap();
+    let mut lab = Lab { session, ..lab };
+    let mut rows = lab.subscribe("SELECT n FROM t WHERE CHANGE_DETECTED()").await;
+    lab.collection("t").insert_one(doc! {"_id": 1, "n": 7}).await.unwrap();
+    assert_eq!(next(&mut rows).await.get("n"), Some(&Bson::Int32(7)));
+    assert_eq!(lab.rows("SHOW SUBSCRIPTIONS").await.len(), 1);
+    drop(rows);
+    eventually("it is gone", async || lab.rows("SHOW SUBSCRIPTIONS").await.is_empty()).await;
 }
 
 /// SQL-22.1: there may be so many subscriptions.

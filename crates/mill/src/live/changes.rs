@@ -15,6 +15,7 @@ use crate::commit::Commit;
 use crate::difference::{self, Write};
 use crate::error::{Result, bug, of_flow};
 use crate::hub::namespace;
+use crate::images::with_images;
 use crate::mirror::Effect;
 use crate::read;
 
@@ -130,6 +131,8 @@ impl Live {
 
     fn one_commit(&mut self, commit: &Commit, epoch: &mut Epoch) -> Result<()> {
         for event in commit.events() {
+            let completed = self.completed(event, epoch)?;
+            let event = completed.as_ref().unwrap_or(event);
             let time_ms = change_time(event).max(self.time_ms);
             let inputs = self.driven_rows(event, time_ms, epoch)?;
             if !inputs.is_empty() {
@@ -186,7 +189,7 @@ impl Live {
     /// Brings the copies of looked-up tables up to an event.
     fn look_up(&mut self, event: &Event, epoch: &mut Epoch) -> Result<()> {
         let mut inputs = Vec::new();
-        for number in 0..self.mirrors.len() {
+        for number in 0..self.of_driven {
             let Some(mirror) = self.mirrors.get(number).cloned() else { continue };
             match mirror.apply(&mut self.circuit, event, false)? {
                 Effect::Document(before, after) => self.feed(number, before.as_deref(), after.as_deref(), &mut inputs),
@@ -196,6 +199,30 @@ impl Live {
             }
         }
         if inputs.is_empty() { Ok(()) } else { self.push(inputs, self.time_ms, epoch) }
+    }
+
+    /// A change with the documents before and after it, where a copy has them.
+    fn completed(&mut self, event: &Event, epoch: &mut Epoch) -> Result<Option<Event>> {
+        for number in self.of_driven..self.mirrors.len() {
+            let Some(mirror) = self.mirrors.get(number).cloned() else { continue };
+            match mirror.apply(&mut self.circuit, event, false)? {
+                Effect::Document(old, new) => return with_images(event, old, new).map(Some),
+                Effect::Cleared => self.clear(number, &mirror, &mut Vec::new())?,
+                Effect::Replaced => epoch.rebuild = true,
+                Effect::Nothing => {}
+            }
+        }
+        Ok(None)
+    }
+
+    /// Takes commits into the copies alone: what they put out was put out before.
+    pub(crate) fn absorb(&mut self, commits: &[Commit]) -> Result<()> {
+        let mut epoch = Epoch::default();
+        for event in commits.iter().flat_map(Commit::events) {
+            self.completed(event, &mut epoch)?;
+            self.look_up(event, &mut epoch)?;
+        }
+        Ok(())
     }
 
     fn push(&mut self, inputs: Vec<(SourceId, Delta)>, watermark_ms: i64, epoch: &mut Epoch) -> Result<()> {

@@ -14,11 +14,15 @@ use mongodb::options::WriteConcern;
 use std::sync::Arc;
 
 use super::Session;
-use crate::answer::{Answer, not_offered};
+use crate::answer::Answer;
 use crate::catalog::{Catalog, counts};
 use crate::checkpoint::DATABASE;
+use crate::commit::Place;
 use crate::definition::{DEFINITIONS, Definition, State, kind_words};
 use crate::error::{Result, bug, code, of_driver};
+use crate::hub::Name;
+use crate::images::{Images, check_copied_at};
+use crate::live::imaged;
 use crate::native::{Native, unregistered};
 use crate::options::refuse_unoffered;
 use crate::planning::Planning;
@@ -83,7 +87,6 @@ pub(super) fn check_options(kind: Kind, options: &Options) -> Result<()> {
 /// Refuses images that what is made of changes, or of tables, cannot have (SQL-12.6).
 pub(super) fn check_images(images: Option<&str>, changes: bool) -> Result<()> {
     match images {
-        Some("mirror") if changes => Err(not_offered("images = 'mirror' of changes")),
         // The law of SQL-1.2 could not hold.
         Some("lookup") if !changes => {
             Err(SqlError::new("0A000", "a view over tables cannot look documents up: they may be later"))
@@ -149,10 +152,14 @@ impl Session {
             (true, false) => (State::Paused, None),
         };
         let notices = plan.notices.clone();
-        if plan.changes && create.materialized && images != Some("lookup") {
-            prepare(&self.deployment, &plan).await?;
-        }
         let start = if plan.changes { self.start_of(&create.options).await? } else { start };
+        if plan.changes && create.materialized {
+            match Images::of(&create.options)? {
+                Images::Kept => prepare(&self.deployment, &plan).await?,
+                Images::Lookup => {}
+                Images::Mirror => self.check_start(&create.options, start.as_ref(), &imaged(&plan)).await?,
+            }
+        }
         let columns = create.columns.clone();
         let options = create.options.clone();
         let new = New { kind, database, name, options, state, depends_on, plan: Some(plan), columns, start };
@@ -173,6 +180,11 @@ impl Session {
         planned.prepare(&self.deployment, &create.options).await?;
         let depends_on = dependencies(&planning, &database, &planned.uses);
         let start = self.start_of(&create.options).await?;
+        let replaced = planning.catalog.get(&database, Kind::Trigger, &name).is_some();
+        if Images::of(&create.options)? == Images::Mirror && planned.needs_images() && !replaced {
+            let table = (planned.database.clone(), planned.collection.clone());
+            self.check_start(&create.options, start.as_ref(), &[table].into()).await?;
+        }
         let notices = planned.notices;
         let (options, columns) = (create.options.clone(), Vec::new());
         let state = State::Running;
@@ -286,7 +298,7 @@ impl Session {
             Some(Literal::Text(token)) => {
                 let token = millstream_watch::Token::parse(token);
                 let token = token.map_err(|error| SqlError::new("22023", error.to_string()))?;
-                return Ok(Some(crate::commit::Place::Token(token).to_bson()));
+                return Ok(Some(Place::Token(token).to_bson()));
             }
             Some(Literal::Time(text)) => {
                 let time: jiff::Timestamp = text.parse().map_err(|_| {
@@ -299,6 +311,19 @@ impl Session {
         }
         let time = self.deployment.time().await?;
         Ok(time.map(|time| crate::deployment::after(time).into()))
+    }
+
+    /// Refuses a start in the past of which there can be no copy (SQL-12.6).
+    async fn check_start(&self, options: &Options, start: Option<&Bson>, names: &BTreeSet<Name>) -> Result<()> {
+        let in_the_past = match options.get("start") {
+            None => false,
+            Some(Literal::Text(word)) => !matches!(word.as_str(), "now" | "snapshot"),
+            Some(_) => true,
+        };
+        match start.and_then(Place::from_bson).filter(|_| in_the_past) {
+            Some(place) => check_copied_at(&self.deployment, &place, names).await,
+            None => Ok(()),
+        }
     }
 
     /// Writes a definition.

@@ -7,7 +7,7 @@ use bson::{Bson, Document, doc};
 use millstream_sql::SqlError;
 use millstream_sql::expr::Context;
 use millstream_sql::plan::{Held, Operator, Plan, Purpose, Pushed, Source, Write};
-use millstream_sql::statement::{Explain, ExplainFormat, Explained, Statement};
+use millstream_sql::statement::{CreateTrigger, Explain, ExplainFormat, Explained, Statement, TriggerEvent};
 
 use super::Session;
 use crate::answer::Answer;
@@ -15,6 +15,7 @@ use crate::checkpoint::{CHECKPOINTS, DATABASE};
 use crate::definition::Definition;
 use crate::error::{Result, of_driver};
 use crate::held;
+use crate::images::Images;
 use crate::read::{Find, Pipeline};
 
 impl Session {
@@ -57,13 +58,20 @@ impl Session {
         let ran = if explain.analyze { Some(self.ran(&statement, plan.as_ref(), &context).await?) } else { None };
         let held = match (&running, &plan) {
             (Some(definition), Some(plan)) => self.held(definition, plan, &context).await?,
+            (Some(definition), None) => self.copied(definition).await?.map(|bytes| (Held::new(), bytes)),
             _ => None,
+        };
+        let images = match (&running, &statement) {
+            (Some(definition), _) => Images::of(&definition.options)?,
+            (None, Statement::CreateTrigger(create)) => Images::of(&create.options)?,
+            (None, Statement::CreateView(create)) => Images::of(&create.options)?,
+            _ => Images::Kept,
         };
         let pushed = match (&statement, &plan) {
             (Statement::Query(_), Some(plan)) if self.transaction.is_none() => plan.pushed(&context),
             _ => Vec::new(),
         };
-        let told = Told { statement: &statement, plan: plan.as_ref(), context: &context, held, pushed, ran };
+        let told = Told { statement: &statement, plan: plan.as_ref(), context: &context, images, held, pushed, ran };
         let rows = match explain.format {
             ExplainFormat::Json => vec![doc! {"plan": told.document()}],
             ExplainFormat::Text => told.lines().into_iter().map(|line| doc! {"plan": line}).collect(),
@@ -80,6 +88,12 @@ impl Session {
         let checkpoint = rows.find_one(of_it).await.map_err(|error| of_driver(&error))?;
         let nodes = plan.owners(context)?.len();
         Ok(checkpoint.and_then(|checkpoint| held::from_checkpoint(&checkpoint, nodes)))
+    }
+
+    /// The bytes of a trigger's copy of its table.
+    async fn copied(&mut self, definition: &Definition) -> Result<Option<i64>> {
+        let row = self.describe_object(definition).await?;
+        Ok(row.get_i64("state_bytes").ok())
     }
 
     /// Runs a batch query: how many rows it answers, and how long that took.
@@ -106,6 +120,8 @@ struct Told<'t> {
     statement: &'t Statement,
     plan: Option<&'t Plan>,
     context: &'t Context,
+    /// Where the documents before and after changes come from.
+    images: Images,
     /// What its operators hold, and the bytes of the copies of its sources.
     held: Option<(Held, i64)>,
     /// What the deployment computes.
@@ -123,10 +139,7 @@ impl Told<'_> {
                 if let Some(filter) = self.filter(source) {
                     lines.push(format!("asked of {name}: {}", Bson::from(filter).into_relaxed_extjson()));
                 }
-                let images = images(source);
-                if !images.is_empty() {
-                    lines.push(format!("images of {name}: {}", images.join(", ")));
-                }
+                lines.extend(self.images_line(&name, &images(source)));
             }
             for pushed in &self.pushed {
                 let Some(source) = plan.sources.get(pushed.source) else { continue };
@@ -136,12 +149,15 @@ impl Told<'_> {
                     source.database, source.collection
                 ));
             }
-            if let Some((_, bytes)) = &self.held {
-                lines.push(format!("copies of what is read: {bytes} bytes"));
-            }
-            if !plan.key.is_empty() {
-                lines.push(format!("key: {}", plan.key.join(", ")));
-            }
+        }
+        if let Statement::CreateTrigger(create) = self.statement {
+            lines.extend(self.images_line(&create.table.to_string(), &images_of_trigger(create)));
+        }
+        if let Some((_, bytes)) = &self.held {
+            lines.push(format!("copies of what is read: {bytes} bytes"));
+        }
+        if let Some(plan) = self.plan.filter(|plan| !plan.key.is_empty()) {
+            lines.push(format!("key: {}", plan.key.join(", ")));
         }
         if let Some((rows, time)) = self.ran {
             lines.push(format!("{rows} row(s) in {:.3} ms", time.as_secs_f64() * 1_000.0));
@@ -179,6 +195,16 @@ impl Told<'_> {
         out
     }
 
+    /// Which images of a table are needed, and from where they come.
+    fn images_line(&self, table: &str, images: &[&str]) -> Option<String> {
+        let from = match self.images {
+            Images::Kept => "",
+            Images::Lookup => " (looked up)",
+            Images::Mirror => " (from an own copy)",
+        };
+        (!images.is_empty()).then(|| format!("images of {table}: {}{from}", images.join(", ")))
+    }
+
     fn operators_held(&self) -> Option<&Held> {
         self.held.as_ref().map(|(operators, _)| operators)
     }
@@ -200,6 +226,14 @@ fn operator(of: &Operator) -> Document {
     }
     out.insert("inputs", inputs);
     out
+}
+
+/// The documents that changes have to bring to a trigger (SQL-12.7).
+fn images_of_trigger(create: &CreateTrigger) -> Vec<&'static str> {
+    let has = |wanted: fn(&TriggerEvent) -> bool| create.events.iter().any(wanted);
+    let old = has(|event| *event != TriggerEvent::Insert);
+    let new = has(|event| matches!(event, TriggerEvent::Update(_)));
+    [("old", old), ("new", new)].into_iter().filter(|(_, is)| *is).map(|(name, _)| name).collect()
 }
 
 /// The documents that changes have to bring (SQL-12.7).

@@ -8,7 +8,9 @@ use bson::oid::ObjectId;
 use bson::{Bson, Document, doc};
 use futures::TryStreamExt;
 use millstream_sql::SqlError;
-use millstream_sql::statement::{Alteration, DeadLetters, From, Kind, Name, Object, Statement, Which, statement};
+use millstream_sql::statement::{
+    Alteration, DeadLetters, From, Kind, Name, Object, Options, Statement, Which, statement,
+};
 use sqlparser::ast;
 
 use super::Session;
@@ -19,6 +21,7 @@ use crate::dead_letters::DEAD_LETTERS;
 use crate::definition::{DEFINITIONS, Definition, State, kind_words, type_name};
 use crate::error::{Result, bug, of_driver};
 use crate::outbox::OUTBOX;
+use crate::planning::Planning;
 use crate::run::target;
 use crate::trigger::type_of;
 use crate::{interval, wait};
@@ -115,6 +118,7 @@ impl Session {
                 }
                 // Only what reads changes has a place to start.
                 super::define::check_images(options.text("images")?, definition.start.is_some())?;
+                self.prepare_images(&definition, options).await?;
                 let mut set = Document::new();
                 for (name, value) in crate::options::to_document(options) {
                     set.insert(format!("options.{name}"), value);
@@ -122,6 +126,31 @@ impl Session {
                 self.change(&definition, doc! {"$set": set, "$inc": {"version": 1_i64}}).await?;
                 Ok(Answer::done(tag, Vec::new()))
             }
+        }
+    }
+
+    /// Makes sure that images are there from where they are to come from now on.
+    async fn prepare_images(&mut self, definition: &Definition, options: &Options) -> Result<()> {
+        let Some(wanted) = options.text("images")? else { return Ok(()) };
+        match definition.statement.as_ref() {
+            Statement::CreateTrigger(create) => {
+                let mut all = definition.options.clone();
+                all.0.extend(options.0.clone());
+                let mut planning = Planning::of(definition, &self.catalog)?;
+                let planned = crate::trigger::plan(&mut planning, &self.deployment, create).await?;
+                planned.prepare(&self.deployment, &all).await
+            }
+            Statement::CreateView(_) if definition.start.is_some() => {
+                let is_copied = definition.options.text("images")? == Some("mirror");
+                if is_copied == (wanted == "mirror") {
+                    return Ok(());
+                }
+                // Its copy would have to be of when it began.
+                let error =
+                    SqlError::new("0A000", "whether a collection of outputs has a mirror is said when it is created");
+                Err(error.hint("CREATE OR REPLACE MATERIALIZED VIEW makes it anew"))
+            }
+            _ => Ok(()),
         }
     }
 

@@ -63,7 +63,7 @@ impl Session {
             Listing::Dashboards => Kind::Dashboard,
             Listing::Sinks => Kind::Sink,
             Listing::Syncs => Kind::Sync,
-            Listing::Subscriptions => return Ok(crate::subscriptions::list(&self.deployment, database)),
+            Listing::Subscriptions => return crate::subscriptions::list(&self.deployment, database).await,
         };
         self.planning().await?;
         let mut definitions: Vec<Arc<Definition>> = self
@@ -111,7 +111,7 @@ impl Session {
         Ok(found.into_iter().map(row).collect())
     }
 
-    async fn describe_object(&self, definition: &Definition) -> Result<Document> {
+    pub(super) async fn describe_object(&self, definition: &Definition) -> Result<Document> {
         let mut row = doc! {"name": &definition.name, "state": definition.state.name()};
         if let Some(routine) = routine(definition) {
             let argument = |argument: &Argument| format!("{} {}", argument.name, argument.data_type);
@@ -123,9 +123,17 @@ impl Session {
         let own = self.deployment.client().database(DATABASE);
         // Of several lanes the one that is behind the others.
         let checkpoints = own.collection::<Document>(CHECKPOINTS);
-        let checkpoint = checkpoints.find_one(doc! {"_id": {"$in": definition.checkpoints()}}).sort(doc! {"as_of": 1});
-        let checkpoint = checkpoint.await;
-        let checkpoint = checkpoint.map_err(|error| of_driver(&error))?.unwrap_or_default();
+        let lanes = checkpoints.find(doc! {"_id": {"$in": definition.checkpoints()}}).sort(doc! {"as_of": 1}).await;
+        let lanes: Vec<Document> = match lanes {
+            Ok(lanes) => lanes.try_collect().await.map_err(|error| of_driver(&error))?,
+            Err(error) => return Err(of_driver(&error)),
+        };
+        let state_bytes: Option<i64> =
+            lanes.iter().map(|lane| lane.get_i64("state_bytes").ok()).fold(None, |sum, lane| match (sum, lane) {
+                (None, lane) => lane,
+                (Some(sum), lane) => Some(sum + lane.unwrap_or(0)),
+            });
+        let checkpoint = lanes.into_iter().next().unwrap_or_default();
         let letters = own.collection::<Document>(DEAD_LETTERS);
         let letters = letters.count_documents(doc! {"_id.object": &definition.id}).await;
         let errors = letters.map_err(|error| of_driver(&error))?;
@@ -144,7 +152,7 @@ impl Session {
         row.insert("place", place);
         row.insert("as_of", as_of.map_or(Bson::Null, |as_of: DateTime| Bson::from(as_of)));
         row.insert("rows", checkpoint.get("rows").cloned().unwrap_or(Bson::Null));
-        row.insert("state_bytes", checkpoint.get("state_bytes").cloned().unwrap_or(Bson::Null));
+        row.insert("state_bytes", state_bytes.map_or(Bson::Null, Bson::from));
         row.insert("errors", i64::try_from(errors).unwrap_or(i64::MAX));
         let guarantee = match definition.statement.as_ref() {
             Statement::CreateTrigger(_) => definition.options.text("guarantee")?.unwrap_or("exactly_once").to_owned(),
@@ -161,7 +169,7 @@ fn columns(listing: Listing) -> Vec<&'static str> {
     match listing {
         Listing::Databases | Listing::Tables => vec!["name"],
         Listing::Settings => vec!["name", "value"],
-        Listing::Subscriptions => vec!["name", "state", "query", "since"],
+        Listing::Subscriptions => vec!["name", "state", "program", "query", "since"],
         Listing::Functions | Listing::Procedures => vec!["name", "arguments", "state"],
         Listing::DeadLetters => vec!["name", "key", "sqlstate", "message", "attempts", "last_at"],
         Listing::MaterializedViews | Listing::Triggers => {

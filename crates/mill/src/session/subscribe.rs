@@ -23,6 +23,7 @@ static OPTIONS: &[&str] = &[
     "images",
     "late",
     "lateness",
+    "max_state_bytes",
     "missing_image",
     "on_error",
     "snapshot",
@@ -69,19 +70,20 @@ impl Session {
         };
         let mut notices = plan.notices.clone();
         notices.extend(self.loading(&plan, &planning.catalog).await?);
-        let (servers, limits) = (self.deployment.connection().servers(), self.limits.clone());
-        let listed = Arc::new(Listed::new(servers, &self.database, query.to_string(), limits.count)?);
+        let (hub, limits) = (self.hub(), self.limits.clone());
+        let listed = Listed::new(&self.deployment, &hub, &self.database, query.to_string(), limits.count)?;
         let subscription = Subscription {
             deployment: self.deployment.clone(),
-            hub: self.hub(),
+            hub,
             plan: Arc::new(plan),
             context: self.surroundings()?.context(values),
             start: start(options)?,
             until: until(options)?,
             images: Images::of(options)?,
             missing_is_null: options.text("missing_image")? == Some("null"),
+            state_bytes_max: options.integer("max_state_bytes")?,
             fails: options.text("on_error")? == Some("fail"),
-            listed,
+            listed: Arc::new(listed),
             limits,
             told,
             snapshot: options.boolean("snapshot")?.unwrap_or(false),

@@ -224,7 +224,7 @@ impl Planned {
 /// Runs the body for one change.
 async fn run_one(planned: &Planned, options: &Options, run: &mut Run<'_>, item: &Item) -> Result<()> {
     if !options.missing_is_null
-        && options.images == Images::Kept
+        && options.images != Images::Lookup
         && let Some(missing) = item.change.missing()
     {
         let message = format!("the document {missing} the change is not kept any more");

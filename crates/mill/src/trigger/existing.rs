@@ -14,6 +14,7 @@ use millstream_watch::Event;
 use super::run::{Item, Trigger};
 use crate::change::Change;
 use crate::commit::Place;
+use crate::deployment::before;
 use crate::error::{Result, bug};
 use crate::read::{self, Find, Moment};
 use crate::run::End;
@@ -151,13 +152,6 @@ impl Trigger {
             }
         }
         Ok(if self.save().await? { None } else { Some(End::TakenOver) })
-    }
-}
-
-fn before(time: Timestamp) -> Timestamp {
-    match time.increment.checked_sub(1) {
-        Some(increment) => Timestamp { time: time.time, increment },
-        None => Timestamp { time: time.time.saturating_sub(1), increment: u32::MAX },
     }
 }
 

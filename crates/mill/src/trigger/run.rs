@@ -9,6 +9,7 @@ use millstream_sql::statement::TriggerEvent;
 use millstream_watch::Event;
 use tokio::time::Instant;
 
+use super::copy::{Completed, Copy};
 use super::existing::Existing;
 use super::plan::Planned;
 use super::{Lane, at_least_once};
@@ -75,6 +76,10 @@ pub(crate) struct Trigger {
     pub(super) options: Options,
     pub(super) checkpoint: Checkpoint,
     pub(super) place: Place,
+    /// What is up to here was dealt with before it began.
+    known: Place,
+    /// Its own copy of the table, where images come from that (SQL-12.6).
+    copy: Option<Copy>,
     /// The documents that were there first, where it begins with them.
     pub(super) existing: Existing,
     /// The largest change time so far (SQL-12.3).
@@ -114,7 +119,23 @@ impl Trigger {
         let time_ms = if ours { row.get_i64("change_time").unwrap_or(0) } else { 0 };
         let options = Options::of(&definition)?;
         let surroundings = Arc::new(object.surroundings()?);
-        Ok(Self { object, planned, surroundings, lane, checkpoints, existing, options, checkpoint, place, time_ms })
+        let copies = options.images == Images::Mirror && planned.needs_images();
+        let copy = if copies { Some(Copy::open(&object, &planned, lane)?) } else { None };
+        let known = place.clone();
+        Ok(Self {
+            object,
+            planned,
+            surroundings,
+            lane,
+            checkpoints,
+            copy,
+            existing,
+            options,
+            checkpoint,
+            place,
+            known,
+            time_ms,
+        })
     }
 
     /// Runs until it is asked to stop, or cannot go on.
@@ -124,8 +145,12 @@ impl Trigger {
         let own = |name: &str| (DATABASE.to_owned(), name.to_owned());
         let table = (self.planned.database.clone(), self.planned.collection.clone());
         let collections = [table, own(CHECKPOINTS), own(DEAD_LETTERS), barriers()].into();
-        let images = self.planned.needs_images();
-        let mut inbox = self.object.hub.join(Wants { collections, images }, self.place.clone());
+        let images = self.planned.needs_images() && self.copy.is_none();
+        let from = match &mut self.copy {
+            Some(copy) => copy.begin(&self.object, &self.place).await?,
+            None => self.place.clone(),
+        };
+        let mut inbox = self.object.hub.join(Wants { collections, images }, from);
         if let Some(end) = self.deal_with_existing().await? {
             return Ok(end);
         }
@@ -149,7 +174,7 @@ impl Trigger {
                     let error = SqlError::new("MS001", format!("changes are lost: {reason}"));
                     return Err(error.hint("RESUME TRIGGER … FROM NOW goes on without them"));
                 }
-                News::Quiet(place) => self.place = place,
+                News::Quiet(place) => self.moved_to(place),
                 News::Commit(commit) => {
                     if let Some(end) = self.commits(commit, &mut inbox).await? {
                         return Ok(end);
@@ -157,6 +182,17 @@ impl Trigger {
                 }
             }
             dirty = true;
+        }
+    }
+
+    /// Everything up to a place was dealt with.
+    fn moved_to(&mut self, place: Place) {
+        if let Some(copy) = &mut self.copy {
+            copy.reached(&place);
+        }
+        // A copy may have to go over what was dealt with before.
+        if place.has_reached(&self.known) {
+            self.place = place;
         }
     }
 
@@ -186,9 +222,10 @@ impl Trigger {
         if let Some(end) = self.deal_with(&items).await? {
             return Ok(Some(end));
         }
-        self.place = behind;
+        self.moved_to(behind);
         self.existing.forget(&self.place);
-        if asked && !self.save().await? {
+        let is_due = self.copy.as_ref().is_some_and(Copy::is_due);
+        if (asked || is_due) && !self.save().await? {
             return Ok(Some(End::TakenOver));
         }
         Ok(None)
@@ -201,6 +238,11 @@ impl Trigger {
         let depth = mark.map_or(0, |(_, depth)| depth);
         let mut asked = false;
         for event in commit.events() {
+            let event = &self.completed(event).await?;
+            // Of a commit that it was stopped in the middle of, some were dealt with.
+            if !self.known.is_before(event) {
+                continue;
+            }
             let Some((database, name)) = namespace(event) else { continue };
             if database == DATABASE {
                 asked |= name == BARRIERS;
@@ -220,11 +262,27 @@ impl Trigger {
             let change = Arc::new(self.with_images(change).await?);
             items.push(Item { change, depth, letter: None });
         }
+        if let Some(copy) = &mut self.copy {
+            copy.check()?;
+        }
         Ok(asked)
     }
 
+    /// An event with the documents that the copy has.
+    async fn completed(&mut self, event: &Event) -> Result<Event> {
+        let Some(copy) = &mut self.copy else { return Ok(event.clone()) };
+        match copy.complete(event)? {
+            Completed::Event(event) => Ok(event),
+            Completed::Replaced => {
+                let time = event.cluster_time().ok_or_else(|| bug("an event without a time"))?;
+                copy.read(&self.object, time, Place::Token(event.token().clone())).await?;
+                Ok(event.clone())
+            }
+        }
+    }
+
     /// A dead letter that is to be tried again (SQL-18.6).
-    async fn retry(&self, event: &Event, items: &mut Vec<Item>) -> Result<()> {
+    async fn retry(&mut self, event: &Event, items: &mut Vec<Item>) -> Result<()> {
         let description = event.raw().get_document("updateDescription").ok();
         let marked = description
             .and_then(|it| it.get_document("updatedFields").ok())
@@ -250,8 +308,8 @@ impl Trigger {
     }
 
     /// A change with the documents that the deployment does not keep (SQL-12.6).
-    async fn with_images(&self, change: Change) -> Result<Change> {
-        if self.options.images == Images::Kept {
+    async fn with_images(&mut self, change: Change) -> Result<Change> {
+        if self.options.images != Images::Lookup {
             return Ok(change);
         }
         let event = looked_up(self.object.deployment.client(), &change.event).await?;
@@ -270,7 +328,7 @@ impl Trigger {
         self.planned.events.iter().any(matches) && self.lane.has(change.event.document_key())
     }
 
-    /// Saves the place by itself. False: another process runs it.
+    /// Saves the place by itself, and then the copy. False: another process runs it.
     pub(super) async fn save(&mut self) -> Result<bool> {
         let set = doc! {
             "kind": "trigger",
@@ -279,8 +337,13 @@ impl Trigger {
             "change_time": self.time_ms,
             "as_of": DateTime::from_millis(now_ms()),
             "existing": self.existing.to_bson(),
+            "state_bytes": self.copy.as_ref().map(Copy::bytes),
         };
-        self.checkpoint.note(set).await
+        let is_ours = self.checkpoint.note(set).await?;
+        if let Some(copy) = self.copy.as_mut().filter(|_| is_ours) {
+            copy.commit()?;
+        }
+        Ok(is_ours)
     }
 }
 

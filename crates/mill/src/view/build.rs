@@ -21,7 +21,7 @@ use crate::checkpoint::{self, Appending, DATABASE};
 use crate::commit::Place;
 use crate::dead_letters::{self, DEAD_LETTERS};
 use crate::definition::kind_id;
-use crate::deployment::{after, now_ms};
+use crate::deployment::{after, before, now_ms};
 use crate::difference::Write;
 use crate::error::{Result, bug, of_driver};
 use crate::hub::{Name, News, Wants};
@@ -80,8 +80,12 @@ impl Running {
         };
         let changes = self.view.plan.changes;
         self.position.place = if changes { self.start(time)? } else { Place::Time(after(time)) };
-        // Tables that changes are joined with are read as of the start.
-        let time = if changes { self.position.place.time().unwrap_or(time) } else { time };
+        // What changes are seen with is read as of the start: just before the first that may come.
+        let time = match &self.position.place {
+            Place::Time(first) if changes => before(*first),
+            Place::Token(last) if changes => last.time().unwrap_or(time),
+            _ => time,
+        };
         self.position.clock_ms = if changes { 0 } else { now_ms() };
         self.position.step = self.writer()?.checkpoint.step;
         self.position.filling = Some(Filling::new(time));
@@ -139,7 +143,7 @@ impl Running {
                     self.read_later(&error).await?;
                     continue 'open;
                 }
-                Err(error) => return Err(error),
+                Err(error) => return Err(self.too_late(error)),
             };
             let mut next = reading.next(&mut moment).await;
             let mut kept = Instant::now();
@@ -159,7 +163,7 @@ impl Running {
                         self.read_later(&error).await?;
                         continue 'open;
                     }
-                    Err(error) => return Err(error),
+                    Err(error) => return Err(self.too_late(error)),
                 };
                 let number = self.filling()?.mirror;
                 // The next reply is on its way meanwhile.
@@ -239,6 +243,15 @@ impl Running {
     fn is_over(&self, error: &SqlError) -> bool {
         let reads_a_moment = self.position.filling.as_ref().is_some_and(|filling| filling.time.is_some());
         !self.view.plan.changes && reads_a_moment && read::is_moment_over(error)
+    }
+
+    /// That what changes are seen with cannot be read as it was when they began (SQL-12.10).
+    fn too_late(&self, error: SqlError) -> SqlError {
+        if !self.view.plan.changes || !read::is_moment_over(&error) {
+            return error;
+        }
+        let message = format!("what it reads cannot be had any more as it was when it began: {}", error.message);
+        SqlError::new("MS001", message).hint("RESUME MATERIALIZED VIEW … FROM NOW or FROM SNAPSHOT begins anew")
     }
 
     /// What is read as of several times needs copies, by which it is brought together.
@@ -377,7 +390,7 @@ impl Running {
     /// The state is whole, and what is stored goes with it.
     async fn complete(&mut self, live: Live) -> Result<Option<End>> {
         self.live = Some(live);
-        self.began = Some(self.filling()?.since).filter(|_| self.view.plan.changes);
+        self.began = Some(after(self.filling()?.since)).filter(|_| self.view.plan.changes);
         let unwritten = self.to_write(Vec::new(), Vec::new());
         let end = self.writer()?.write(unwritten).await?;
         if end.is_none() {

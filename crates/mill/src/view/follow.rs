@@ -13,6 +13,7 @@ use crate::commit::Commit;
 use crate::deployment::now_ms;
 use crate::error::{Result, bug};
 use crate::hub::{Inbox, News, Wants};
+use crate::images::Images;
 use crate::live::Epoch;
 use crate::run::{End, at, blocking, until};
 use crate::wait::{barriers, is_mark};
@@ -84,7 +85,7 @@ impl Running {
     /// The changes from where the view is.
     pub(super) fn join(&self) -> Result<Inbox> {
         let live = self.live.as_ref().ok_or_else(|| bug("a view without a state"))?;
-        let images = self.view.plan.changes || live.goes_by_images();
+        let images = (self.view.plan.changes && self.images != Images::Mirror) || live.goes_by_images();
         let mut wants = Wants { collections: live.names(), images };
         wants.collections.insert(barriers());
         Ok(self.view.hub.join(wants, self.position.place.clone()))
@@ -198,6 +199,11 @@ impl Running {
         open.commits += commits.len();
         let (live, epoch) = blocking(live, move |live| live.epoch(&commits, clock_ms)).await?;
         self.position.clock_ms = epoch.clock_ms;
+        if epoch.rebuild && self.view.plan.changes {
+            let message = "a collection that it reads was replaced by another";
+            let hint = "RESUME MATERIALIZED VIEW … FROM NOW or FROM SNAPSHOT goes on with what is there";
+            return Err(SqlError::new("55000", message).hint(hint));
+        }
         if epoch.rebuild {
             return Ok(Some(End::Rebuild));
         }

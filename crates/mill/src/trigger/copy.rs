@@ -1,0 +1,225 @@
+//! A trigger's own copy of its table (`images = 'mirror'`, SQL-12.6), by which it knows each document before and after a change.
+//!
+//! It is a state of the mill, committed with the place that it is at after that place is in the checkpoint: so it may be older
+//! than the checkpoint, never younger, and goes over the changes between the two. A copy that is lost is read again as of the
+//! checkpoint's place. Where the deployment no longer has that moment it is read as of now; of the changes until then only what
+//! they bring themselves is known, and what is missing is missing as an image that has expired (SQL-12.8).
+
+use bson::{Bson, Document, RawDocument, RawDocumentBuf, Timestamp, doc};
+use millstream_flow::{Circuit, Node, Store, StoreOptions};
+use millstream_watch::Event;
+
+use super::{Lane, Planned};
+use crate::commit::Place;
+use crate::error::{Result, bug, of_flow};
+use crate::hub::{Name, is_named};
+use crate::images::{copied_at, with_images};
+use crate::mirror::{Effect, Mirror};
+use crate::object::Object;
+use crate::read::{self, Find, Moment, is_moment_over};
+use crate::view::STATE_BYTES_MAX;
+
+/// About so many bytes are held in memory before they are committed.
+pub(super) const UNCOMMITTED_MAX: usize = 16 << 20;
+
+/// The copy, and where it is.
+pub(super) struct Copy {
+    circuit: Circuit,
+    whole: Mirror,
+    /// What the changes themselves have told of documents, until the copy is right.
+    told: Mirror,
+    name: Name,
+    lane: Lane,
+    /// Something in it may be as young as this.
+    until: Option<Timestamp>,
+    /// Where it is; `None`: it was not read to its end.
+    place: Option<Place>,
+}
+
+/// What an event is with a copy.
+pub(super) enum Completed {
+    Event(Event),
+    /// Another collection has taken the name: the copy has to be read as of then.
+    Replaced,
+}
+
+impl Copy {
+    /// The copy that a mill has of a trigger's table, or an empty one.
+    pub(super) fn open(object: &Object, planned: &Planned, lane: Lane) -> Result<Self> {
+        let name = (planned.database.clone(), planned.collection.clone());
+        let state = match lane.of {
+            1 => object.definition.generation.to_hex(),
+            _ => format!("{}-{}", object.definition.generation.to_hex(), lane.number),
+        };
+        let open = || {
+            let options = StoreOptions {
+                fingerprint: format!("a copy of {}", planned.namespace()).into_bytes(),
+                limit_bytes: object.definition.options.integer("max_state_bytes")?.unwrap_or(STATE_BYTES_MAX),
+                // After a loss of power it may be older.
+                flush: false,
+                ..StoreOptions::default()
+            };
+            let store = object.stores.store(&state, options).map_err(|error| of_flow(&error))?;
+            Self::with(store, name.clone(), lane)
+        };
+        match open() {
+            Ok(copy) if copy.place.is_some() => Ok(copy),
+            // That of another table, or one that was not read to its end.
+            _ => {
+                object.stores.remove(&state).map_err(|error| of_flow(&error))?;
+                open()
+            }
+        }
+    }
+
+    fn with(store: Store, name: Name, lane: Lane) -> Result<Self> {
+        let circuit = Circuit::new(vec![Node::Values(Vec::new())], 0, store).map_err(|error| of_flow(&error))?;
+        let kept = circuit.position().map_err(|error| of_flow(&error))?;
+        let kept = kept.and_then(|bytes| Document::try_from(RawDocument::from_bytes(&bytes).ok()?).ok());
+        let place = kept.as_ref().and_then(|kept| Place::from_bson(kept.get("place")?));
+        let until = kept.as_ref().and_then(|kept| kept.get_timestamp("until").ok());
+        let (whole, told) = (Mirror::of_all(0, name.clone()), Mirror::of_all(1, name.clone()));
+        Ok(Self { circuit, whole, told, name, lane, until, place })
+    }
+
+    /// Brings it to where changes can be followed from so that it is right behind `place`: there.
+    pub(super) async fn begin(&mut self, object: &Object, place: &Place) -> Result<Place> {
+        match self.place.clone() {
+            Some(own) if place.has_reached(&own) => return Ok(own),
+            Some(_) => {
+                tracing::warn!(object = %object.definition.id, "its copy is younger than its place: it is read again")
+            }
+            None => {}
+        }
+        let from = place.time().map_or_else(|| place.clone(), Place::Time);
+        self.read(object, copied_at(place)?, from.clone()).await?;
+        self.commit()?;
+        Ok(from)
+    }
+
+    /// Reads it as of a time, just before a place, or as of now.
+    pub(super) async fn read(&mut self, object: &Object, time: Timestamp, place: Place) -> Result<()> {
+        self.place = None;
+        let mut until = None;
+        let mut done = self.read_at(object, Some(time)).await;
+        if let Err(error) = &done
+            && is_moment_over(error)
+        {
+            let id = &object.definition.id;
+            tracing::warn!(object = %id, "some images will be missing, as the copy is read as of now: {error}");
+            done = match self.read_at(object, object.deployment.time().await?).await {
+                Err(error) if is_moment_over(&error) => self.read_at(object, None).await,
+                done => done,
+            };
+            until = object.deployment.time().await?;
+        }
+        if done? {
+            (self.place, self.until) = (Some(place), until);
+        }
+        Ok(())
+    }
+
+    /// Reads it as of a time, or as it is meanwhile. False: it was stopped.
+    async fn read_at(&mut self, object: &Object, time: Option<Timestamp>) -> Result<bool> {
+        self.clear()?;
+        self.until = None;
+        let client = object.deployment.client();
+        let mut moment = time.map_or(Moment::Now, Moment::Time);
+        let find = Find::all(&self.name.0, &self.name.1);
+        let mut reading = find.open(client, &mut moment).await?;
+        while let Some(reply) = reading.next(&mut moment).await? {
+            read::documents(&reply, &mut |document| {
+                if self.lane.has(Some(document)) {
+                    self.whole.put(&mut self.circuit, document)?;
+                }
+                Ok(())
+            })?;
+            self.check()?;
+            if self.circuit.uncommitted_bytes() >= UNCOMMITTED_MAX {
+                self.circuit.commit(&[]).map_err(|error| of_flow(&error))?;
+            }
+            if object.stop.is_stopped() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Takes an event in; gives it with the documents before and after it.
+    pub(super) fn complete(&mut self, event: &Event) -> Result<Completed> {
+        let is_of_document = event.document_key().is_some();
+        let is_renamed = event.to().is_some_and(|to| is_named(to, &self.name));
+        let is_own = event.ns().is_some_and(|ns| is_named(ns, &self.name));
+        if !is_renamed && (!is_own || (is_of_document && !self.lane.has(event.document_key()))) {
+            return Ok(Completed::Event(event.clone()));
+        }
+        let is_early = self.until.is_some_and(|until| event.cluster_time() <= Some(until));
+        let effect = if is_early {
+            // Done again in their order, the changes lead to the same documents.
+            self.whole.apply(&mut self.circuit, event, true)?;
+            self.told.apply(&mut self.circuit, event, true)?
+        } else {
+            if self.until.take().is_some() {
+                forget(&mut self.circuit, &self.told)?;
+            }
+            self.whole.apply(&mut self.circuit, event, false)?
+        };
+        match effect {
+            Effect::Document(old, new) => with_images(event, old, new).map(Completed::Event),
+            Effect::Cleared => {
+                self.clear()?;
+                Ok(Completed::Event(event.clone()))
+            }
+            Effect::Replaced => Ok(Completed::Replaced),
+            Effect::Nothing => Ok(Completed::Event(event.clone())),
+        }
+    }
+
+    /// An error if it has become too large.
+    pub(super) fn check(&mut self) -> Result<()> {
+        self.circuit.step(Vec::new(), 0).map(drop).map_err(|error| of_flow(&error))
+    }
+
+    /// Everything up to a place was taken in, and dealt with.
+    pub(super) fn reached(&mut self, place: &Place) {
+        if let Some(own) = &mut self.place {
+            own.clone_from(place);
+        }
+    }
+
+    /// Makes it durable where it is, which the checkpoint has reached.
+    pub(super) fn commit(&mut self) -> Result<()> {
+        let Some(place) = &self.place else { return Ok(()) };
+        let kept = doc! {"place": place.to_bson(), "until": self.until.map_or(Bson::Null, Bson::from)};
+        let kept = RawDocumentBuf::try_from(&kept).map_err(|error| bug(&error.to_string()))?;
+        self.circuit.commit(kept.as_bytes()).map_err(|error| of_flow(&error))
+    }
+
+    /// How much it holds.
+    pub(super) fn bytes(&self) -> i64 {
+        i64::try_from(self.circuit.notes_stats().bytes).unwrap_or(i64::MAX)
+    }
+
+    /// Whether much of it is not committed.
+    pub(super) fn is_due(&self) -> bool {
+        self.circuit.uncommitted_bytes() >= UNCOMMITTED_MAX
+    }
+
+    fn clear(&mut self) -> Result<()> {
+        forget(&mut self.circuit, &self.whole)?;
+        forget(&mut self.circuit, &self.told)
+    }
+}
+
+/// Empties a copy.
+fn forget(circuit: &mut Circuit, copy: &Mirror) -> Result<()> {
+    let mut past: Option<Vec<u8>> = None;
+    loop {
+        let page = copy.page(circuit, past.as_deref())?;
+        let Some((last, _)) = page.last() else { return Ok(()) };
+        past = Some(last.clone());
+        for (key, _) in &page {
+            copy.forget(circuit, key)?;
+        }
+    }
+}
