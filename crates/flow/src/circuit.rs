@@ -2,7 +2,7 @@
 
 use crate::operator::{Operator, Step};
 use crate::operators::{self, Built};
-use crate::{Delta, Error, Failure, Node, NodeId, NodeStats, Notes, Result, SourceId, Store, net};
+use crate::{Committed, Delta, Error, Failure, Node, NodeId, NodeStats, Notes, Result, Sealed, SourceId, Store, net};
 
 /// A running circuit.
 pub struct Circuit {
@@ -138,7 +138,21 @@ impl Circuit {
         self.store.commit(position)
     }
 
-    /// About how much memory holds what the steps since the last commit have changed, in bytes.
+    /// Takes all that steps have changed since the last commit, to be written while more steps are made. Before the circuit has
+    /// heard that it is ([`Circuit::settle`]) nothing else can be sealed or committed.
+    ///
+    /// # Errors
+    /// What was sealed before is still on its way.
+    pub fn seal(&mut self) -> Result<Sealed> {
+        self.store.seal()
+    }
+
+    /// To be told when what was sealed is written.
+    pub fn settle(&mut self, committed: Committed) {
+        self.store.settle(committed);
+    }
+
+    /// About how much memory holds what the steps since the last commit, or since what was sealed, have changed, in bytes.
     #[must_use]
     pub fn uncommitted_bytes(&self) -> usize {
         self.store.uncommitted_bytes()

@@ -88,6 +88,8 @@ fn run(seed: u64, on_disk: bool) {
     let mut running = circuit(seed, open());
     let mut sum = Sum::default();
     let mut committed = (tables.clone(), sum.clone());
+    // What is on its way to the files while steps are made.
+    let mut sealed = None;
     for step in 0..random.random_range(6..25) {
         let inputs: Vec<_> = tables.iter_mut().map(|table| batch(table, &mut random)).enumerate().collect();
         let output = running.step(inputs, 0).unwrap();
@@ -99,16 +101,23 @@ fn run(seed: u64, on_disk: bool) {
         let want = at_once(seed, &tables);
         assert!(sum == want, "seed {seed}, step {step}: {}", sum.difference(&want));
         if on_disk {
-            match random.random_range(0..6) {
-                0 => {
+            match random.random_range(0..8) {
+                0 if sealed.is_none() => {
                     running.commit(b"").unwrap();
                     committed = (tables.clone(), sum.clone());
                 }
                 1 => {
                     // A crash: everything since the last commit comes again.
-                    drop(running);
+                    drop((running, sealed.take()));
                     running = circuit(seed, open());
                     (tables, sum) = committed.clone();
+                }
+                2 if sealed.is_none() => sealed = Some((running.seal().unwrap(), (tables.clone(), sum.clone()))),
+                3 => {
+                    if let Some((state, then)) = sealed.take() {
+                        running.settle(state.write(Vec::new()).unwrap());
+                        committed = then;
+                    }
                 }
                 _ => {}
             }
@@ -124,6 +133,9 @@ fn run(seed: u64, on_disk: bool) {
     );
     sum.apply(&left_over.unwrap());
     assert_eq!(sum, at_once(seed, &vec![Table::new(); SOURCES]), "seed {seed}: nothing is left of what has gone");
+    if let Some((state, _)) = sealed {
+        running.settle(state.write(Vec::new()).unwrap());
+    }
     let (fresh, mut emptied) = (circuit(seed, Store::memory()), running);
     let mut fresh = fresh;
     fresh.step(vec![], 0).unwrap();

@@ -37,4 +37,4 @@ pub use node::{
 pub use notes::Notes;
 pub use operator::Failure;
 pub use row::{Change, Delta, Row, Scalar, TableFunction};
-pub use store::{NodeStats, Store, StoreOptions, Stores};
+pub use store::{Committed, NodeStats, Sealed, Store, StoreOptions, Stores};

@@ -1,17 +1,17 @@
 //! Where operators keep their state: ordered bytes, committed together with the position in the sources.
 //!
 //! On disk, what has changed since the last commit is held in memory and lies over what is in the files; a commit is one
-//! atomic batch. So a crash goes back to the last commit, position included, and opening reads next to nothing. In memory
-//! there is nothing below.
+//! atomic batch. So a crash goes back to the last commit, position included, and opening reads next to nothing. A commit can
+//! be written while the circuit goes on: what is on its way then lies between the two. In memory there is nothing below.
 
 mod cache;
 mod disk;
 mod entries;
+mod sealed;
 mod state;
 mod usage;
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -19,11 +19,13 @@ use fjall::Slice;
 
 pub use self::disk::{StoreOptions, Stores};
 pub(crate) use self::entries::Entries;
+pub use self::sealed::{Committed, Sealed};
 pub(crate) use self::state::{State, StateKey, after};
 pub use self::usage::NodeStats;
 
 use self::cache::{Cache, ENTRY_BYTES};
 use self::disk::Disk;
+use self::sealed::{POSITION, Rows};
 use self::state::{META, NODE_BYTES, NOTES};
 use self::usage::Usage;
 use crate::{Error, Result};
@@ -32,9 +34,11 @@ use crate::{Error, Result};
 #[derive(Default)]
 pub struct Store {
     /// What has changed since the last commit (`None`: a key was removed); in memory, all there is.
-    rows: BTreeMap<Slice, Option<Slice>>,
+    rows: Rows,
     /// About what they take.
     rows_bytes: usize,
+    /// What is on its way to the files.
+    leaving: Option<Arc<Rows>>,
     below: Option<Below>,
     usage: Usage,
     position: Option<Vec<u8>>,
@@ -55,7 +59,6 @@ struct Below {
 const LAYOUT: u8 = 1;
 
 const FINGERPRINT: &[u8] = b"fingerprint";
-const POSITION: &[u8] = b"position";
 const USAGE: &[u8] = b"usage";
 
 impl Store {
@@ -132,18 +135,32 @@ impl Store {
 
     /// Makes everything so far durable together with `position`.
     pub(crate) fn commit(&mut self, position: &[u8]) -> Result<()> {
-        self.position = Some(position.to_vec());
+        let committed = self.seal()?.write(position.to_vec())?;
+        self.settle(committed);
+        Ok(())
+    }
+
+    /// Takes all that has changed since the last commit, to be written while the circuit goes on. One at a time.
+    pub(crate) fn seal(&mut self) -> Result<Sealed> {
+        if self.leaving.is_some() {
+            return Err(Error::Bug("a commit is on its way to the files already"));
+        }
         let usage = self.usage.bytes_of_it();
-        self.meta().put(POSITION, position)?;
         self.meta().put(USAGE, usage)?;
-        let Some(Below { disk, cache, .. }) = &mut self.below else { return Ok(()) };
-        let rows = std::mem::take(&mut self.rows);
+        let Some(Below { disk, .. }) = &self.below else { return Ok(Sealed { rows: Arc::default(), disk: None }) };
+        let rows = Arc::new(std::mem::take(&mut self.rows));
         self.rows_bytes = 0;
-        disk.write(&rows)?;
-        for (key, value) in rows {
+        self.leaving = Some(Arc::clone(&rows));
+        Ok(Sealed { rows, disk: Some(disk.clone()) })
+    }
+
+    /// What was sealed is in the files.
+    pub(crate) fn settle(&mut self, committed: Committed) {
+        self.position = Some(committed.position);
+        let (Some(Below { cache, .. }), Some(rows)) = (&mut self.below, self.leaving.take()) else { return };
+        for (key, value) in Arc::unwrap_or_clone(rows) {
             cache.put(key, value);
         }
-        Ok(())
     }
 
     /// About how much memory holds what has changed since the last commit.
@@ -162,7 +179,7 @@ impl Store {
         match (self.rows.get(key), &self.below) {
             (Some(value), _) => Ok(value.clone()),
             (None, None) => Ok(None),
-            (None, Some(below)) => below.cache.get_or(key, || below.disk.get(key)),
+            (None, Some(below)) => below.get(self.leaving.as_deref(), key),
         }
     }
 
@@ -180,7 +197,7 @@ impl Store {
                 None
             }
             (Some(below), None) => {
-                let old = below.cache.get_or(key, || below.disk.get(key))?;
+                let old = below.get(self.leaving.as_deref(), key)?;
                 self.rows_bytes += key.len() + value.as_ref().map_or(0, |value| value.len()) + ENTRY_BYTES;
                 self.rows.insert(key.into(), value);
                 old
@@ -197,6 +214,16 @@ impl Store {
         self.rows_bytes += key.len() + value.len() + ENTRY_BYTES;
         self.rows.insert(key.into(), Some(value));
         Ok(())
+    }
+}
+
+impl Below {
+    /// The value of a key that has not changed since the last commit, or since what is `leaving`.
+    fn get(&self, leaving: Option<&Rows>, key: &[u8]) -> Result<Option<Slice>> {
+        match leaving.and_then(|rows| rows.get(key)) {
+            Some(value) => Ok(value.clone()),
+            None => self.cache.get_or(key, || self.disk.get(key)),
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use bson::oid::ObjectId;
 use bson::{Bson, Document, RawDocument, RawDocumentBuf, doc};
-use millstream_flow::{Change, Circuit, Delta, Output, Row, SourceId, Store};
+use millstream_flow::{Change, Circuit, Committed, Delta, Output, Row, Sealed, SourceId, Store};
 use millstream_sql::expr::Context;
 use millstream_sql::plan::{Plan, Source};
 use millstream_sql::statement::Options;
@@ -27,8 +27,8 @@ use crate::hub::Name;
 use crate::images::Images;
 use crate::mirror::{Effect, Mirror, mirrors};
 
-/// About so many bytes of a state that ends with its owner are held in memory.
-const UNCOMMITTED_MAX: usize = 16 << 20;
+/// About so many bytes of state are held in memory before they are committed.
+pub(crate) const UNCOMMITTED_MAX: usize = 16 << 20;
 /// Which collections have no copy, a byte each.
 const BY_IMAGES: &[u8] = b"i";
 
@@ -48,7 +48,7 @@ pub(crate) struct Position {
 }
 
 impl Position {
-    fn to_bytes(&self) -> Vec<u8> {
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let place = self.place.to_bson();
         let mut kept = doc! {"generation": self.generation, "step": self.step, "place": place, "clock": self.clock_ms};
         if let Some(filling) = &self.filling {
@@ -191,15 +191,25 @@ impl Live {
 
     /// Has the store hold less in memory, if that is much: for state that ends with its owner.
     pub(crate) fn make_room(&mut self) -> Result<()> {
-        if self.circuit.uncommitted_bytes() >= UNCOMMITTED_MAX {
+        if self.is_large() {
             self.circuit.commit(&[]).map_err(|error| of_flow(&error))?;
         }
         Ok(())
     }
 
-    /// About how much memory holds what was not yet committed, in bytes.
-    pub(crate) fn uncommitted_bytes(&self) -> usize {
-        self.circuit.uncommitted_bytes()
+    /// Takes what was computed since the last commit, to be committed while more is computed.
+    pub(crate) fn seal(&mut self) -> Result<Sealed> {
+        self.circuit.seal().map_err(|error| of_flow(&error))
+    }
+
+    /// What was sealed is committed.
+    pub(crate) fn settle(&mut self, committed: Committed) {
+        self.circuit.settle(committed);
+    }
+
+    /// Whether memory holds so much that was not yet committed or sealed that it is time.
+    pub(crate) fn is_large(&self) -> bool {
+        self.circuit.uncommitted_bytes() >= UNCOMMITTED_MAX
     }
 
     /// The bytes of its state.

@@ -3,6 +3,7 @@
 mod build;
 mod follow;
 mod redo;
+mod save;
 mod writer;
 
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use millstream_sql::statement::Options;
 use mongodb::Client;
 
 use self::follow::{COMMITS_MIN, Writing};
+use self::save::Saves;
 use self::writer::{Unwritten, Writer};
 use crate::checkpoint::Checkpoint;
 use crate::commit::Place;
@@ -27,7 +29,7 @@ use crate::error::{Result, bug, of_flow};
 use crate::hub::Hub;
 use crate::images::Images;
 use crate::live::{Live, Position};
-use crate::run::{End, Stop, blocking, published, target};
+use crate::run::{End, Stop, published, target};
 
 /// The state of a view, unless an option says otherwise (SQL-18.8).
 pub(crate) const STATE_BYTES_MAX: u64 = 10 << 30;
@@ -50,6 +52,7 @@ struct Running {
     /// `None`: the last epoch is being written.
     writer: Option<Writer>,
     writing: Writing,
+    saves: Saves,
     live: Option<Live>,
     position: Position,
     database: String,
@@ -129,6 +132,7 @@ impl View {
             view: self,
             writer: Some(writer),
             writing: Writing::new(),
+            saves: Saves::new(),
             live: None,
             position,
             database,
@@ -244,14 +248,5 @@ impl Running {
             "began": self.began,
         };
         Unwritten { writes, letters, row }
-    }
-
-    /// Commits the state. All that is in it is written; up to which epoch is said by the position.
-    async fn save(&mut self) -> Result<()> {
-        let live = self.live.take().ok_or_else(|| bug("a view without a state"))?;
-        let position = self.position.clone();
-        let (live, ()) = blocking(live, move |live| live.commit(&position)).await?;
-        self.live = Some(live);
-        Ok(())
     }
 }

@@ -1,6 +1,5 @@
 //! A folder with the states of many circuits.
 
-use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::thread;
@@ -10,6 +9,7 @@ use fjall::config::HashRatioPolicy;
 use fjall::{AbstractTree as _, Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode, Slice};
 
 use super::Store;
+use super::sealed::Rows;
 use crate::{Error, Result};
 
 /// One thread writes and merges files.
@@ -103,10 +103,17 @@ impl Stores {
 }
 
 /// The rows of one circuit.
+#[derive(Clone)]
 pub(super) struct Disk {
     db: Database,
     keyspace: Keyspace,
     flush: bool,
+}
+
+impl std::fmt::Debug for Disk {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Disk").finish_non_exhaustive()
+    }
 }
 
 impl Disk {
@@ -118,10 +125,11 @@ impl Disk {
         self.keyspace.range::<&[u8], _>((from, to))
     }
 
-    /// Writes all or nothing.
-    pub(super) fn write(&self, rows: &BTreeMap<Slice, Option<Slice>>) -> Result<()> {
+    /// Writes all or nothing; one more row beside the others.
+    pub(super) fn write(&self, rows: &Rows, (key, value): (&[u8], &[u8])) -> Result<()> {
         let persist = if self.flush { PersistMode::SyncData } else { PersistMode::Buffer };
-        let mut batch = OwnedWriteBatch::with_capacity(self.db.clone(), rows.len()).durability(Some(persist));
+        let mut batch = OwnedWriteBatch::with_capacity(self.db.clone(), rows.len() + 1).durability(Some(persist));
+        batch.insert(&self.keyspace, key, value);
         for (key, value) in rows {
             match value {
                 Some(value) => batch.insert(&self.keyspace, key.clone(), value.clone()),

@@ -1,6 +1,5 @@
 //! What has changed since the last commit laid over what the last commit has left: in order, from both ends.
 
-use std::cmp::Ordering;
 use std::collections::btree_map;
 
 use fjall::Slice;
@@ -8,16 +7,25 @@ use fjall::Slice;
 use super::state::StateKey;
 use crate::{Error, Result};
 
+/// What may lie over the files: what is on its way to them, and what has changed since.
+const LAYERS: usize = 3;
+
 /// Keys and their values, in order, from both ends.
 pub(crate) struct Entries<'a> {
-    changed: Option<Ends<Changed<'a>>>,
-    below: Option<Ends<Below>>,
+    /// The upper ones first.
+    layers: [Option<Ends<Layer<'a>>>; LAYERS],
 }
 
 type Changed<'a> = btree_map::Range<'a, Slice, Option<Slice>>;
 
-/// The rows of the files; after an error there are none.
-pub(super) struct Below(Option<fjall::Iter>);
+/// A key and its value; `None`: the key was removed.
+type Entry = Result<(Slice, Option<Slice>)>;
+
+enum Layer<'a> {
+    Changed(Changed<'a>),
+    /// The rows of the files; after an error there are none.
+    Files(Option<fjall::Iter>),
+}
 
 /// An iterator that shows what comes next, at both ends.
 struct Ends<I: Iterator> {
@@ -27,36 +35,50 @@ struct Ends<I: Iterator> {
 }
 
 impl<'a> Entries<'a> {
-    pub(super) fn new(changed: Option<Changed<'a>>, below: Option<fjall::Iter>) -> Self {
-        Self { changed: changed.map(Ends::new), below: below.map(|iter| Ends::new(Below(Some(iter)))) }
+    /// What has changed lies over what is on its way to the files, and that over what is in them.
+    pub(super) fn new(changed: Option<Changed<'a>>, leaving: Option<Changed<'a>>, files: Option<fjall::Iter>) -> Self {
+        let over = |changed: Option<Changed<'a>>| changed.map(|range| Ends::new(Layer::Changed(range)));
+        Self { layers: [over(changed), over(leaving), files.map(|iter| Ends::new(Layer::Files(Some(iter))))] }
     }
 
-    /// The next entry from one end; a removed key hides the one below.
+    /// The next entry from one end; a key of an upper layer hides the same one of those below.
     fn next_from(&mut self, from: End) -> Option<Result<(StateKey, Slice)>> {
         loop {
-            let changed = self.changed.as_mut().and_then(|ends| ends.peek(from)).map(|(key, _)| *key);
-            let below = self.below.as_mut().and_then(|ends| ends.peek(from));
-            let order = match (changed, below) {
-                (None, None) => return None,
-                (Some(_), None) => Ordering::Less,
-                (None, Some(_)) => Ordering::Greater,
-                (Some(changed), Some(Ok((below, _)))) => match from {
-                    End::Front => changed.cmp(below),
-                    End::Back => below.cmp(changed),
-                },
-                (Some(_), Some(Err(_))) => Ordering::Greater,
+            let next = self.layer(from)?;
+            let (key, value) = match self.layers.get_mut(next)?.as_mut()?.take(from)? {
+                Ok(entry) => entry,
+                Err(error) => return Some(Err(error)),
             };
-            if order.is_gt() {
-                let entry = self.below.as_mut()?.take(from)?;
-                return Some(entry.map(|(key, value)| (StateKey(key), value)));
+            for below in self.layers.iter_mut().skip(next + 1).flatten() {
+                if below.peek(from).is_some_and(|entry| entry.as_ref().is_ok_and(|(other, _)| *other == key)) {
+                    below.take(from);
+                }
             }
-            if order.is_eq() {
-                self.below.as_mut()?.take(from);
-            }
-            if let (key, Some(value)) = self.changed.as_mut()?.take(from)? {
-                return Some(Ok((StateKey(key.clone()), value.clone())));
+            if let Some(value) = value {
+                return Some(Ok((StateKey(key), value)));
             }
         }
+    }
+
+    /// The layer that has the next key: of the same one the upper. An error comes at once.
+    fn layer(&mut self, from: End) -> Option<usize> {
+        let mut first: Option<(usize, &Slice)> = None;
+        for (number, layer) in self.layers.iter_mut().enumerate() {
+            match layer.as_mut().and_then(|ends| ends.peek(from)) {
+                Some(Ok((key, _))) => {
+                    let is_next = first.is_none_or(|(_, other)| match from {
+                        End::Front => key < other,
+                        End::Back => key > other,
+                    });
+                    if is_next {
+                        first = Some((number, key));
+                    }
+                }
+                Some(Err(_)) => return Some(number),
+                None => {}
+            }
+        }
+        first.map(|(number, _)| number)
     }
 }
 
@@ -111,28 +133,40 @@ impl<I: DoubleEndedIterator> Ends<I> {
     }
 }
 
-impl Below {
-    fn entry(&mut self, guard: Option<fjall::Guard>) -> Option<Result<(Slice, Slice)>> {
-        let entry = guard?.into_inner().map_err(Error::from);
+impl Layer<'_> {
+    fn entry(&mut self, from: End) -> Option<Entry> {
+        let files = match self {
+            Self::Changed(range) => {
+                let (key, value) = match from {
+                    End::Front => range.next(),
+                    End::Back => range.next_back(),
+                }?;
+                return Some(Ok((key.clone(), value.clone())));
+            }
+            Self::Files(files) => files,
+        };
+        let guard = match from {
+            End::Front => files.as_mut()?.next(),
+            End::Back => files.as_mut()?.next_back(),
+        }?;
+        let entry = guard.into_inner().map(|(key, value)| (key, Some(value))).map_err(Error::from);
         if entry.is_err() {
-            self.0 = None;
+            *files = None;
         }
         Some(entry)
     }
 }
 
-impl Iterator for Below {
-    type Item = Result<(Slice, Slice)>;
+impl Iterator for Layer<'_> {
+    type Item = Entry;
 
-    fn next(&mut self) -> Option<Self::Item> {
-        let guard = self.0.as_mut()?.next();
-        self.entry(guard)
+    fn next(&mut self) -> Option<Entry> {
+        self.entry(End::Front)
     }
 }
 
-impl DoubleEndedIterator for Below {
-    fn next_back(&mut self) -> Option<Self::Item> {
-        let guard = self.0.as_mut()?.next_back();
-        self.entry(guard)
+impl DoubleEndedIterator for Layer<'_> {
+    fn next_back(&mut self) -> Option<Entry> {
+        self.entry(End::Back)
     }
 }

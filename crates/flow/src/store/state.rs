@@ -99,10 +99,11 @@ impl<'a> State<'a> {
         };
         let (from, to) = (from.as_ref().map(Vec::as_slice), to.as_ref().map(Vec::as_slice));
         if is_empty(from, to) {
-            return Entries::new(None, None);
+            return Entries::new(None, None, None);
         }
         let below = self.store.below.as_ref().map(|below| below.disk.range(from, to));
-        Entries::new(Some(self.store.rows.range::<[u8], _>((from, to))), below)
+        let leaving = self.store.leaving.as_deref().map(|rows| rows.range::<[u8], _>((from, to)));
+        Entries::new(Some(self.store.rows.range::<[u8], _>((from, to))), leaving, below)
     }
 
     /// All keys that begin so, and their values, in order.

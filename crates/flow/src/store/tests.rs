@@ -7,10 +7,13 @@ use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use tempfile::TempDir;
 
-use super::{Store, StoreOptions, Stores};
+use super::{Sealed, Store, StoreOptions, Stores};
 use crate::AggregateFunction as Function;
 use crate::testing::{call, column, int, long, minus, plus};
 use crate::{Change, Circuit, Error, Node};
+
+/// What a store should show.
+type Contents = BTreeMap<Vec<u8>, Vec<u8>>;
 
 fn stores(folder: &TempDir) -> Stores {
     Stores::open(folder.path(), 8 << 20).unwrap()
@@ -84,21 +87,40 @@ fn a_store_is_an_ordered_map() {
         let mut random = StdRng::seed_from_u64(seed);
         let folder = TempDir::new().unwrap();
         let mut store = stores(&folder).store("v", options()).unwrap();
-        let mut now: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
+        let mut now = Contents::new();
         let mut committed = now.clone();
-        for _ in 0..400 {
+        let mut sealed: Option<(Sealed, Contents)> = None;
+        for _ in 0..600 {
             let key = random.random_range(0..60_u8).to_be_bytes();
             match random.random_range(0..40) {
-                0 => {
+                0 if sealed.is_none() => {
                     store.commit(b"").unwrap();
                     committed.clone_from(&now);
                 }
                 1 => {
-                    drop(store);
+                    // What was sealed and not written is lost, too.
+                    drop((store, sealed.take()));
                     store = stores(&folder).store("v", options()).unwrap();
                     now.clone_from(&committed);
                 }
-                2..15 => {
+                2 if sealed.is_none() => sealed = Some((store.seal().unwrap(), now.clone())),
+                3 => {
+                    if let Some((written, before)) = sealed.take() {
+                        let written = written.write(b"sealed".to_vec()).unwrap();
+                        committed = before;
+                        if random.random::<bool>() {
+                            store.settle(written);
+                            assert_eq!(store.position(), Some(b"sealed".as_slice()));
+                        } else {
+                            // A crash between the two.
+                            drop(store);
+                            store = stores(&folder).store("v", options()).unwrap();
+                            assert_eq!(store.position(), Some(b"sealed".as_slice()));
+                            now.clone_from(&committed);
+                        }
+                    }
+                }
+                4..15 => {
                     store.state(3).unwrap().remove(&key).unwrap();
                     now.remove(key.as_slice());
                 }

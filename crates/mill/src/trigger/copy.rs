@@ -14,13 +14,11 @@ use crate::commit::Place;
 use crate::error::{Result, bug, of_flow};
 use crate::hub::{Name, is_named};
 use crate::images::{copied_at, with_images};
+use crate::live::UNCOMMITTED_MAX;
 use crate::mirror::{Effect, Mirror};
 use crate::object::Object;
 use crate::read::{self, Find, Moment, is_moment_over};
 use crate::view::STATE_BYTES_MAX;
-
-/// About so many bytes are held in memory before they are committed.
-pub(super) const UNCOMMITTED_MAX: usize = 16 << 20;
 
 /// The copy, and where it is.
 pub(super) struct Copy {
@@ -135,7 +133,7 @@ impl Copy {
                 Ok(())
             })?;
             self.check()?;
-            if self.circuit.uncommitted_bytes() >= UNCOMMITTED_MAX {
+            if self.is_due() {
                 self.circuit.commit(&[]).map_err(|error| of_flow(&error))?;
             }
             if object.stop.is_stopped() {

@@ -8,6 +8,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
 use super::Running;
+use super::save::{Saves, Unsaved};
 use super::writer::Writer;
 use crate::commit::Commit;
 use crate::deployment::now_ms;
@@ -24,14 +25,6 @@ pub(super) const COMMITS_MAX: usize = 8_000;
 pub(super) const COMMITS_MIN: usize = 128;
 /// How long an epoch should take when much is waiting: large ones cost less, and hold up those who wait to be told.
 const EPOCH: Duration = Duration::from_millis(150);
-/// How often the state of a quiet view is committed.
-const SAVE_EVERY: Duration = Duration::from_secs(2);
-/// And that of a busy one: the seldomer, the more often one commit takes the place of several for what changes all the time;
-/// the more often, the shorter changes wait for it.
-const SAVE_BUSY: Duration = Duration::from_millis(250);
-/// About so many bytes of state are held in memory before they are committed.
-const UNCOMMITTED_MAX: usize = 16 << 20;
-
 /// The epoch that is being computed.
 #[derive(Default)]
 struct Open {
@@ -43,15 +36,6 @@ struct Open {
     asked: bool,
     /// How long it was computed.
     computed: Duration,
-}
-
-/// What the last commit of the state does not have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Unsaved {
-    Nothing,
-    /// Only that nothing happened for a while.
-    Place,
-    State,
 }
 
 /// The epoch that is being written.
@@ -70,8 +54,11 @@ impl Running {
     /// Follows the changes.
     pub(super) async fn follow(&mut self) -> Result<End> {
         let end = self.go_on().await;
+        // Nobody else may open the files before.
+        let saved = self.end_saving().await;
+        self.saves = Saves::new();
         if matches!(end, Ok(End::Stopped)) {
-            return end;
+            return saved.and(end);
         }
         // What was over before is not to be lost by what came behind it.
         if let Some(written) = self.writing.join_next().await
@@ -79,7 +66,7 @@ impl Running {
         {
             return Ok(end);
         }
-        end
+        saved.and(end)
     }
 
     /// The changes from where the view is.
@@ -91,16 +78,9 @@ impl Running {
         Ok(self.view.hub.join(wants, self.position.place.clone()))
     }
 
-    /// Whether the state has to be committed now, as it holds much that is not.
-    pub(super) fn is_large(&self) -> bool {
-        self.live.as_ref().is_some_and(|live| live.uncommitted_bytes() >= UNCOMMITTED_MAX)
-    }
-
     async fn go_on(&mut self) -> Result<End> {
         let changes = self.view.plan.changes;
         let mut inbox = self.join()?;
-        let mut saved = Instant::now();
-        let mut unsaved = Unsaved::Nothing;
         let mut open = Open::default();
         let mut is_lost = false;
         // After a restart something may be due.
@@ -109,27 +89,31 @@ impl Running {
             return Ok(end);
         }
         loop {
-            if self.writer.is_some() && open.steps > 0 {
-                self.close(std::mem::take(&mut open)).await?;
-                unsaved = Unsaved::State;
+            if self.writer.is_some() {
+                self.send_sealed();
+                if open.steps > 0 {
+                    self.close(std::mem::take(&mut open)).await?;
+                    self.saves.note(Unsaved::State);
+                }
+                self.seal()?;
+                if self.writer.is_some() {
+                    self.send_sealed();
+                }
             }
             let is_idle = self.writer.is_some();
-            let save = match unsaved {
-                Unsaved::Nothing => None,
-                Unsaved::Place => Some(saved + SAVE_EVERY),
-                Unsaved::State if self.is_large() => Some(saved),
-                Unsaved::State => Some(saved + SAVE_BUSY),
-            };
-            // The state can be committed when all that is in it is written.
-            let is_due = unsaved == Unsaved::State && save.is_some_and(|save| save <= Instant::now());
+            let save = self.due_to_save();
             // The commit that fails is to be the only one of its epoch.
-            let is_single = is_lost || is_due || self.errors.fail;
-            let has_room = is_idle || (!is_single && open.commits < self.commits_max);
+            let is_single = is_lost || self.errors.fail;
+            let has_room = match is_idle {
+                true => !self.is_full(),
+                false => !is_single && !self.is_large() && open.commits < self.commits_max,
+            };
             // What is over changes goes by the watermark.
             let due = self.live.as_ref().filter(|_| !changes && has_room).and_then(|live| live.due_ms).map(until);
             let news = tokio::select! {
                 biased;
                 () = self.view.stop.stopped() => {
+                    self.end_saving().await?;
                     if is_idle {
                         self.save().await?;
                     }
@@ -139,11 +123,11 @@ impl Running {
                     Some(end) => return Ok(end),
                     None => continue,
                 },
-                () = at(save), if is_idle => {
-                    self.save().await?;
-                    (saved, unsaved) = (Instant::now(), Unsaved::Nothing);
+                Some(done) = self.saves.next() => {
+                    self.saved(done)?;
                     continue;
                 }
+                () = at(save), if is_idle => continue,
                 news = inbox.next(), if has_room => Some(news),
                 () = at(due) => None,
             };
@@ -165,7 +149,7 @@ impl Running {
                 Some(News::Quiet(place)) => {
                     let watermark_ms = place.time().map_or(0, |time| i64::from(time.time) * 1_000);
                     self.position.place = place;
-                    unsaved = unsaved.max(Unsaved::Place);
+                    self.saves.note(Unsaved::Place);
                     let due = self.live.as_ref().and_then(|live| live.due_ms);
                     if !changes || due.is_none_or(|due| due > watermark_ms) {
                         continue;
