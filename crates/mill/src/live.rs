@@ -5,6 +5,7 @@
 
 mod changes;
 mod filling;
+mod replaced;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -27,6 +27,12 @@ pub(crate) fn is_moment_over(error: &SqlError) -> bool {
     error.state.0 == MOMENT_IS_OVER || error.state.0 == "0A000"
 }
 
+/// That what changes are seen with cannot be read as of them any more (SQL-12.10).
+pub(crate) fn too_late(error: &SqlError) -> SqlError {
+    let message = format!("what changes are seen with cannot be read any more as it was: {}", error.message);
+    SqlError::new("MS001", message).hint("RESUME MATERIALIZED VIEW … FROM NOW or FROM SNAPSHOT begins anew")
+}
+
 /// The moment that is read.
 pub(crate) enum Moment<'s> {
     /// Whatever is there while it is read: where a deployment knows no snapshots.

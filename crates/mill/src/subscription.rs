@@ -207,7 +207,7 @@ impl Running {
                         return self.finish(live, clock_ms).await;
                     }
                     News::Commit(commit) if self.is_known(&commit) => {
-                        live = blocking(live, move |live| live.absorb(&[commit])).await?.0;
+                        live = live.pass_over(self.subscription.deployment.client(), commit).await?;
                         continue;
                     }
                     News::Quiet(place) => {
@@ -279,8 +279,8 @@ impl Running {
         clock_ms: i64,
     ) -> Result<(Live, std::result::Result<(), Over>)> {
         let (changes, is_on_disk) = (self.subscription.plan.changes, self.state.is_some());
+        let (live, mut epoch) = live.take(self.subscription.deployment.client(), commits, clock_ms).await?;
         let epoch = blocking(live, move |live| {
-            let mut epoch = live.epoch(&commits, clock_ms)?;
             let difference = live.difference(&mut epoch)?;
             if is_on_disk {
                 live.make_room()?;

@@ -1,10 +1,8 @@
 //! `images = 'mirror'` (SQL-12.6): change queries and triggers that know documents before and after changes by an own copy.
 
-use std::time::Duration;
+use bson::{Bson, Document, Timestamp, doc};
 
-use bson::{Bson, Document, doc};
-
-use super::{Lab, column, eventually_rows, next};
+use super::{Lab, column, eventually, eventually_rows, next};
 use crate::support::Server;
 
 /// What happened to a document, in the order in which the trigger saw it.
@@ -30,6 +28,23 @@ async fn keeps_images(lab: &Lab, name: &str) -> bool {
     let found = lab.client.database("shop").list_collections().filter(doc! {"name": name}).await.unwrap();
     let found: Vec<_> = found.try_collect().await.unwrap();
     found.iter().any(|found| found.options.change_stream_pre_and_post_images.as_ref().is_some_and(|it| it.enabled))
+}
+
+/// The cluster time of now.
+async fn now(lab: &Lab) -> Timestamp {
+    let reply = lab.client.database("admin").run_command(doc! {"ping": 1}).await.unwrap();
+    reply.get_timestamp("operationTime").unwrap()
+}
+
+/// Waits until the server no longer has the moment.
+async fn until_over(lab: &Lab, time: Timestamp) {
+    let find = doc! {"find": "other", "readConcern": {"level": "snapshot", "atClusterTime": time}};
+    eventually("the moment is over", async || {
+        // Moments go when something is written.
+        lab.collection("other").insert_one(doc! {}).await.unwrap();
+        lab.client.database("shop").run_command(find.clone()).await.is_err()
+    })
+    .await;
 }
 
 /// SQL-12.6: no images are switched on, what was there before is known, and nothing is missing.
@@ -159,13 +174,12 @@ async fn images_that_are_lost_with_a_copy_are_missing() {
     lab.settle().await;
     lab.stop_mill().await;
     lab.set_state(&tempfile::tempdir().unwrap());
+    let stopped = now(&lab).await;
     orders.update_one(doc! {"_id": 1}, doc! {"$set": {"n": 11}}).await.unwrap();
     orders.replace_one(doc! {"_id": 2}, doc! {"n": 21}).await.unwrap();
     orders.update_one(doc! {"_id": 2}, doc! {"$set": {"n": 22}}).await.unwrap();
     orders.delete_one(doc! {"_id": 2}).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(2_500)).await;
-    // Snapshots go when something is written.
-    lab.collection("other").insert_one(doc! {"_id": 1}).await.unwrap();
+    until_over(&lab, stopped).await;
     lab.start_mill().await;
     lab.settle().await;
     let null = Bson::Null;
@@ -236,6 +250,74 @@ async fn outputs_go_by_an_own_copy() {
     .await;
 }
 
+/// SQL-12.6, SQL-20.3: what a query or a trigger does not ask for goes into its copy nevertheless.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_has_what_is_not_asked_for() {
+    let mut lab = Lab::with_mill().await;
+    let t = lab.collection("t");
+    t.insert_one(doc! {"_id": 0, "n": 0, "text": "a"}).await.unwrap();
+    let query = "SELECT OLD.n AS was, NEW.n AS n, OLD.text AS text FROM t
+                 WHERE CHANGE_DETECTED() AND CHANGE_TYPE() = 'UPDATE' AND NEW.n > 100";
+    lab.tag(&format!(
+        "CREATE MATERIALIZED VIEW large WITH (images = 'mirror') AS {query};
+         CREATE TRIGGER g ON t FOR UPDATE OF n WHEN (NEW.n > 100) WITH (images = 'mirror') AS BEGIN
+           INSERT INTO seen (was, n, text) VALUES (OLD.n, NEW.n, OLD.text);
+         END"
+    ))
+    .await;
+    lab.settle().await;
+    let mut rows = lab.subscribe(&format!("SUBSCRIBE TO ({query}) WITH (images = 'mirror')")).await;
+    t.insert_one(doc! {"_id": 1, "n": 1, "text": "b"}).await.unwrap();
+    t.update_one(doc! {"_id": 1}, doc! {"$set": {"n": 2}}).await.unwrap();
+    t.update_one(doc! {"_id": 1}, doc! {"$set": {"text": "c"}}).await.unwrap();
+    t.delete_one(doc! {"_id": 0}).await.unwrap();
+    t.insert_one(doc! {"_id": 0, "n": 5, "text": "d"}).await.unwrap();
+    t.update_one(doc! {"_id": 1}, doc! {"$set": {"n": 101}}).await.unwrap();
+    t.update_one(doc! {"_id": 0}, doc! {"$inc": {"n": 100}}).await.unwrap();
+    let expected = [doc! {"was": 2, "n": 101, "text": "c"}, doc! {"was": 5, "n": 105, "text": "d"}];
+    for expected in &expected {
+        let row: Document = next(&mut rows).await.into_iter().filter(|(name, _)| !name.starts_with('_')).collect();
+        assert_eq!(row, *expected);
+    }
+    lab.settle().await;
+    for name in ["large", "seen"] {
+        assert_eq!(lab.rows(&format!("SELECT was, n, text FROM {name} ORDER BY n")).await, expected, "{name}");
+    }
+    assert!(lab.rows("SHOW DEAD LETTERS").await.is_empty());
+}
+
+/// SQL-12.1: another collection takes the name of one that changes are seen with, and they go on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_changes_are_seen_with_may_be_replaced() {
+    let mut lab = Lab::with_mill().await;
+    let (t, names) = (lab.collection("t"), lab.collection("names"));
+    t.insert_one(doc! {"_id": 1, "n": 1}).await.unwrap();
+    names.insert_one(doc! {"_id": 1, "name": "one"}).await.unwrap();
+    let query = "SELECT OLD.n AS was, NEW.n AS n, name FROM t JOIN names ON names._id = t._id WHERE CHANGE_DETECTED()";
+    lab.tag(&format!("CREATE MATERIALIZED VIEW v WITH (images = 'mirror') AS {query}")).await;
+    lab.settle().await;
+    let mut rows = lab.subscribe(&format!("SUBSCRIBE TO ({query}) WITH (images = 'mirror')")).await;
+    let add = async || drop(t.update_one(doc! {"_id": 1}, doc! {"$inc": {"n": 1}}).await.unwrap());
+    add().await;
+    for (name, document) in [("t", doc! {"_id": 1, "n": 10}), ("names", doc! {"_id": 1, "name": "eins"})] {
+        lab.collection("other").insert_one(document).await.unwrap();
+        let rename = doc! {"renameCollection": "shop.other", "to": format!("shop.{name}"), "dropTarget": true};
+        lab.client.database("admin").run_command(rename).await.unwrap();
+        add().await;
+    }
+    let expected = [
+        doc! {"was": 1, "n": 2, "name": "one"},
+        doc! {"was": 10, "n": 11, "name": "one"},
+        doc! {"was": 11, "n": 12, "name": "eins"},
+    ];
+    for expected in &expected {
+        let row: Document = next(&mut rows).await.into_iter().filter(|(name, _)| !name.starts_with('_')).collect();
+        assert_eq!(row, *expected);
+    }
+    lab.settle().await;
+    assert_eq!(lab.rows("SELECT was, n, name FROM v ORDER BY n").await, expected);
+}
+
 /// SQL-12.6, SQL-13.12: a subscription has a copy as long as it lasts, from where it starts.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_subscription_goes_by_its_own_copy() {
@@ -254,6 +336,7 @@ async fn a_subscription_goes_by_its_own_copy() {
     t.delete_one(doc! {"_id": 2}).await.unwrap();
     let expected = [row("UPDATE", 10, 11), row("UPDATE", 20, 21), row("UPDATE", 21, 22), row("DELETE", 22, Bson::Null)];
     let mut tokens = Vec::new();
+    let began = now(&lab).await;
     let only = |row: Document| -> Document { row.into_iter().filter(|(name, _)| !name.starts_with('_')).collect() };
     for expected in &expected {
         let row = next(&mut rows).await;
@@ -280,8 +363,7 @@ async fn a_subscription_goes_by_its_own_copy() {
     t.insert_many((0..200).map(|n| doc! {"text": format!("{n:500}")})).await.unwrap();
     let bounded = format!("SUBSCRIBE TO ({query}) WITH (images = 'mirror', max_state_bytes = 50000)");
     assert_eq!(lab.fails(&bounded).await, "53400");
-    tokio::time::sleep(Duration::from_millis(4_000)).await;
-    t.insert_one(doc! {"_id": 4}).await.unwrap();
+    until_over(&lab, began).await;
     let error = lab.answer(&from(&tokens[0])).await.unwrap_err();
     assert_eq!(error.state.0, "MS002", "{error}");
     assert!(error.hint.unwrap().contains("start = 'now'"));
@@ -307,7 +389,7 @@ async fn a_commit_may_be_dealt_with_in_parts() {
     let mut before = 0;
     while parts < 3 && before < 600 {
         lab.start_mill().await;
-        super::eventually("some were dealt with", async || lab.documents("audit").await.len() > before).await;
+        eventually("some were dealt with", async || lab.documents("audit").await.len() > before).await;
         lab.drop_mill();
         before = lab.documents("audit").await.len();
         parts += 1;

@@ -131,7 +131,7 @@ impl Live {
 
     fn one_commit(&mut self, commit: &Commit, epoch: &mut Epoch) -> Result<()> {
         for event in commit.events() {
-            let completed = self.completed(event, epoch)?;
+            let completed = self.completed(event)?;
             let event = completed.as_ref().unwrap_or(event);
             let time_ms = change_time(event).max(self.time_ms);
             let inputs = self.driven_rows(event, time_ms, epoch)?;
@@ -193,8 +193,8 @@ impl Live {
             let Some(mirror) = self.mirrors.get(number).cloned() else { continue };
             match mirror.apply(&mut self.circuit, event, false)? {
                 Effect::Document(before, after) => self.feed(number, before.as_deref(), after.as_deref(), &mut inputs),
-                Effect::Cleared => self.clear(number, &mirror, &mut inputs)?,
-                Effect::Replaced => epoch.rebuild = true,
+                // What has taken its name is read behind the commit.
+                Effect::Cleared | Effect::Replaced => self.clear(number, &mirror, &mut inputs)?,
                 Effect::Nothing => {}
             }
         }
@@ -202,24 +202,23 @@ impl Live {
     }
 
     /// A change with the documents before and after it, where a copy has them.
-    fn completed(&mut self, event: &Event, epoch: &mut Epoch) -> Result<Option<Event>> {
+    fn completed(&mut self, event: &Event) -> Result<Option<Event>> {
         for number in self.of_driven..self.mirrors.len() {
             let Some(mirror) = self.mirrors.get(number).cloned() else { continue };
             match mirror.apply(&mut self.circuit, event, false)? {
                 Effect::Document(old, new) => return with_images(event, old, new).map(Some),
-                Effect::Cleared => self.clear(number, &mirror, &mut Vec::new())?,
-                Effect::Replaced => epoch.rebuild = true,
+                Effect::Cleared | Effect::Replaced => self.clear(number, &mirror, &mut Vec::new())?,
                 Effect::Nothing => {}
             }
         }
         Ok(None)
     }
 
-    /// Takes commits into the copies alone: what they put out was put out before.
-    pub(crate) fn absorb(&mut self, commits: &[Commit]) -> Result<()> {
+    /// Takes a commit into the copies alone.
+    pub(super) fn absorb(&mut self, commit: &Commit) -> Result<()> {
         let mut epoch = Epoch::default();
-        for event in commits.iter().flat_map(Commit::events) {
-            self.completed(event, &mut epoch)?;
+        for event in commit.events() {
+            self.completed(event)?;
             self.look_up(event, &mut epoch)?;
         }
         Ok(())

@@ -14,11 +14,11 @@ use std::time::Duration;
 
 use bson::{Bson, Document, doc};
 use futures::TryStreamExt;
-use millstream_sql::SqlError;
 use mongodb::Collection;
 use mongodb::error::Error;
+use mongodb::options::ReturnDocument;
 use tokio::sync::Notify;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep};
 
 use super::{ALL, Telling, cancel_own, own};
 use crate::checkpoint::DATABASE;
@@ -222,7 +222,10 @@ pub(crate) async fn list(deployment: &Deployment, database: &str) -> Result<Vec<
     let mut rows: BTreeMap<String, Document> =
         mine.map(|(id, one)| (id.clone(), row(id, &program, &one.query, one.since.into()))).collect();
     let others = doc! {"database": database, "program": {"$ne": &program}};
-    let others = subscriptions(deployment).find(others).await.map_err(|error| of_driver(&error))?;
+    let others = match subscriptions(deployment).find(others).await {
+        Err(error) if code(&error) == Some(UNAUTHORIZED) => return Ok(rows.into_values().collect()),
+        others => others.map_err(|error| of_driver(&error))?,
+    };
     let others: Vec<Document> = others.try_collect().await.map_err(|error| of_driver(&error))?;
     let of = |row: &Document, field: &str| row.get_str(field).unwrap_or_default().to_owned();
     let programs = others.iter().map(|row| of(row, "program")).collect();
@@ -244,9 +247,14 @@ pub(crate) async fn cancel(deployment: &Deployment, id: &str) -> Result<bool> {
     let found = rows.find_one(doc! {"_id": id}).await.map_err(|error| of_driver(&error))?;
     let Some(program) = found.as_ref().and_then(|found| found.get_str("program").ok()) else { return Ok(false) };
     let wish = doc! {"$set": {format!("cancel.{id}"): true}, "$inc": {"asked": 1_i64}};
-    let asked = programs(deployment).update_one(doc! {"_id": program}, wish).await;
-    asked.map_err(|error| of_driver(&error))?;
-    if !living(deployment, [program.to_owned()].into()).await?.contains(program) {
+    let programs = programs(deployment);
+    let asking = programs.find_one_and_update(doc! {"_id": program}, wish);
+    let asked = asking.return_document(ReturnDocument::After).await.map_err(|error| of_driver(&error))?;
+    // Once only: it may end with the subscription.
+    let wanted: BTreeMap<String, i64> =
+        asked.iter().map(|row| (program.to_owned(), row.get_i64("asked").unwrap_or(0))).collect();
+    if wanted.is_empty() || !silent(deployment, &wanted).await?.is_empty() {
+        remove(deployment, program).await?;
         return Ok(false);
     }
     rows.delete_one(doc! {"_id": id}).await.map(drop).map_err(|error| of_driver(&error))?;
@@ -266,39 +274,38 @@ async fn living(deployment: &Deployment, names: BTreeSet<String>) -> Result<BTre
         Err(error) if code(&error) == Some(UNAUTHORIZED) => return Ok(names),
         asked => drop(asked.map_err(|error| of_driver(&error))?),
     }
-    let read = async || -> Result<Vec<Document>> {
-        let found = rows.find(which.clone()).await.map_err(|error| of_driver(&error))?;
-        found.try_collect().await.map_err(|error| of_driver(&error))
-    };
-    let number = |row: &Document, field: &str| row.get_i64(field).unwrap_or(0);
-    let wanted: BTreeMap<String, i64> = read()
-        .await?
-        .iter()
-        .map(|row| (row.get_str("_id").unwrap_or_default().to_owned(), number(row, "asked")))
-        .collect();
-    let mut silent: BTreeSet<String> = wanted.keys().cloned().collect();
-    let answers = async {
-        while !silent.is_empty() {
-            for row in read().await? {
-                let name = row.get_str("_id").unwrap_or_default();
-                if wanted.get(name).is_some_and(|asked| number(&row, "answered") >= *asked) {
-                    silent.remove(name);
-                }
-            }
-            if !silent.is_empty() {
-                sleep(LOOK_EVERY).await;
-            }
-        }
-        Ok::<(), SqlError>(())
-    };
-    // After this time whoever is still silent is not there.
-    if let Ok(answered) = timeout(PATIENCE, answers).await {
-        answered?;
-    }
+    let found = rows.find(which).await.map_err(|error| of_driver(&error))?;
+    let found: Vec<Document> = found.try_collect().await.map_err(|error| of_driver(&error))?;
+    let asked = |row: &Document| (row.get_str("_id").unwrap_or_default().to_owned(), row.get_i64("asked").unwrap_or(0));
+    let wanted: BTreeMap<String, i64> = found.iter().map(asked).collect();
+    let silent = silent(deployment, &wanted).await?;
     for name in names.iter().filter(|name| silent.contains(*name) || !wanted.contains_key(*name)) {
         remove(deployment, name).await?;
     }
     Ok(names.into_iter().filter(|name| wanted.contains_key(name) && !silent.contains(name)).collect())
+}
+
+/// Which programs do not answer what they are asked.
+async fn silent(deployment: &Deployment, asked: &BTreeMap<String, i64>) -> Result<BTreeSet<String>> {
+    let mut silent: BTreeSet<String> = asked.keys().cloned().collect();
+    let since = Instant::now();
+    while !silent.is_empty() && since.elapsed() < PATIENCE {
+        let which = doc! {"_id": {"$in": silent.iter().cloned().collect::<Vec<_>>()}};
+        let found = programs(deployment).find(which).await.map_err(|error| of_driver(&error))?;
+        let found: Vec<Document> = found.try_collect().await.map_err(|error| of_driver(&error))?;
+        for row in &found {
+            let name = row.get_str("_id").unwrap_or_default();
+            if asked.get(name).is_some_and(|asked| row.get_i64("answered").unwrap_or(0) >= *asked) {
+                silent.remove(name);
+            }
+        }
+        // Who has left does not answer.
+        if !found.iter().any(|row| row.get_str("_id").is_ok_and(|name| silent.contains(name))) {
+            break;
+        }
+        sleep(LOOK_EVERY).await;
+    }
+    Ok(silent)
 }
 
 /// Removes what a program has left.

@@ -250,8 +250,7 @@ impl Running {
         if !self.view.plan.changes || !read::is_moment_over(&error) {
             return error;
         }
-        let message = format!("what it reads cannot be had any more as it was when it began: {}", error.message);
-        SqlError::new("MS001", message).hint("RESUME MATERIALIZED VIEW … FROM NOW or FROM SNAPSHOT begins anew")
+        read::too_late(&error)
     }
 
     /// What is read as of several times needs copies, by which it is brought together.

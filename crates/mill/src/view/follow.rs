@@ -181,13 +181,8 @@ impl Running {
         let commits = self.images.complete(&self.client(), commits, &live.driven()).await?;
         open.steps += 1;
         open.commits += commits.len();
-        let (live, epoch) = blocking(live, move |live| live.epoch(&commits, clock_ms)).await?;
+        let (live, epoch) = live.take(&self.client(), commits, clock_ms).await?;
         self.position.clock_ms = epoch.clock_ms;
-        if epoch.rebuild && self.view.plan.changes {
-            let message = "a collection that it reads was replaced by another";
-            let hint = "RESUME MATERIALIZED VIEW … FROM NOW or FROM SNAPSHOT goes on with what is there";
-            return Err(SqlError::new("55000", message).hint(hint));
-        }
         if epoch.rebuild {
             return Ok(Some(End::Rebuild));
         }

@@ -71,8 +71,8 @@ impl Running {
     async fn compute(&mut self, commits: Vec<Commit>, clock_ms: i64) -> Result<bool> {
         let live = self.live.take().ok_or_else(|| bug("a view without a state"))?;
         let commits = self.images.complete(&self.client(), commits, &live.driven()).await?;
+        let (live, mut epoch) = live.take(&self.client(), commits, clock_ms).await?;
         let computing = blocking(live, move |live| {
-            let mut epoch = live.epoch(&commits, clock_ms)?;
             if !epoch.rebuild {
                 // It is also noted when outputs are to go.
                 live.writes(&mut epoch)?;
