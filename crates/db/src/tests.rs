@@ -353,6 +353,24 @@ fn what_the_catalog_holds_survives_a_restart() {
 }
 
 #[test]
+fn a_collection_is_as_it_was_until_it_is_changed() {
+    let db = open();
+    let absent = db.now().mark(&ns());
+    assert!(db.is_as(&absent));
+    write(&db, vec![insert(doc! {"_id": 1})]);
+    assert!(!db.is_as(&absent));
+    let one = db.now().mark(&ns());
+    db.create(&Namespace::new("shop", "other"), DocBuf::new()).unwrap();
+    assert!(db.is_as(&one), "what happens elsewhere does not matter");
+    write(&db, vec![update(doc! {"_id": 1}, doc! {"$set": {"a": 1}}, false, false)]);
+    assert!(!db.is_as(&one));
+    let two = db.now().mark(&ns());
+    db.drop_collection(&ns()).unwrap();
+    write(&db, vec![insert(doc! {"_id": 1, "a": 1})]);
+    assert!(!db.is_as(&two), "it is another one");
+}
+
+#[test]
 fn the_size_of_a_collection_is_known_without_reading_it() {
     let db = open();
     let real = |db: &Db| {

@@ -1,16 +1,24 @@
-//! The database in which the programs of Millstream keep what is theirs: definitions, places, leases, tokens. Clients may read
-//! it, and not write it (SQL-18.1).
+//! What is written by the programs of Millstream alone: the database in which they keep what is theirs, as definitions, places,
+//! leases, tokens (SQL-18.1), and materialized views (SQL-14.5). Clients may read both.
 //!
 //! It keeps mistakes away, not enemies: whoever writes is known by what it says of itself in its first `hello`. Our programs and
 //! libraries add their name to the driver's (`driver.name`); an operator who has to repair something connects with
 //! `appName=millstream`.
 
-use millstream_value::Code;
+use std::collections::HashSet;
+use std::sync::Arc;
 
-use crate::context::Connection;
+use millstream_db::{Db, Find, Mark, TimeLimit};
+use millstream_query::predicate::Predicate;
+use millstream_value::{Code, Doc, Namespace};
+use parking_lot::RwLock;
+
+use crate::context::{Connection, Context};
+use crate::errors;
 use crate::failure::{Failure, Result};
 
 const DATABASE: &str = "millstream";
+const DEFINITIONS: &str = "definitions";
 /// What our programs call themselves.
 const NAME: &str = "millstream";
 
@@ -22,6 +30,65 @@ pub(crate) fn check(connection: &Connection, database: &str) -> Result<()> {
     let message = "the database millstream can be read, but not written: it is what views, triggers and watchers go on by. \
                    To repair it, connect with appName=millstream";
     Err(Failure::new(Code::Unauthorized, message))
+}
+
+/// The collections of materialized views, as the definitions say that were read last.
+#[derive(Default)]
+pub(crate) struct Views(RwLock<Option<(Mark, HashSet<Namespace>)>>);
+
+impl Views {
+    fn has(&self, db: &Db, namespace: &Namespace) -> Result<bool> {
+        if let Some((mark, views)) = self.0.read().as_ref()
+            && db.is_as(mark)
+        {
+            return Ok(views.contains(namespace));
+        }
+        let definitions = Namespace::new(DATABASE, DEFINITIONS);
+        let reader = db.now();
+        // From before they are read, so that nothing is missed.
+        let mark = reader.mark(&definitions);
+        let mut views = HashSet::new();
+        for definition in reader.find(&definitions, everything()).map_err(errors::failure)? {
+            views.extend(view_of(Doc::new(&definition.map_err(errors::failure)?)));
+        }
+        let is_one = views.contains(namespace);
+        *self.0.write() = Some((mark, views));
+        Ok(is_one)
+    }
+}
+
+/// Refuses a write to a materialized view by a client that is not ours.
+pub(crate) fn check_view(context: &Context<'_>, namespace: &Namespace) -> Result<()> {
+    if !context.server.views.has(context.server.engine.db(), namespace)? || is_ours(context.connection) {
+        return Ok(());
+    }
+    let message = format!("{namespace} is a materialized view: it is written by what keeps it right");
+    Err(Failure::new(Code::CommandNotSupportedOnView, message))
+}
+
+fn everything() -> Find {
+    Find {
+        filter: Arc::new(Predicate::always_true()),
+        sort: None,
+        projection: None,
+        skip: 0,
+        limit: None,
+        hint: None,
+        time: TimeLimit::default(),
+    }
+}
+
+/// Where a definition's rows are, if it is a materialized view.
+fn view_of(definition: Doc<'_>) -> Option<Namespace> {
+    if definition.str("kind")? != "materialized_view" {
+        return None;
+    }
+    let (db, name) = (definition.str("db")?, definition.str("name")?);
+    let target = definition.doc("options").and_then(|options| options.doc("target")).and_then(|it| it.str("text"));
+    Some(match target.map(|target| target.split_once('.').unwrap_or((db, target))) {
+        Some((db, name)) => Namespace::new(db, name),
+        None => Namespace::new(db, name),
+    })
 }
 
 fn is_ours(connection: &Connection) -> bool {

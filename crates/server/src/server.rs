@@ -9,6 +9,7 @@ use millstream_value::{DocBuf, Value, new_object_id};
 
 use crate::counters::Counters;
 use crate::fail_point::FailPoint;
+use crate::own::Views;
 use crate::{Engine, Options, Shutdown};
 
 /// One running server.
@@ -21,6 +22,7 @@ pub(crate) struct Server {
     pub(crate) counters: Counters,
     pub(crate) fail_point: FailPoint,
     pub(crate) shutdown: Shutdown,
+    pub(crate) views: Views,
     message_ids: AtomicI32,
     connection_ids: AtomicI32,
 }
@@ -35,6 +37,7 @@ impl Server {
             counters: Counters::new(),
             fail_point: FailPoint::default(),
             shutdown: Shutdown::new(),
+            views: Views::default(),
             message_ids: AtomicI32::new(0),
             connection_ids: AtomicI32::new(0),
         }

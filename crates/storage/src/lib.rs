@@ -42,7 +42,7 @@ pub use self::{
     error::{Error, Result},
     log::{LogBatch, LogEntry, LogRest, LogWindow, images::Image, read::LogFrom},
     options::{Flush, Location, Options, Retain},
-    snapshot::Snapshot,
+    snapshot::{Mark, Snapshot},
     space::Space,
     store::{Observer, Store},
 };

@@ -23,6 +23,22 @@ pub struct Snapshot {
     over: Option<Over>,
 }
 
+/// A state of some rows, of which nothing is held.
+#[derive(Clone)]
+pub struct Mark {
+    age: Option<Age>,
+    space: Space,
+    key: Vec<u8>,
+}
+
+impl Mark {
+    /// Whether certainly nobody has changed one of them since. False says nothing.
+    #[must_use]
+    pub fn is_untouched(&self) -> bool {
+        self.age.as_ref().is_some_and(|age| age.is_untouched(self.space, &self.key))
+    }
+}
+
 /// Rows that are seen instead of those of another state.
 struct Over {
     rows: Arc<Staged>,
@@ -92,6 +108,13 @@ impl Snapshot {
     #[must_use]
     pub fn is_untouched(&self, space: Space, key: &[u8]) -> bool {
         self.over.is_none() && self.age.as_ref().is_some_and(|age| age.is_untouched(space, key))
+    }
+
+    /// How the rows with the first four bytes of this key are in this state, for those who ask later whether they still are.
+    #[must_use]
+    pub fn mark(&self, space: Space, key: &[u8]) -> Mark {
+        let age = self.age.clone().filter(|_| self.over.is_none());
+        Mark { age, space, key: key.iter().take(4).copied().collect() }
     }
 
     /// What a group that follows this state is going to change.

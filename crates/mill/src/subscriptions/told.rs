@@ -92,24 +92,22 @@ impl Program {
         loop {
             self.write().await?;
             let is_empty = self.written.is_empty();
-            tokio::select! {
-                () = self.changed.notified() => {}
-                news = inbox.next() => match news {
-                    News::Commit(_) => self.heed().await?,
-                    News::Quiet(_) => {}
-                    News::Lost(_) => {
-                        inbox = self.inbox().await;
-                        self.heed().await?;
-                    }
-                },
+            let news = tokio::select! {
+                () = self.changed.notified() => continue,
+                news = something(&mut inbox) => news,
                 () = sleep(LINGER), if is_empty => {
                     programs(&self.deployment).delete_one(doc! {"_id": &self.name}).await?;
                     if self.is_over() {
                         return Ok(());
                     }
                     self.register().await?;
+                    continue;
                 }
+            };
+            if matches!(news, News::Lost(_)) {
+                inbox = self.inbox().await;
             }
+            self.heed().await?;
         }
     }
 
@@ -160,29 +158,37 @@ impl Program {
 
     /// Writes what has begun and what has ended since the last time.
     async fn write(&mut self) -> std::result::Result<(), Error> {
-        let (now, _) = own(&self.deployment);
+        let (new, over) = self.unwritten();
         let rows = subscriptions(&self.deployment);
-        let new: Vec<Document> = now
-            .iter()
-            .filter(|(id, _)| !self.written.contains(*id))
-            .map(|(id, one)| {
-                let (database, query) = (&one.database, &one.query);
-                doc! {"_id": id, "program": &self.name, "database": database, "query": query, "since": one.since}
-            })
-            .collect();
-        let over: Vec<String> = self.written.iter().filter(|id| !now.contains_key(*id)).cloned().collect();
         if !new.is_empty() {
             match rows.insert_many(&new).ordered(false).await {
                 // It was told already.
-                Err(error) if is_duplicate(&error) => {}
+                Err(error) if code(&error) == Some(DUPLICATE) => {}
                 done => drop(done?),
             }
+            self.written.extend(new.iter().filter_map(|row| row.get_str("_id").ok()).map(str::to_owned));
         }
         if !over.is_empty() {
-            rows.delete_many(doc! {"_id": {"$in": over}}).await?;
+            rows.delete_many(doc! {"_id": {"$in": &over}}).await?;
+            for id in &over {
+                self.written.remove(id);
+            }
         }
-        self.written = now.into_keys().collect();
         Ok(())
+    }
+
+    /// Documents of those that have begun, and the ids of those that have ended.
+    fn unwritten(&self) -> (Vec<Document>, Vec<String>) {
+        let all = ALL.lock();
+        let Some(of) = all.get(self.deployment.connection().servers()) else {
+            return (Vec::new(), self.written.iter().cloned().collect());
+        };
+        let new = of.subscribed.iter().filter(|(id, _)| !self.written.contains(*id)).map(|(id, one)| {
+            let (database, query) = (&one.database, &one.query);
+            doc! {"_id": id, "program": &self.name, "database": database, "query": query, "since": one.since}
+        });
+        let over = self.written.iter().filter(|id| !of.subscribed.contains_key(*id));
+        (new.collect(), over.cloned().collect())
     }
 
     /// What programs that died have left behind goes.
@@ -324,6 +330,12 @@ fn subscriptions(deployment: &Deployment) -> Collection<Document> {
     deployment.client().database(DATABASE).collection(SUBSCRIPTIONS)
 }
 
-fn is_duplicate(error: &Error) -> bool {
-    code(error) == Some(DUPLICATE)
+/// The next thing that is more than that nothing has happened.
+async fn something(inbox: &mut Inbox) -> News {
+    loop {
+        match inbox.next().await {
+            News::Quiet(_) => {}
+            news => return news,
+        }
+    }
 }

@@ -120,6 +120,7 @@ fn namespaces(context: &Context<'_>) -> Result<Vec<Arc<Namespace>>> {
         }
         check_collection_name(&namespace).map_err(errors::failure)?;
         own::check(context.connection, &namespace.db)?;
+        own::check_view(context, &namespace)?;
         out.push(Arc::new(namespace));
     }
     Ok(out)

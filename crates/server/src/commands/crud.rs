@@ -26,6 +26,7 @@ use crate::arguments::{Arguments, wrong_type};
 use crate::context::Context;
 use crate::errors;
 use crate::failure::{Failure, Result};
+use crate::own;
 use crate::reply::Reply;
 use crate::write_concern;
 
@@ -98,6 +99,7 @@ pub(super) const UPDATE: Command = Command {
 pub(super) fn writable(context: &Context<'_>) -> Result<Arc<Namespace>> {
     let namespace = super::find::namespace(context)?;
     check_collection_name(&namespace).map_err(errors::failure)?;
+    own::check_view(context, &namespace)?;
     Ok(Arc::new(namespace))
 }
 

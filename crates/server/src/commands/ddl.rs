@@ -299,6 +299,7 @@ fn drop_collection(context: &Context<'_>) -> Result<Reply> {
     if namespace.to_string() == OPLOG {
         return Err(Failure::new(Code::IllegalOperation, "can't drop live oplog while replicating"));
     }
+    own::check_view(context, &namespace)?;
     let mut document = DocBuf::new();
     transaction::make_way(context, |used| *used == namespace)?;
     let dropped = context.server.engine.db().drop_collection(&namespace).map_err(errors::failure)?;
@@ -330,8 +331,10 @@ fn rename(context: &Context<'_>) -> Result<Reply> {
         let bad = if from.coll.is_empty() { from } else { to };
         return Err(Failure::new(Code::InvalidNamespace, format!("Invalid namespace specified '{bad}'")));
     }
-    own::check(context.connection, &from.db)?;
-    own::check(context.connection, &to.db)?;
+    for namespace in [&from, &to] {
+        own::check(context.connection, &namespace.db)?;
+        own::check_view(context, namespace)?;
+    }
     let replace = match arguments.element("dropTarget") {
         // Between servers the field is the UUID of what to drop.
         Some(e) => e.kind() == kind::BINARY || e.value().is_truthy(),
