@@ -11,6 +11,7 @@ mod natives;
 mod pushed;
 mod queries;
 mod restarts;
+mod streamed;
 mod triggers;
 mod views;
 mod webhooks;

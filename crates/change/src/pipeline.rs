@@ -132,7 +132,7 @@ impl Stages {
     }
 
     /// The event after the stages that follow the first `$match`.
-    pub(crate) fn apply(&self, event: DocBuf) -> Result<Option<DocBuf>> {
+    pub(crate) fn apply(&self, event: Doc<'_>) -> Result<Option<DocBuf>> {
         Ok(self.rest.apply_one(event)?)
     }
 }

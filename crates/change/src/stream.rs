@@ -475,7 +475,7 @@ impl ChangeStream {
         if !self.stages.transforms() {
             return Ok(Some(event));
         }
-        let Some(event) = self.stages.apply(DocBuf::from_bytes(event.into()))? else {
+        let Some(event) = self.stages.apply(Doc::new(&event))? else {
             return Ok(None);
         };
         let (wanted, found) = (plain.element("_id"), event.as_doc().element("_id"));

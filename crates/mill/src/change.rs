@@ -1,11 +1,13 @@
 //! One change of one document, as change queries and triggers see it (SQL-12).
 
 use bson::{Bson, Document, RawDocument, RawDocumentBuf};
+use millstream_flow::{Datum, key};
 use millstream_sql::expr::Step;
 use millstream_sql::statement::Path;
 use millstream_watch::Event;
 
 use crate::error::{Result, bug};
+use crate::value::from_bson;
 use crate::{patch, target};
 
 /// A change.
@@ -57,12 +59,14 @@ impl Change {
         let steps: Vec<Step> =
             std::iter::once(Step::Field(path.column.clone())).chain(path.steps.iter().cloned()).collect();
         let value = |raw: &Option<RawDocumentBuf>| {
-            let document = raw.as_deref().and_then(|raw| Document::try_from(raw).ok())?;
+            let document = raw.as_deref().and_then(|raw| Document::try_from(raw).ok());
+            let value = document.as_ref().and_then(|document| target::get(document, &steps));
             // NULL and nothing are the same.
-            target::get(&document, &steps).filter(|value| !matches!(value, Bson::Null | Bson::Undefined)).cloned()
+            value.map_or(Datum::Null, from_bson)
         };
         if self.old.is_some() && self.new.is_some() {
-            return value(&self.old) != value(&self.new);
+            let (old, new) = (value(&self.old), value(&self.new));
+            return old.is_null() != new.is_null() || (!old.is_null() && key::compare(&old, &new).is_ne());
         }
         let path = target::dotted(&steps).unwrap_or_default();
         self.fields.iter().any(|field| {
@@ -151,6 +155,21 @@ mod tests {
         assert_eq!(change_time(&event(100, Some(99_999))), 100_000);
         assert_eq!(change_time(&event(100, Some(101_500))), 100_999);
         assert_eq!(Change::of(&event(100, Some(100_250)), 100_700).unwrap().unwrap().time_ms, 100_700);
+    }
+
+    /// SQL-12.9, SQL-4.5: a value that is equal to what was there has not changed.
+    #[test]
+    fn equal_values_are_unchanged() {
+        let changed = |old: Bson, new: Bson| {
+            let document = |value| RawDocumentBuf::try_from(&bson::doc! {"a": value}).unwrap();
+            let change = Change::of(&event(100, None), 0).unwrap().unwrap();
+            let change = Change { old: Some(document(old)), new: Some(document(new)), ..change };
+            change.changed(&Path { column: "a".to_owned(), steps: vec![] })
+        };
+        assert!(!changed(f64::NAN.into(), f64::NAN.into()) && !changed(1.into(), 1.0.into()));
+        assert!(
+            !changed(Bson::Null, Bson::Undefined) && changed(Bson::Null, 0.into()) && changed(1.into(), "1".into())
+        );
     }
 
     /// SQL-12.9

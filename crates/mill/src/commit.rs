@@ -1,5 +1,6 @@
 //! Events that belong together (SQL-12.2): those of one transaction, or a single one.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use bson::Timestamp;
@@ -12,7 +13,8 @@ pub(crate) struct Commit(Events);
 #[derive(Clone, Debug, PartialEq)]
 enum Events {
     One(Event),
-    Several(Arc<[Event]>),
+    /// Those at some places.
+    Several(Arc<[Event]>, Range<usize>),
 }
 
 impl Commit {
@@ -21,15 +23,48 @@ impl Commit {
         match <[Event; 1]>::try_from(events) {
             Ok([one]) => Some(Self(Events::One(one))),
             Err(events) if events.is_empty() => None,
-            Err(several) => Some(Self(Events::Several(several.into()))),
+            Err(several) => Self::several(several.into(), 0..usize::MAX),
         }
+    }
+
+    fn several(events: Arc<[Event]>, at: Range<usize>) -> Option<Self> {
+        let at = at.start..at.end.min(events.len());
+        (!at.is_empty()).then_some(Self(Events::Several(events, at)))
     }
 
     /// Its events, in their order.
     pub(crate) fn events(&self) -> &[Event] {
         match &self.0 {
             Events::One(event) => std::slice::from_ref(event),
-            Events::Several(events) => events,
+            Events::Several(events, at) => events.get(at.clone()).unwrap_or_default(),
+        }
+    }
+
+    /// The first event of all that was committed with these.
+    pub(crate) fn first(&self) -> Option<&Event> {
+        match &self.0 {
+            Events::One(event) => Some(event),
+            Events::Several(events, _) => events.first(),
+        }
+    }
+
+    /// Those of its events that are behind a place.
+    pub(crate) fn behind(&self, place: &Place) -> Option<Self> {
+        self.part(self.events().partition_point(|event| !place.is_before(event)), usize::MAX)
+    }
+
+    /// Those of its events that are not behind a place.
+    pub(crate) fn up_to(&self, place: &Place) -> Option<Self> {
+        self.part(0, self.events().partition_point(|event| !place.is_before(event)))
+    }
+
+    fn part(&self, from: usize, to: usize) -> Option<Self> {
+        match &self.0 {
+            Events::One(_) => (from == 0 && to > 0).then(|| self.clone()),
+            Events::Several(events, at) => {
+                let to = at.start.saturating_add(to).min(at.end);
+                Self::several(Arc::clone(events), at.start + from..to)
+            }
         }
     }
 
@@ -159,6 +194,24 @@ mod tests {
         assert_eq!(over[1].place(), Place::Token(event("8203", None).token().clone()));
         assert_eq!(gathering.finish().unwrap().events().len(), 1);
         assert_eq!(gathering.finish(), None);
+    }
+
+    /// SQL-12.2
+    #[test]
+    fn a_commit_is_cut_at_a_place() {
+        let all = ["8202", "8203", "8204"].map(|data| event(data, Some(1)));
+        let commit = Commit::of(all.to_vec()).unwrap();
+        let at = |data| Place::Token(event(data, None).token().clone());
+        let behind = commit.behind(&at("8203")).unwrap();
+        assert_eq!((behind.events(), behind.first()), (&all[2..], Some(&all[0])));
+        assert_eq!(behind.place(), at("8204"));
+        let before = commit.up_to(&at("8203")).unwrap();
+        assert_eq!((before.events(), before.behind(&at("8202")).unwrap().events()), (&all[..2], &all[1..2]));
+        assert_eq!((commit.behind(&at("8204")), commit.up_to(&at("8201"))), (None, None));
+        assert_eq!((commit.behind(&at("8201")), commit.up_to(&at("8204"))), (Some(commit.clone()), Some(commit)));
+        let one = Commit::of(vec![all[0].clone()]).unwrap();
+        assert_eq!((one.behind(&at("8201")), one.behind(&at("8202"))), (Some(one.clone()), None));
+        assert_eq!((one.up_to(&at("8201")), one.up_to(&at("8202"))), (None, Some(one)));
     }
 
     #[test]

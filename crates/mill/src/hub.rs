@@ -8,22 +8,27 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bson::{Bson, Document, RawDocument, doc};
+use bson::RawDocument;
 use millstream_watch::{
     Backoff, BeforeMode, Connection, Event, FullDocumentMode, ProblemKind, Scope, Source, StartAt, Step, Watcher,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use crate::commit::{Commit, Gathering, Place};
 use crate::error::code;
 use crate::read;
+use crate::wants::{Asked, Wants};
 
 /// Parcels that wait for one consumer, at most.
 const QUEUE: usize = 1_024;
 
 /// And their bytes, about, in KiB. A single parcel may be larger.
 const QUEUE_KIB: u32 = 16 << 10;
+
+/// From so many bytes of a document on that nobody uses, servers are asked to leave them out.
+const UNUSED_BYTES_MIN: usize = 512;
 
 /// How long everybody waits for one whose queue is full. Whoever is let go comes again, and then the stream is read anew from
 /// where that one is: so it has to be longer than usual work takes on a busy machine.
@@ -35,19 +40,10 @@ const MAX_AWAIT: Duration = Duration::from_millis(500);
 /// A collection by its database and name.
 pub(crate) type Name = (String, String);
 
-/// What somebody wants to see.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Wants {
-    /// The collections.
-    pub(crate) collections: BTreeSet<Name>,
-    /// Whether documents before and after are wanted where images are kept.
-    pub(crate) images: bool,
-}
-
 /// What comes.
 #[derive(Clone, Debug)]
 pub(crate) enum News {
-    /// Something was committed. Events of other collections may be among those of a transaction.
+    /// Something was committed. Among its events may be more than was asked for, since others ask, too.
     Commit(Commit),
     /// Nothing more will come before this place.
     Quiet(Place),
@@ -104,13 +100,15 @@ struct Member {
     room: Arc<Semaphore>,
     /// The last namespace that was looked up, and whether it is wanted.
     looked_up: (Vec<u8>, bool),
+    /// When there was something for it.
+    told: Instant,
 }
 
 impl Hub {
     /// Begins; nothing is read before somebody wants it.
     pub(crate) fn start(connection: Connection) -> Self {
         let (orders, inbox) = mpsc::unbounded_channel();
-        let run = Run { connection, inbox, members: Vec::new(), expanded: true };
+        let run = Run { connection, inbox, members: Vec::new(), expanded: true, asked: Asked::Changes };
         Self { orders, _task: Arc::new(Ending(tokio::spawn(run.run()))) }
     }
 
@@ -129,7 +127,8 @@ impl Hub {
         };
         // Without a hub the inbox is closed, which its owner sees.
         let room = Arc::new(Semaphore::new(usize::try_from(QUEUE_KIB).unwrap_or(Semaphore::MAX_PERMITS)));
-        let _ = self.orders.send(Member { wants, place, news, room, looked_up: Default::default() });
+        let told = Instant::now();
+        let _ = self.orders.send(Member { wants, place, news, room, looked_up: Default::default(), told });
         inbox
     }
 }
@@ -194,6 +193,8 @@ struct Run {
     members: Vec<Member>,
     /// Whether the servers know expanded events, and large ones that are split.
     expanded: bool,
+    /// Fields only when documents turn out to have more, as it costs more to leave little out than to send it.
+    asked: Asked,
 }
 
 impl Run {
@@ -235,6 +236,11 @@ impl Run {
             self.expanded = false;
             return;
         }
+        if self.asked != Asked::Collections && is_refused(error) {
+            tracing::warn!("the servers do not take what is asked of changes, they are asked for all: {error}");
+            self.asked = Asked::Collections;
+            return;
+        }
         if matches!(error.problem_kind(), Some(ProblemKind::HistoryLost | ProblemKind::TokenNotFound)) {
             // The earliest is who lost something. Others may have, too: then their turn comes next.
             let earliest = self.members.iter().filter_map(|member| member.place.time()).min();
@@ -252,24 +258,22 @@ impl Run {
         }
     }
 
-    /// All that the members want, as one stream.
+    /// All that the members want.
+    fn wants(&self) -> Wants {
+        let mut wants = Wants::default();
+        self.members.iter().for_each(|member| wants.extend(&member.wants));
+        wants
+    }
+
+    /// That as one stream.
     fn source(&self) -> Source {
-        let collections: BTreeSet<&Name> = self.members.iter().flat_map(|member| &member.wants.collections).collect();
-        let mut wanted: Vec<Document> = Vec::new();
-        let (mut from, mut to) = (Vec::new(), Vec::new());
-        for (database, name) in collections {
-            let ns: Bson = doc! {"db": database, "coll": name}.into();
-            from.push(doc! {"ns.db": database, "ns.coll": name});
-            to.push(ns);
-        }
-        wanted.extend(from);
-        wanted.push(doc! {"operationType": "rename", "to": {"$in": to}});
+        let wants = self.wants();
         let mut source = Source::new(Scope::Cluster);
-        source.pipeline = vec![doc! {"$match": {"$or": wanted}}];
+        source.pipeline = wants.pipeline(self.asked);
         source.options.max_await = MAX_AWAIT;
         // Only with these a path of names with points or digits can be told from another.
         source.options.expanded_events = self.expanded;
-        if self.members.iter().any(|member| member.wants.images) {
+        if wants.images {
             source.options.full_document = FullDocumentMode::WhenAvailable;
             source.options.before = BeforeMode::WhenAvailable;
             // With its images an event may be larger than a document can be (SQL-12.6).
@@ -278,8 +282,10 @@ impl Run {
         source
     }
 
-    /// Reads until somebody comes.
+    /// Reads until somebody comes, or documents turn out to be wide.
     async fn read(&mut self, mut watcher: Watcher) {
+        let wants = self.wants();
+        let used = wants.fields();
         let mut gathering = Gathering::default();
         loop {
             let step = tokio::select! {
@@ -295,6 +301,8 @@ impl Run {
             };
             match step {
                 Ok(Step::Event(event)) => {
+                    // One of many is enough.
+                    let is_wide = self.asked == Asked::Changes && unused(&event, used.as_ref()) >= UNUSED_BYTES_MIN;
                     let mut commits = Vec::new();
                     gathering.add(event, &mut commits);
                     while let Some(event) = watcher.ready() {
@@ -307,6 +315,10 @@ impl Run {
                     self.tell(&commits).await;
                     if is_drained {
                         self.tell_quiet(&watcher);
+                    }
+                    if is_wide {
+                        self.asked = Asked::Fields;
+                        return;
                     }
                 }
                 Ok(Step::Idle) => {
@@ -332,18 +344,26 @@ impl Run {
         let Some(last) = commits.last() else { return };
         let mut late = Vec::new();
         for (number, member) in self.members.iter_mut().enumerate() {
-            // A place in the middle of a commit is a snapshot's: what is before it is in the snapshot.
             let is_known = |commit: &Commit| !commit.events().last().is_some_and(|event| member.place.is_before(event));
             let new = commits.get(commits.partition_point(is_known)..).unwrap_or_default();
-            if new.is_empty() {
-                continue;
-            }
-            let wanted: Vec<Commit> = new.iter().filter(|commit| member.wants(commit)).cloned().collect();
-            if !wanted.is_empty() && tokio::time::timeout(PATIENCE, member.send(wanted)).await.is_err() {
-                late.push(number);
-                continue;
-            }
+            let Some((first, others)) = new.split_first() else { continue };
+            // A place may be in the middle of a commit: of one that somebody else wanted more of, or of one whose changes were
+            // dealt with one after the other.
+            let first = first.behind(&member.place);
+            let new = first.iter().chain(others);
+            let wanted: Vec<Commit> = new.filter(|commit| member.wants(commit)).cloned().collect();
             member.place = last.place();
+            if wanted.is_empty() {
+                // Time goes on for it, too, however busy others are.
+                let is_due = member.told.elapsed() >= MAX_AWAIT;
+                if is_due && member.news.try_send(Parcel::Quiet(member.place.clone())).is_ok() {
+                    member.told = Instant::now();
+                }
+            } else if tokio::time::timeout(PATIENCE, member.send(wanted)).await.is_err() {
+                late.push(number);
+            } else {
+                member.told = Instant::now();
+            }
         }
         for number in late.into_iter().rev() {
             self.members.swap_remove(number);
@@ -380,11 +400,11 @@ impl Member {
     fn wants(&mut self, commit: &Commit) -> bool {
         commit.events().iter().any(|event| {
             let (Some(ns), None) = (event.ns(), event.to()) else {
-                return self.wants.collections.iter().any(|name| is_about(event, name));
+                return self.wants.collections.keys().any(|name| is_about(event, name));
             };
             // Events come in runs of one collection.
             if self.looked_up.0 != ns.as_bytes() {
-                let is_wanted = self.wants.collections.iter().any(|name| is_named(ns, name));
+                let is_wanted = self.wants.collections.keys().any(|name| is_named(ns, name));
                 self.looked_up = (ns.as_bytes().to_vec(), is_wanted);
             }
             self.looked_up.1
@@ -408,6 +428,21 @@ pub(crate) fn is_named(ns: &RawDocument, (database, collection): &Name) -> bool 
 fn is_unknown_option(error: &millstream_watch::Error) -> bool {
     // IDLUnknownField, what it was before, and a stage of another name than is known.
     matches!(error, millstream_watch::Error::Server { source, .. } if matches!(code(source), Some(9 | 40_324 | 40_415)))
+}
+
+/// How many bytes of an event's documents are of fields that are not used.
+fn unused(event: &Event, used: Option<&BTreeSet<&str>>) -> usize {
+    let Some(used) = used else { return 0 };
+    let documents = [event.full_document(), event.before()];
+    let fields = documents.into_iter().flatten().flat_map(|document| read::doc(document).elements());
+    fields.filter(|field| !used.contains(field.key())).map(|field| field.bytes().len()).sum()
+}
+
+/// Whether servers refuse what they are asked, and would take less.
+fn is_refused(error: &millstream_watch::Error) -> bool {
+    let of_a_server = matches!(error, millstream_watch::Error::Server { problem, .. } if problem.code.is_some());
+    let kind = error.problem_kind();
+    of_a_server && matches!(kind, Some(ProblemKind::BadPipeline | ProblemKind::NotOffered | ProblemKind::Other))
 }
 
 /// The database and the collection that an event is about.

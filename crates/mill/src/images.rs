@@ -4,8 +4,10 @@
 use std::collections::BTreeSet;
 
 use bson::raw::cstr;
-use bson::{Document, RawDocumentBuf, Timestamp};
+use bson::{Document, RawDocumentBuf, Timestamp, doc};
+use futures::TryStreamExt;
 use millstream_sql::SqlError;
+use millstream_sql::plan::Plan;
 use millstream_sql::statement::Options;
 use millstream_watch::Event;
 use mongodb::Client;
@@ -59,6 +61,25 @@ impl Images {
         }
         Ok(complete)
     }
+}
+
+/// The collections of which a view goes by images, since the deployment keeps them (SQL-12.6).
+pub(crate) async fn kept(client: &Client, plan: &Plan, options: &Options) -> Result<BTreeSet<Name>> {
+    let mut kept = BTreeSet::new();
+    if plan.changes || options.text("images")? == Some("mirror") {
+        return Ok(kept);
+    }
+    for source in &plan.sources {
+        let database = client.database(&source.database);
+        let named = database.list_collections().filter(doc! {"name": &source.collection}).await;
+        let mut named = named.map_err(|error| of_driver(&error))?;
+        while let Some(named) = named.try_next().await.map_err(|error| of_driver(&error))? {
+            if named.options.change_stream_pre_and_post_images.is_some_and(|images| images.enabled) {
+                kept.insert((source.database.clone(), source.collection.clone()));
+            }
+        }
+    }
+    Ok(kept)
 }
 
 /// A change with the document as it is by now, and the key of the one before.

@@ -49,6 +49,7 @@ mod trigger;
 mod value;
 mod view;
 mod wait;
+mod wants;
 mod webhook;
 mod write;
 

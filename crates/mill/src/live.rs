@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use bson::oid::ObjectId;
 use bson::{Bson, Document, RawDocument, RawDocumentBuf, doc};
-use millstream_flow::{Change, Circuit, Committed, Delta, Output, Row, Sealed, SourceId, Store};
+use millstream_flow::{Change, Circuit, Committed, Delta, Output, Row, ScalarRef, Sealed, SourceId, Store};
 use millstream_sql::expr::Context;
 use millstream_sql::plan::{Plan, Source};
 use millstream_sql::statement::Options;
@@ -27,6 +27,7 @@ use crate::held;
 use crate::hub::Name;
 use crate::images::Images;
 use crate::mirror::{Effect, Mirror, mirrors};
+use crate::wants::{Interest, Wants};
 
 /// About so many bytes of state are held in memory before they are committed.
 pub(crate) const UNCOMMITTED_MAX: usize = 16 << 20;
@@ -85,6 +86,8 @@ pub(crate) struct Live {
     places: Vec<Option<usize>>,
     /// From here on the copies are of what drives it, for the documents before and after changes (SQL-12.6).
     of_driven: usize,
+    /// Of each source what the row of a change must satisfy to matter, where changes are the rows.
+    admissions: Vec<Option<ScalarRef>>,
     pub(crate) due_ms: Option<i64>,
     /// How many rows the answer has.
     pub(crate) rows: i64,
@@ -133,6 +136,8 @@ impl Live {
         }
         let mirrors: Vec<_> = mirrors.into_iter().map(Arc::new).collect();
         let of_driven = mirrors.len();
+        let admission = |source: &Source| source.admission().map(|condition| condition.compile(&context));
+        let admissions = plan.sources.iter().map(admission).collect();
         let (missing_is_null, doubles, retain_ms) = (false, false, None);
         Ok(Self {
             circuit,
@@ -142,6 +147,7 @@ impl Live {
             mirrors,
             places,
             of_driven,
+            admissions,
             due_ms: None,
             rows: 0,
             time_ms: 0,
@@ -277,6 +283,24 @@ impl Live {
     /// The collections that are read.
     pub(crate) fn names(&self) -> BTreeSet<Name> {
         self.plan.sources.iter().map(|source| (source.database.clone(), source.collection.clone())).collect()
+    }
+
+    /// What it has to see of changes (SQL-20.3).
+    pub(crate) fn wants(&self) -> Wants {
+        let copies = self.mirrors.get(self.of_driven..).unwrap_or_default();
+        let images = copies.is_empty() && !imaged(&self.plan).is_empty();
+        let mut wants = Wants { images: images || self.goes_by_images(), ..Wants::default() };
+        for (source, place) in self.plan.sources.iter().zip(&self.places) {
+            let name = (source.database.clone(), source.collection.clone());
+            let copy = copies.iter().find(|copy| copy.name == name);
+            let interest = match copy.or_else(|| self.mirrors.get((*place)?)) {
+                // The event of an update lacks what a copy is asked for.
+                Some(mirror) if !mirror.by_images => Interest::new(None, mirror.fields.clone()),
+                _ => Interest::of(source, &self.context),
+            };
+            wants.add(name, &interest);
+        }
+        wants
     }
 
     /// Takes over the options that matter to what is made of changes and rows (SQL-18.8).

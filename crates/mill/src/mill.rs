@@ -22,12 +22,13 @@ use crate::definition::{DEFINITIONS, Definition, State};
 use crate::deployment::{Deployment, after};
 use crate::error::{Result, bug, is_passing};
 use crate::hosted::Host;
-use crate::hub::{Hub, Inbox, News, Wants};
+use crate::hub::{Hub, Inbox, News};
 use crate::lease::Leases;
 use crate::native::Natives;
 use crate::object::{self, Object};
 use crate::outbox::{self, Outbox};
 use crate::run::{End, Stop, published};
+use crate::wants::{Interest, Wants};
 
 /// How a mill is run.
 #[derive(Clone, Debug)]
@@ -70,8 +71,9 @@ impl Mill {
         };
         let stores = open(&options.state_folder).await?;
         let hub = Hub::start(deployment.connection().clone());
-        let name = (DATABASE.to_owned(), DEFINITIONS.to_owned());
-        let definitions = hub.join(Wants { collections: [name].into(), ..Wants::default() }, Place::Time(after(time)));
+        let mut wants = Wants::default();
+        wants.add((DATABASE.to_owned(), DEFINITIONS.to_owned()), &Interest::marks());
+        let definitions = hub.join(wants, Place::Time(after(time)));
         let name = options.name.as_deref().unwrap_or("mill");
         let leases = Leases::new(&deployment, name, options.lease, &options.state_folder);
         let (tell, stop) = Stop::new();

@@ -24,8 +24,9 @@ use crate::definition::{DEFINITIONS, Definition};
 use crate::deployment::{Deployment, after};
 use crate::error::{Result, bug, is_passing, of_driver};
 use crate::hosted::Host;
-use crate::hub::{Hub, News, Wants};
+use crate::hub::{Hub, News};
 use crate::run::Stop;
+use crate::wants::{Interest, Wants};
 use crate::webhook::{Call, pause, retries_of_procedure};
 use crate::write::Buffer;
 
@@ -113,8 +114,10 @@ impl Outbox {
         let database = self.deployment.client().database(DATABASE);
         database.run_command(index).await.map_err(|error| of_driver(&error))?;
         let time = self.deployment.time().await?.unwrap_or(Timestamp { time: 0, increment: 0 });
-        let collections = [(DATABASE.to_owned(), OUTBOX.to_owned())].into();
-        let mut inbox = self.hub.join(Wants { collections, ..Wants::default() }, Place::Time(after(time)));
+        let mut wants = Wants::default();
+        let of_lanes = ["document_key", "ns"].map(str::to_owned).into();
+        wants.add((DATABASE.to_owned(), OUTBOX.to_owned()), &Interest::new(None, Some(of_lanes)));
+        let mut inbox = self.hub.join(wants, Place::Time(after(time)));
         let mut lanes = Lanes::new(self.clone());
         lanes.look().await?;
         loop {

@@ -14,7 +14,7 @@ use crate::commit::{Commit, Place};
 use crate::deployment::{Deployment, after, before, now_ms};
 use crate::difference::{id, id_bytes};
 use crate::error::{Result, bug};
-use crate::hub::{Hub, Inbox, News, Wants};
+use crate::hub::{Hub, Inbox, News};
 use crate::images::{Images, copied_at, no_copy};
 use crate::live::{Live, imaged};
 use crate::queue::{Sender, Unsent, queue};
@@ -85,7 +85,7 @@ impl Subscription {
             Err(error) if copies && is_moment_over(&error) => return Err(no_copy(&error)),
             live => live?,
         };
-        let wants = Wants { collections: live.names(), images: self.plan.changes && !copies };
+        let wants = live.wants();
         // With the rows that are there it can only begin anew.
         let resume = (self.start != Start::Snapshot && !self.snapshot).then(|| place.clone());
         let inbox = self.hub.join(wants, place);
@@ -203,13 +203,6 @@ impl Running {
                 news = inbox.next() => match news {
                     News::Lost(reason) => return Err(SqlError::new("MS001", format!("changes are lost: {reason}"))),
                     News::Quiet(place) if self.is_over(&place) => return self.finish(live, clock_ms).await,
-                    News::Commit(commit) if self.is_over(&commit.place()) => {
-                        return self.finish(live, clock_ms).await;
-                    }
-                    News::Commit(commit) if self.is_known(&commit) => {
-                        live = live.pass_over(self.subscription.deployment.client(), commit).await?;
-                        continue;
-                    }
                     News::Quiet(place) => {
                         let watermark = place.time().map_or(0, |time| i64::from(time.time) * 1_000);
                         self.place = place;
@@ -220,7 +213,27 @@ impl Running {
                         (Vec::new(), watermark)
                     }
                     News::Commit(commit) => {
+                        let behind = commit.place();
+                        let commit = match &self.subscription.until {
+                            Some(until) if self.is_over(&behind) => commit.up_to(until),
+                            _ => Some(commit),
+                        };
+                        let Some(mut commit) = commit else { return self.finish(live, clock_ms).await };
+                        if let Some(known) = self.known.take() {
+                            if let Some(old) = commit.up_to(&known) {
+                                live = live.pass_over(self.subscription.deployment.client(), old).await?;
+                            }
+                            let Some(new) = commit.behind(&known) else {
+                                self.known = Some(known);
+                                continue;
+                            };
+                            commit = new;
+                        }
                         self.place = commit.place();
+                        // The end may be in the middle of it.
+                        if self.place != behind {
+                            inbox.put_back(News::Quiet(behind));
+                        }
                         let client = self.subscription.deployment.client().clone();
                         (self.subscription.images.complete(&client, vec![commit], &live.driven()).await?, 0)
                     }
@@ -235,15 +248,6 @@ impl Running {
             }
             self.resume = Some(self.place.clone());
         }
-    }
-
-    /// Whether a commit is in front of the start.
-    fn is_known(&mut self, commit: &Commit) -> bool {
-        let new = |known: &Place| commit.events().last().is_some_and(|last| known.is_before(last));
-        if self.known.as_ref().is_some_and(new) {
-            self.known = None;
-        }
-        self.known.is_some()
     }
 
     /// Whether a place is behind the end.

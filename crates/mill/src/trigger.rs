@@ -6,6 +6,7 @@ mod deal;
 mod existing;
 mod plan;
 mod run;
+mod watched;
 
 use std::sync::Arc;
 

@@ -80,6 +80,9 @@ impl Projection {
     /// Those of its expressions; 51246 if it has a positional `$` and the match went through no array.
     pub fn apply_at(&self, doc: Doc<'_>, position: Position) -> Result<DocBuf> {
         let Some(path) = &self.positional else {
+            if self.mode == Mode::Include && self.root.is_plain() {
+                return apply::kept(&self.root, doc);
+            }
             return apply::document(&self.root, self.mode, doc, doc);
         };
         match position::narrow(doc, path.parts(), position)? {

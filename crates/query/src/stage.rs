@@ -85,6 +85,11 @@ pub(crate) enum Stage {
 pub(crate) trait Each: Send + Sync {
     /// The document that comes of `doc`, if any.
     fn apply(&self, doc: DocBuf) -> Result<Option<DocBuf>>;
+
+    /// The same of a document that stays.
+    fn apply_to(&self, doc: Doc<'_>) -> Result<Option<DocBuf>> {
+        self.apply(doc.to_buf())
+    }
 }
 
 /// A stage that needs to see the stream.
@@ -234,23 +239,30 @@ impl Pipeline {
     ///
     /// # Errors
     /// Those of expressions; `IllegalOperation` if a stage needs to see a whole stream.
-    pub fn apply_one(&self, doc: DocBuf) -> Result<Option<DocBuf>> {
-        let mut doc = doc;
-        for stage in &self.stages {
-            let next = match stage {
-                Stage::Match(predicate) => predicate.matches(doc.as_doc())?.then_some(doc),
-                Stage::Each(each) => each.apply(doc)?,
-                Stage::Sort(_) | Stage::Limit(_) | Stage::Skip(_) | Stage::Stream(_) => {
-                    return Err(Error::new(Code::IllegalOperation, "a stage that needs a stream of documents"));
-                }
-            };
-            let Some(next) = next else {
-                return Ok(None);
-            };
-            doc = next;
+    pub fn apply_one(&self, doc: Doc<'_>) -> Result<Option<DocBuf>> {
+        match self.stages.split_first() {
+            Some((Stage::Each(each), rest)) => each.apply_to(doc)?.map_or(Ok(None), |doc| apply_all(rest, doc)),
+            _ => apply_all(&self.stages, doc.to_buf()),
         }
-        Ok(Some(doc))
     }
+}
+
+fn apply_all(stages: &[Stage], doc: DocBuf) -> Result<Option<DocBuf>> {
+    let mut doc = doc;
+    for stage in stages {
+        let next = match stage {
+            Stage::Match(predicate) => predicate.matches(doc.as_doc())?.then_some(doc),
+            Stage::Each(each) => each.apply(doc)?,
+            Stage::Sort(_) | Stage::Limit(_) | Stage::Skip(_) | Stage::Stream(_) => {
+                return Err(Error::new(Code::IllegalOperation, "a stage that needs a stream of documents"));
+            }
+        };
+        let Some(next) = next else {
+            return Ok(None);
+        };
+        doc = next;
+    }
+    Ok(Some(doc))
 }
 
 impl std::fmt::Debug for Pipeline {

@@ -143,7 +143,7 @@ impl Update {
                 Ok(Outcome::Changed { after, delta: None })
             }
             Form::Pipeline(pipeline) => {
-                let after = pipeline.apply_one(before.to_buf())?.unwrap_or_default();
+                let after = pipeline.apply_one(before)?.unwrap_or_default();
                 let after = replace::with_id_of(after.as_doc(), before)?;
                 if after.as_doc() == before {
                     return Ok(Outcome::Unchanged);

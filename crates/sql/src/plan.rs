@@ -25,7 +25,9 @@ mod scope;
 mod select;
 mod source;
 mod stored;
+mod streamed;
 mod subquery;
+mod sure;
 mod syntax;
 mod system;
 mod walk;
@@ -49,6 +51,7 @@ pub use explain::{Held, Operator};
 pub use first::First;
 pub use pushed::{Answered, Pushed};
 pub(crate) use source::SourceColumn;
+pub use streamed::{Watched, in_order};
 
 /// What names stand for.
 pub trait Catalog {
@@ -264,12 +267,16 @@ pub struct Source {
     pub collection: String,
     /// The top-level fields that are used; `None`: all. `_id` is always used.
     pub fields: Option<Vec<String>>,
+    /// Those of the documents that a change brings; `None`: all. Of `NEW` and `OLD` it is what is taken from them.
+    pub streamed_fields: Option<Vec<String>>,
     /// Whether its changes are the rows (the driving table of a change query), and what they have to bring.
     pub driven: Option<Driven>,
     /// What the columns of its rows are.
     columns: Vec<SourceColumn>,
     /// What the rows must satisfy, as far as one row tells: over `columns`.
     conditions: Vec<Expr>,
+    /// Those of them by which changes may be left out before anything else is done with them: over `columns`.
+    streamed: sure::Conditions,
 }
 
 /// What the changes of a driving table have to bring.
@@ -366,7 +373,7 @@ impl Plan {
             lateness: binder.settings.lateness.unwrap_or(300_000),
             idle_timeout_ms: binder.settings.idle_timeout_ms,
         };
-        let sources = source::sources(&binder.scans, &rel);
+        let sources = source::sources(&binder.scans, &rel, &output);
         let plan = Self {
             changes: bound.changes.is_some(),
             sources,

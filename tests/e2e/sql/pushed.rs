@@ -14,7 +14,7 @@ use super::{Lab, column, eventually};
 const QUERIES: usize = 80;
 
 /// Values of every type, many of them equal or nearly so.
-fn odd() -> Vec<Bson> {
+pub(super) fn odd() -> Vec<Bson> {
     let decimal = |text: &str| Bson::Decimal128(text.parse().unwrap());
     let id: ObjectId = "507f1f77bcf86cd799439011".parse().unwrap();
     let binary = |subtype, bytes: &[u8]| Bson::Binary(bson::Binary { subtype, bytes: bytes.to_vec() });

@@ -181,7 +181,15 @@ impl Live {
                 fields: &if source.wants_fields() { fields(event)? } else { Vec::new() },
                 event: read::doc(event.raw()),
             };
-            inputs.push((number, vec![Weighted { row: source.change_row(&change), weight: 1 }]));
+            let row = source.change_row(&change);
+            // Others may have asked for it. What does not matter does not move the time either, so that it is the same
+            // whoever asks (SQL-12.3).
+            let admission = self.admissions.get(number).and_then(Option::as_ref);
+            if admission
+                .is_none_or(|admission| !matches!(admission.eval(&row), Ok(value) if value != Datum::Bool(true)))
+            {
+                inputs.push((number, vec![Weighted { row, weight: 1 }]));
+            }
         }
         Ok(inputs)
     }

@@ -1,5 +1,6 @@
 //! `EXPLAIN` (SQL-18.7).
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,8 +16,12 @@ use crate::checkpoint::{CHECKPOINTS, DATABASE};
 use crate::definition::Definition;
 use crate::error::{Result, of_driver};
 use crate::held;
-use crate::images::Images;
+use crate::hub::Name;
+use crate::images::{Images, kept};
+use crate::live::imaged;
 use crate::read::{Find, Pipeline};
+use crate::trigger;
+use crate::wants::{Interest, Wants};
 
 impl Session {
     pub(super) async fn explain(&mut self, explain: &Explain) -> Result<Answer> {
@@ -30,12 +35,29 @@ impl Session {
             Explained::Statement(_) => None,
             Explained::Object(object) => Some(self.object(object).await?),
         };
+        let context = self.surroundings()?.context(values);
+        let mut streamed = Vec::new();
         let plan: Option<Plan> = match &statement {
             Statement::Query(query) => Some(planning.query(&self.deployment, query, Purpose::Batch, &variables).await?),
             Statement::CreateView(view) => {
                 planning.options(&view.options)?;
                 let purpose = if view.materialized { Purpose::View } else { Purpose::Batch };
-                Some(planning.query(&self.deployment, &view.query, purpose, &variables).await?)
+                let plan = planning.query(&self.deployment, &view.query, purpose, &variables).await?;
+                if view.materialized {
+                    let kept = kept(self.deployment.client(), &plan, &view.options).await?;
+                    streamed = of_sources(&plan, &context, &kept, Images::of(&view.options)?);
+                }
+                Some(plan)
+            }
+            Statement::CreateTrigger(create) => {
+                planning.options(&create.options)?;
+                let planned = trigger::plan(&mut planning, &self.deployment, create).await?;
+                let name = (planned.database.clone(), planned.collection.clone());
+                streamed.push((
+                    name,
+                    planned.interest(&self.surroundings()?.context(Vec::new()), Images::of(&create.options)?),
+                ));
+                None
             }
             Statement::Insert(insert) => {
                 let planned = planning
@@ -54,7 +76,9 @@ impl Session {
             }
             _ => None,
         };
-        let context = self.surroundings()?.context(values);
+        if let (Statement::Query(_), Some(plan)) = (&statement, plan.as_ref().filter(|plan| plan.changes)) {
+            streamed = of_sources(plan, &context, &BTreeSet::new(), Images::Kept);
+        }
         let ran = if explain.analyze { Some(self.ran(&statement, plan.as_ref(), &context).await?) } else { None };
         let held = match (&running, &plan) {
             (Some(definition), Some(plan)) => self.held(definition, plan, &context).await?,
@@ -71,7 +95,8 @@ impl Session {
             (Statement::Query(_), Some(plan)) if self.transaction.is_none() => plan.pushed(&context),
             _ => Vec::new(),
         };
-        let told = Told { statement: &statement, plan: plan.as_ref(), context: &context, images, held, pushed, ran };
+        let told =
+            Told { statement: &statement, plan: plan.as_ref(), context: &context, images, held, pushed, streamed, ran };
         let rows = match explain.format {
             ExplainFormat::Json => vec![doc! {"plan": told.document()}],
             ExplainFormat::Text => told.lines().into_iter().map(|line| doc! {"plan": line}).collect(),
@@ -126,6 +151,8 @@ struct Told<'t> {
     held: Option<(Held, i64)>,
     /// What the deployment computes.
     pushed: Vec<Pushed>,
+    /// What is asked of the stream of changes.
+    streamed: Vec<(Name, Interest)>,
     ran: Option<(usize, Duration)>,
 }
 
@@ -153,6 +180,7 @@ impl Told<'_> {
         if let Statement::CreateTrigger(create) = self.statement {
             lines.extend(self.images_line(&create.table.to_string(), &images_of_trigger(create)));
         }
+        lines.extend(self.streamed_lines());
         if let Some((_, bytes)) = &self.held {
             lines.push(format!("copies of what is read: {bytes} bytes"));
         }
@@ -188,6 +216,12 @@ impl Told<'_> {
             out.insert("key", plan.key.clone());
             out.insert("notices", plan.notices.iter().map(|notice| notice.message.clone()).collect::<Vec<_>>());
         }
+        let streamed = |(name, interest): &(Name, Interest)| {
+            let filter = Some(interest.filter()).filter(|filter| !filter.is_empty());
+            let fields = interest.fields().map(|fields| fields.collect::<Vec<_>>());
+            doc! {"table": format!("{}.{}", name.0, name.1), "filter": filter, "fields": fields}
+        };
+        out.insert("changes", self.streamed.iter().map(streamed).collect::<Vec<_>>());
         if let Some((rows, time)) = self.ran {
             out.insert("rows", i64::try_from(rows).unwrap_or(i64::MAX));
             out.insert("milliseconds", time.as_secs_f64() * 1_000.0);
@@ -203,6 +237,22 @@ impl Told<'_> {
             Images::Mirror => " (from an own copy)",
         };
         (!images.is_empty()).then(|| format!("images of {table}: {}{from}", images.join(", ")))
+    }
+
+    fn streamed_lines(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        for ((database, collection), interest) in &self.streamed {
+            let filter = interest.filter();
+            let filter = if filter.is_empty() {
+                "all".to_owned()
+            } else {
+                Bson::from(filter).into_relaxed_extjson().to_string()
+            };
+            let fields =
+                interest.fields().map_or("all fields".to_owned(), |fields| fields.collect::<Vec<_>>().join(", "));
+            lines.push(format!("asked of the changes of {database}.{collection} ({fields}): {filter}"));
+        }
+        lines
     }
 
     fn operators_held(&self) -> Option<&Held> {
@@ -234,6 +284,24 @@ fn images_of_trigger(create: &CreateTrigger) -> Vec<&'static str> {
     let old = has(|event| *event != TriggerEvent::Insert);
     let new = has(|event| matches!(event, TriggerEvent::Update(_)));
     [("old", old), ("new", new)].into_iter().filter(|(_, is)| *is).map(|(name, _)| name).collect()
+}
+
+/// What a plan asks of the changes of its sources, of which some have images and the others copies.
+fn of_sources(plan: &Plan, context: &Arc<Context>, kept: &BTreeSet<Name>, images: Images) -> Vec<(Name, Interest)> {
+    let mut wants = Wants::default();
+    let copied = if images == Images::Mirror && plan.changes { imaged(plan) } else { BTreeSet::new() };
+    for source in &plan.sources {
+        let name = (source.database.clone(), source.collection.clone());
+        let interest = if copied.contains(&name) {
+            Interest::new(None, None)
+        } else if source.driven.is_some() || kept.contains(&name) {
+            Interest::of(source, context)
+        } else {
+            Interest::new(None, source.fields.as_ref().map(|fields| fields.iter().cloned().collect()))
+        };
+        wants.add(name, &interest);
+    }
+    wants.collections.into_iter().collect()
 }
 
 /// The documents that changes have to bring (SQL-12.7).

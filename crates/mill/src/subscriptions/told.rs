@@ -24,7 +24,8 @@ use super::{ALL, Telling, cancel_own, own};
 use crate::checkpoint::DATABASE;
 use crate::deployment::{Deployment, after};
 use crate::error::{Result, code, of_driver};
-use crate::hub::{Hub, Inbox, News, Wants};
+use crate::hub::{Hub, Inbox, News};
+use crate::wants::{Interest, Wants};
 
 const PROGRAMS: &str = "programs";
 const SUBSCRIPTIONS: &str = "subscriptions";
@@ -117,7 +118,8 @@ impl Program {
             match self.deployment.time().await {
                 Ok(Some(time)) => {
                     let programs = (DATABASE.to_owned(), PROGRAMS.to_owned());
-                    let wants = Wants { collections: [programs].into(), ..Wants::default() };
+                    let mut wants = Wants::default();
+                    wants.add(programs, &Interest::marks());
                     return self.hub.join(wants, crate::commit::Place::Time(after(time)));
                 }
                 // Without change streams there are no subscriptions.

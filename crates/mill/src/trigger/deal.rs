@@ -246,7 +246,7 @@ async fn run_one(planned: &Planned, options: &Options, run: &mut Run<'_>, item: 
 }
 
 /// The values of [`super::plan::OF_CHANGE`].
-fn values(change: &Change) -> Vec<Datum> {
+pub(super) fn values(change: &Change) -> Vec<Datum> {
     let document =
         |raw: Option<&RawDocument>| raw.map_or(Datum::Null, |raw| Datum::Document(Arc::from(raw.as_bytes())));
     let operation = Datum::text(change.operation);

@@ -6,12 +6,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use millstream_sql::plan::{Computed, Plan, Purpose, Variable, Write};
+use millstream_sql::plan::{Computed, Plan, Purpose, Variable, Write, in_order};
 use millstream_sql::statement::{
     Block, BodyStatement, Call, CreateRoutine, CreateTrigger, Kind, Name, Options, RaiseLevel, RoutineBody,
     TriggerAction, TriggerEvent,
 };
-use millstream_sql::{Notice, SqlError, Type};
+use millstream_sql::{Expr, Notice, SqlError, Type};
 use sqlparser::ast;
 
 use crate::answer::not_offered;
@@ -46,6 +46,8 @@ pub(crate) struct Planned {
     pub(crate) collection: String,
     pub(crate) events: Vec<TriggerEvent>,
     pub(crate) when: Option<Computed>,
+    /// That as it was written, if it asks nothing of tables.
+    pub(crate) condition: Option<Expr>,
     pub(crate) body: Body,
     pub(crate) uses: Uses,
     pub(crate) notices: Vec<Notice>,
@@ -98,6 +100,10 @@ pub(crate) async fn plan(planning: &mut Planning, deployment: &Deployment, creat
     let planned = planning.plan(deployment, |catalog, settings| {
         let mut maker = Maker { catalog, settings, variables: variables.clone(), depth: 0, body: Body::default() };
         let when = create.when.as_ref().map(|when| maker.computed(when)).transpose()?;
+        let (when, condition) = match when {
+            Some(Computed::Plain(when)) => (Some(Computed::Plain(in_order(when.clone()))), Some(when)),
+            other => (other, None),
+        };
         match &create.action {
             TriggerAction::Block(block) => maker.block(block)?,
             TriggerAction::Execute(call) => {
@@ -106,13 +112,14 @@ pub(crate) async fn plan(planning: &mut Planning, deployment: &Deployment, creat
             }
         }
         maker.body.slots = maker.variables.len();
-        Ok((when, maker.body))
+        Ok((when, condition, maker.body))
     });
-    let (when, mut body) = planned.await?;
+    let (when, condition, mut body) = planned.await?;
     let mut uses = std::mem::take(&mut body.uses);
     uses.0.insert((Some(create.table.database.clone().unwrap_or(own)), collection.clone()));
     let notices = std::mem::take(&mut body.notices);
-    Ok(Planned { database, collection, events: create.events.clone(), when, body, uses, notices })
+    let events = create.events.clone();
+    Ok(Planned { database, collection, events, when, condition, body, uses, notices })
 }
 
 /// Plans a procedure by itself, as `CALL` outside of triggers runs it.

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bson::{Bson, DateTime, Document, Timestamp, doc};
-use millstream_sql::SqlError;
 use millstream_sql::statement::TriggerEvent;
+use millstream_sql::{Expr, SqlError};
 use millstream_watch::Event;
 use tokio::time::Instant;
 
@@ -21,13 +21,14 @@ use crate::definition::Definition;
 use crate::deployment::{after, now_ms};
 use crate::error::{Result, bug, of_driver};
 use crate::hosted::Surroundings;
-use crate::hub::{Inbox, News, Wants, namespace};
+use crate::hub::{Inbox, News, namespace};
 use crate::images::{Images, looked_up};
 use crate::interval;
 use crate::object::Object;
 use crate::read;
 use crate::run::{End, at, published};
 use crate::wait::{BARRIERS, barriers};
+use crate::wants::{Interest, Wants};
 
 /// How often the place of a trigger that has nothing to do is saved: a write that whoever watches everything sees.
 const SAVE_EVERY: Duration = Duration::from_secs(30);
@@ -69,6 +70,8 @@ impl Options {
 pub(crate) struct Trigger {
     pub(super) object: Object,
     pub(super) planned: Arc<Planned>,
+    /// What must be true of a change that can matter.
+    pub(super) admission: Option<Expr>,
     pub(super) surroundings: Arc<Surroundings>,
     lane: Lane,
     /// Those of all lanes: by them its own changes are known.
@@ -121,10 +124,11 @@ impl Trigger {
         let surroundings = Arc::new(object.surroundings()?);
         let copies = options.images == Images::Mirror && planned.needs_images();
         let copy = if copies { Some(Copy::open(&object, &planned, lane)?) } else { None };
-        let known = place.clone();
+        let (known, admission) = (place.clone(), planned.admission());
         Ok(Self {
             object,
             planned,
+            admission,
             surroundings,
             lane,
             checkpoints,
@@ -144,13 +148,18 @@ impl Trigger {
         published(&client, &self.object.definition, "running", None).await?;
         let own = |name: &str| (DATABASE.to_owned(), name.to_owned());
         let table = (self.planned.database.clone(), self.planned.collection.clone());
-        let collections = [table, own(CHECKPOINTS), own(DEAD_LETTERS), barriers()].into();
         let images = self.planned.needs_images() && self.copy.is_none();
         let from = match &mut self.copy {
             Some(copy) => copy.begin(&self.object, &self.place).await?,
             None => self.place.clone(),
         };
-        let mut inbox = self.object.hub.join(Wants { collections, images }, from);
+        let mut wants = Wants { images, ..Wants::default() };
+        let context = self.surroundings.context(Vec::new());
+        wants.add(table, &self.planned.interest(&context, self.options.images));
+        for name in [own(CHECKPOINTS), own(DEAD_LETTERS), barriers()] {
+            wants.add(name, &Interest::marks());
+        }
+        let mut inbox = self.object.hub.join(wants, from);
         if let Some(end) = self.deal_with_existing().await? {
             return Ok(end);
         }
@@ -233,7 +242,7 @@ impl Trigger {
 
     /// The changes of a commit that are for this trigger. True: somebody asks for its place.
     async fn take(&mut self, commit: &Commit, items: &mut Vec<Item>) -> Result<bool> {
-        let mark = commit.events().first().and_then(mark_of);
+        let mark = commit.first().and_then(mark_of);
         let own = mark.is_some_and(|(id, _)| self.checkpoints.iter().any(|own| own == id));
         let depth = mark.map_or(0, |(_, depth)| depth);
         let mut asked = false;
@@ -255,12 +264,15 @@ impl Trigger {
                 continue;
             }
             let Some(change) = Change::of(event, self.time_ms)? else { continue };
-            self.time_ms = change.time_ms;
             if (own && !self.options.recursive) || !self.is_for(&change) {
                 continue;
             }
-            let change = Arc::new(self.with_images(change).await?);
-            items.push(Item { change, depth, letter: None });
+            let change = self.with_images(change).await?;
+            if !self.matters(&change) {
+                continue;
+            }
+            self.time_ms = change.time_ms;
+            items.push(Item { change: Arc::new(change), depth, letter: None });
         }
         if let Some(copy) = &mut self.copy {
             copy.check()?;

@@ -10,7 +10,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bson::{Bson, Document, Timestamp, doc};
-use futures::TryStreamExt;
 use millstream_flow::Failure;
 use millstream_sql::SqlError;
 use tokio::time::{Duration, Instant};
@@ -24,11 +23,13 @@ use crate::definition::kind_id;
 use crate::deployment::{after, before, now_ms};
 use crate::difference::Write;
 use crate::error::{Result, bug, of_driver};
-use crate::hub::{Name, News, Wants};
+use crate::hub::{Name, News};
+use crate::images::kept;
 use crate::live::{Filling, Live};
 use crate::mirror::Mirror;
 use crate::read::{self, Find, Moment};
 use crate::run::{End, blocking, published};
+use crate::wants::Interest;
 
 /// How often what was read is committed, and told.
 const KEEP_EVERY: Duration = Duration::from_millis(500);
@@ -263,21 +264,7 @@ impl Running {
 
     /// The collections of which the deployment keeps images (SQL-12.6).
     async fn kept_images(&mut self) -> Result<BTreeSet<Name>> {
-        let mut kept = BTreeSet::new();
-        if self.view.plan.changes || self.view.definition.options.text("images")? == Some("mirror") {
-            return Ok(kept);
-        }
-        for source in &self.view.plan.sources {
-            let database = self.client().database(&source.database);
-            let named = database.list_collections().filter(doc! {"name": &source.collection}).await;
-            let mut named = named.map_err(|error| of_driver(&error))?;
-            while let Some(named) = named.try_next().await.map_err(|error| of_driver(&error))? {
-                if named.options.change_stream_pre_and_post_images.is_some_and(|images| images.enabled) {
-                    kept.insert((source.database.clone(), source.collection.clone()));
-                }
-            }
-        }
-        Ok(kept)
+        kept(&self.client(), &self.view.plan, &self.view.definition.options).await
     }
 
     /// The rest is read as of now, or as it is where the deployment does not even have that.
@@ -296,8 +283,8 @@ impl Running {
         let Some(until) = filling.until.filter(|until| *until > filling.since && filling.storing.is_none()) else {
             return Ok(Stage::Over(Box::new(live)));
         };
-        let mut wants = Wants { collections: live.names(), ..Wants::default() };
-        wants.collections.insert(crate::wait::barriers());
+        let mut wants = live.wants();
+        wants.add(crate::wait::barriers(), &Interest::marks());
         let clock_ms = self.position.clock_ms;
         let mut inbox = self.view.hub.join(wants, Place::Time(after(filling.since)));
         let mut kept = Instant::now();

@@ -13,11 +13,11 @@ use super::writer::Writer;
 use crate::commit::Commit;
 use crate::deployment::now_ms;
 use crate::error::{Result, bug};
-use crate::hub::{Inbox, News, Wants};
-use crate::images::Images;
+use crate::hub::{Inbox, News};
 use crate::live::Epoch;
 use crate::run::{End, at, blocking, until};
 use crate::wait::{barriers, is_mark};
+use crate::wants::Interest;
 
 /// Commits that one epoch takes, at most.
 pub(super) const COMMITS_MAX: usize = 8_000;
@@ -72,9 +72,8 @@ impl Running {
     /// The changes from where the view is.
     pub(super) fn join(&self) -> Result<Inbox> {
         let live = self.live.as_ref().ok_or_else(|| bug("a view without a state"))?;
-        let images = (self.view.plan.changes && self.images != Images::Mirror) || live.goes_by_images();
-        let mut wants = Wants { collections: live.names(), images };
-        wants.collections.insert(barriers());
+        let mut wants = live.wants();
+        wants.add(barriers(), &Interest::marks());
         Ok(self.view.hub.join(wants, self.position.place.clone()))
     }
 

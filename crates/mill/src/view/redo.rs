@@ -43,7 +43,9 @@ impl Running {
                     let (mut commits, _) = gather(first, &mut inbox, COMMITS_MAX);
                     let is_written =
                         |commit: &Commit| commit.events().last().is_some_and(|last| !until.is_before(last));
-                    commits.truncate(commits.partition_point(is_written));
+                    let behind = commits.split_off(commits.partition_point(is_written));
+                    // Of the last one more may come now than what was written was made of.
+                    commits.extend(behind.first().and_then(|commit| commit.up_to(&until)));
                     // Whatever comes behind it, everything before has come.
                     self.position.place = commits.last().map_or_else(|| until.clone(), |last| last.place());
                     let clock_ms = self.position.clock_ms;

@@ -6,6 +6,58 @@ use super::tree::{Action, Branch, Mode};
 use crate::Result;
 use crate::predicate::Predicate;
 
+/// What a tree that is plain keeps of `doc`: runs of its own bytes.
+pub(super) fn kept(branch: &Branch, doc: Doc<'_>) -> Result<DocBuf> {
+    let mut out = Vec::with_capacity(doc.as_bytes().len());
+    copy(branch, doc, &mut out)?;
+    Ok(DocBuf::from_bytes(out))
+}
+
+// The recursion is bounded by the tree.
+fn copy(branch: &Branch, doc: Doc<'_>, out: &mut Vec<u8>) -> Result<()> {
+    let bytes = doc.as_bytes();
+    let begin = out.len();
+    // The length comes when it is known.
+    out.extend_from_slice(&[0; 4]);
+    // What is kept since `from` was not copied yet.
+    let (mut from, mut at, mut last) = (4, 4, 0);
+    for element in doc.elements() {
+        // The type, the name and its end.
+        let value = at + element.key_bytes().len() + 2;
+        let end = value + element.bytes().len();
+        let entry = branch.find_behind(element.key_bytes(), last);
+        last = entry.map_or(last, |(place, _)| place + 1);
+        match entry.map(|(_, entry)| &entry.action) {
+            Some(Action::Include) => {}
+            Some(Action::Nested(inner)) => {
+                out.extend_from_slice(bytes.get(from..at).unwrap_or_default());
+                from = end;
+                if let Some(nested) = element.as_doc() {
+                    out.extend_from_slice(bytes.get(at..value).unwrap_or_default());
+                    copy(inner, nested, out)?;
+                } else if let Some(array) = element.as_array() {
+                    let mut one = DocBuf::new();
+                    one.push(element.key(), array_of(inner, Mode::Include, array, array)?);
+                    let one = one.into_bytes();
+                    out.extend_from_slice(one.get(4..one.len().saturating_sub(1)).unwrap_or_default());
+                }
+            }
+            _ => {
+                out.extend_from_slice(bytes.get(from..at).unwrap_or_default());
+                from = end;
+            }
+        }
+        at = end;
+    }
+    out.extend_from_slice(bytes.get(from..at).unwrap_or_default());
+    out.push(0);
+    let length = i32::try_from(out.len() - begin).unwrap_or(i32::MAX).to_le_bytes();
+    if let Some(head) = out.get_mut(begin..).and_then(|rest| rest.first_chunk_mut::<4>()) {
+        *head = length;
+    }
+    Ok(())
+}
+
 /// Projects `doc`; expressions see `root`. The recursion is bounded by the tree, whose paths are.
 pub(super) fn document(branch: &Branch, mode: Mode, doc: Doc<'_>, root: Doc<'_>) -> Result<DocBuf> {
     let mut out = DocBuf::with_capacity(doc.as_bytes().len());
@@ -76,7 +128,7 @@ fn nested<'a>(branch: &Branch, mode: Mode, element: Element<'a>, root: Doc<'_>) 
         return Ok(Some(document(branch, mode, doc, root)?.into()));
     }
     if let Some(array) = element.as_array() {
-        return Ok(Some(self::array(branch, mode, array, root)?.into()));
+        return Ok(Some(array_of(branch, mode, array, root)?.into()));
     }
     match mode {
         Mode::Include => Ok(None),
@@ -86,7 +138,7 @@ fn nested<'a>(branch: &Branch, mode: Mode, element: Element<'a>, root: Doc<'_>) 
 }
 
 // The recursion is bounded by the nesting of the document.
-fn array(branch: &Branch, mode: Mode, array: Doc<'_>, root: Doc<'_>) -> Result<ArrayBuf> {
+fn array_of(branch: &Branch, mode: Mode, array: Doc<'_>, root: Doc<'_>) -> Result<ArrayBuf> {
     let mut out = ArrayBuf::new();
     for element in array.elements() {
         if let Some(value) = nested(branch, mode, element, root)? {

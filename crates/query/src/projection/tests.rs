@@ -32,6 +32,34 @@ fn named_fields_stay_in_the_documents_order() {
 }
 
 #[test]
+fn what_is_kept_is_kept_as_it_was() {
+    let spec = doc! {"a": 1, "b.c": 1, "b.d.e": 1, "f.g": 1, "h": 1, "i.j": 1, "k.l": 1};
+    let document = doc! {
+        "z": 1, "_id": 1, "h": {"x": [1]}, "b": {"y": 0, "c": {"w": 1}, "d": {"e": [1, {"f": 2}], "f": 3}, "v": 1},
+        "f": [{"g": 1, "h": 2}, 3], "i": 5, "k": {"m": 1}, "a": "text", "y": Bson::Null,
+    };
+    let kept = doc! {
+        "_id": 1, "h": {"x": [1]}, "b": {"c": {"w": 1}, "d": {"e": [1, {"f": 2}]}},
+        "f": [{"g": 1}], "k": {}, "a": "text",
+    };
+    for kind in [Kind::Find, Kind::Aggregate] {
+        assert_eq!(project(kind, spec.clone(), document.clone()), kept);
+        let fields: Vec<_> = kept.clone().into_iter().collect();
+        let other_way: bson::Document = fields.into_iter().rev().collect();
+        assert_eq!(project(kind, spec.clone(), other_way.clone()), other_way);
+        assert_eq!(project(kind, doc! {"a": 1, "_id": 0}, document.clone()), doc! {"a": "text"});
+        assert_eq!(project(kind, doc! {"nothing": 1, "_id": 0}, document.clone()), doc! {});
+    }
+    // Names of which there are many.
+    let many: Vec<String> = (0..40).map(|n| format!("n{n}")).collect();
+    let spec: bson::Document = many.iter().map(|name| (name.clone(), Bson::from(1))).collect();
+    let all: bson::Document = many.iter().rev().map(|name| (name.clone(), Bson::from(name.as_str()))).collect();
+    let mut more = all.clone();
+    more.insert("other", 1);
+    assert_eq!(project(Kind::Aggregate, spec, more), all);
+}
+
+#[test]
 fn named_fields_go() {
     let document = doc! {"_id": 1, "a": 1, "e": [{"f": 1, "g": 2}, 5, [{"f": 2}]]};
     assert_eq!(find(doc! {"e.f": 0}, document.clone()), doc! {"_id": 1, "a": 1, "e": [{"g": 2}, 5, [{}]]});

@@ -37,6 +37,8 @@ pub(super) struct Branch {
     /// Places of the names, once there are many.
     places: HashMap<Vec<u8>, usize>,
     computes: bool,
+    /// Whether fields are only kept, or not.
+    plain: bool,
 }
 
 /// One named field.
@@ -48,6 +50,9 @@ pub(super) struct Entry {
 
 /// From this many names on they are hashed.
 const HASHED_FROM: usize = 12;
+
+/// So many are looked at where the next one is expected, of which some may not be there.
+const NEAR: usize = 4;
 
 impl Branch {
     pub(super) fn is_empty(&self) -> bool {
@@ -61,6 +66,17 @@ impl Branch {
     /// Whether something in it is computed and thus there even if the document has nothing there.
     pub(super) const fn computes(&self) -> bool {
         self.computes
+    }
+
+    /// Whether what is kept stands in the document just so: nothing in it is made.
+    pub(super) const fn is_plain(&self) -> bool {
+        self.plain
+    }
+
+    /// As [`Branch::find`], after the entry that was found last: fields mostly come in the order of the specification.
+    pub(super) fn find_behind(&self, name: &[u8], last: usize) -> Option<(usize, &Entry)> {
+        let near = self.entries.iter().enumerate().skip(last).take(NEAR);
+        near.into_iter().find(|(_, entry)| entry.name.as_bytes() == name).or_else(|| self.find(name))
     }
 
     pub(super) fn find(&self, name: &[u8]) -> Option<(usize, &Entry)> {
@@ -110,10 +126,16 @@ impl Branch {
             let names = self.entries.iter().enumerate();
             self.places = names.map(|(place, entry)| (entry.name.clone().into_bytes(), place)).collect();
         }
+        self.plain = true;
         for entry in &mut self.entries {
-            if let Action::Nested(inner) = &mut entry.action {
-                inner.finish();
-            }
+            self.plain &= match &mut entry.action {
+                Action::Include | Action::Exclude => true,
+                Action::Nested(inner) => {
+                    inner.finish();
+                    inner.plain
+                }
+                Action::Compute(_) | Action::ElemMatch(_) | Action::Slice(_) => false,
+            };
         }
     }
 }

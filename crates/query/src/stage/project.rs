@@ -5,7 +5,7 @@
 //! Errors: 15969 if the argument is no document; those of projections.
 //! Source: MongoDB manual 8.0, "$project (aggregation)".
 
-use millstream_value::{DocBuf, Element};
+use millstream_value::{Doc, DocBuf, Element};
 
 use super::{Each, Parsing, Row, invalid};
 use crate::projection::{Kind, Projection};
@@ -24,6 +24,10 @@ fn parse(spec: Element<'_>, parsing: &mut Parsing<'_>) -> Result<()> {
 
 impl Each for Projection {
     fn apply(&self, doc: DocBuf) -> Result<Option<DocBuf>> {
-        Self::apply(self, doc.as_doc()).map(Some)
+        self.apply_to(doc.as_doc())
+    }
+
+    fn apply_to(&self, doc: Doc<'_>) -> Result<Option<DocBuf>> {
+        Self::apply(self, doc).map(Some)
     }
 }

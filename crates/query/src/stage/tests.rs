@@ -122,7 +122,8 @@ fn the_prefix_is_what_a_plan_can_take() {
 fn single_documents_go_through() {
     let stages = [doc! {"$match": {"a": 1}}, doc! {"$set": {"b": 2}}, doc! {"$project": {"b": 1}}];
     let pipeline = parse(&stages, Place::ChangeStream).unwrap();
-    let one = |doc| pipeline.apply_one(from_bson_document(&doc)).unwrap().map(|doc| to_bson_document(doc.as_doc()));
+    let one =
+        |doc| pipeline.apply_one(from_bson_document(&doc).as_doc()).unwrap().map(|doc| to_bson_document(doc.as_doc()));
     assert_eq!(one(doc! {"_id": 1, "a": 1}), Some(doc! {"_id": 1, "b": 2}));
     assert_eq!(one(doc! {"_id": 1, "a": 2}), None);
 }

@@ -9,6 +9,7 @@ use millstream_value::{DocBuf, Value};
 
 use crate::expr::like::Pattern;
 use crate::expr::{Comparison, Context, Expr, Step, Test};
+use crate::plan::streamed::escaped;
 use crate::plan::{Source, SourceColumn};
 
 /// What of a condition is asked for.
@@ -22,47 +23,111 @@ enum Mode {
 
 /// A path, as MongoDB writes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Path(Vec<String>);
+pub(crate) struct Path {
+    /// The field that the document is in, where that is not all there is: an event's.
+    root: Option<&'static str>,
+    names: Vec<String>,
+}
 
 impl Path {
-    /// The names with dots between them.
-    pub(crate) fn dotted(&self) -> String {
-        self.0.join(".")
+    /// In a document that is a field itself.
+    pub(crate) fn within(self, root: &'static str) -> Self {
+        Self { root: Some(root), ..self }
     }
 
-    /// What it leads through, from the outermost on.
-    pub(crate) fn prefixes(&self) -> impl Iterator<Item = String> {
-        (1..self.0.len()).map(|length| self.0.get(..length).unwrap_or_default().join("."))
+    /// The names with dots between them.
+    pub(crate) fn dotted(&self) -> String {
+        self.first(self.names.len())
     }
+
+    /// What it leads through in the document, from the outermost on.
+    pub(crate) fn prefixes(&self) -> impl Iterator<Item = String> {
+        (1..self.names.len()).map(|length| self.first(length))
+    }
+
+    /// The names of the way, without the field that the document is in.
+    pub(crate) fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    fn first(&self, length: usize) -> String {
+        let names = self.names.iter().take(length).map(String::as_str);
+        self.root.into_iter().chain(names).collect::<Vec<_>>().join(".")
+    }
+}
+
+/// The path of a top-level field and steps into it, if MongoDB's paths can say it.
+pub(crate) fn path(column: &str, steps: &[Step]) -> Option<Path> {
+    let steps = steps.iter().map(|step| match step {
+        Step::Field(name) => Some(name.as_str()),
+        Step::Index(_) => None,
+    });
+    let names: Option<Vec<&str>> = std::iter::once(Some(column)).chain(steps).collect();
+    let names = names.filter(|names| names.iter().all(|name| plain(name)))?;
+    Some(Path { root: None, names: names.into_iter().map(str::to_owned).collect() })
 }
 
 impl Source {
     /// A filter in the language of `find` that lets through every document whose row can matter; `None`: all.
     #[must_use]
     pub fn filter(&self, context: &Context) -> Option<DocBuf> {
+        let path = |expr: &Expr| self.path(expr);
+        let translation = Translation { path: &path, mode: Mode::Wide, context };
         let conditions = self.conditions.iter();
-        let parts: Vec<DocBuf> =
-            conditions.filter_map(|condition| self.translated(condition, true, Mode::Wide, context)).collect();
+        let parts: Vec<DocBuf> = conditions.filter_map(|condition| translation.condition(condition, true)).collect();
         (!parts.is_empty()).then(|| listed("$and", &parts))
     }
 
     /// A filter that lets through the documents that satisfy all conditions, and no others; empty: all. `None`: there is none.
     pub(crate) fn exact_filter(&self, context: &Context) -> Option<DocBuf> {
-        let conditions = self.conditions.iter();
-        let parts = conditions.map(|condition| self.translated(condition, true, Mode::Exact, context));
+        let path = |expr: &Expr| self.path(expr);
+        let translation = Translation { path: &path, mode: Mode::Exact, context };
+        let parts = self.conditions.iter().map(|condition| translation.condition(condition, true));
         Some(all_of(parts.collect::<Option<Vec<_>>>()?).unwrap_or_default())
     }
 
+    /// The path of a column, if MongoDB's paths can say it.
+    pub(crate) fn path(&self, expr: &Expr) -> Option<Path> {
+        let (column, steps) = match expr {
+            Expr::Path(inner, steps) => (inner.as_ref(), steps.as_slice()),
+            column => (column, &[][..]),
+        };
+        let Expr::Column(at) = column else { return None };
+        match self.columns.get(*at)? {
+            SourceColumn::Field(name) => path(name, steps),
+            _ => None,
+        }
+    }
+}
+
+/// Makes match expressions of conditions.
+pub(crate) struct Translation<'t> {
+    path: &'t dyn Fn(&Expr) -> Option<Path>,
+    mode: Mode,
+    context: &'t Context,
+}
+
+impl<'t> Translation<'t> {
+    /// One that is true wherever the condition is; `path` says which expressions are paths.
+    pub(crate) fn wide(path: &'t dyn Fn(&Expr) -> Option<Path>, context: &'t Context) -> Self {
+        Self { path, mode: Mode::Wide, context }
+    }
+
+    fn path(&self, expr: &Expr) -> Option<Path> {
+        (self.path)(expr)
+    }
+
     /// A condition, or where `is` is false its negation, as a match expression; `None`: it is not translated.
-    fn translated(&self, condition: &Expr, is: bool, mode: Mode, context: &Context) -> Option<DocBuf> {
+    pub(crate) fn condition(&self, condition: &Expr, is: bool) -> Option<DocBuf> {
+        let (mode, context) = (self.mode, self.context);
         match condition {
-            Expr::And(parts) if is => self.all(parts, is, mode, context),
-            Expr::Or(parts) if !is => self.all(parts, is, mode, context),
+            Expr::And(parts) if is => self.all(parts, is),
+            Expr::Or(parts) if !is => self.all(parts, is),
             Expr::And(parts) | Expr::Or(parts) => {
-                let parts = parts.iter().map(|part| self.translated(part, is, mode, context));
+                let parts = parts.iter().map(|part| self.condition(part, is));
                 Some(listed("$or", &parts.collect::<Option<Vec<_>>>()?))
             }
-            Expr::Not(inner) => self.translated(inner, !is, mode, context),
+            Expr::Not(inner) => self.condition(inner, !is),
             Expr::Is(Test::Null, not, value) => {
                 let path = self.path(value)?;
                 Some(if *not == is { is_not_null(&path, mode) } else { is_null(&path, mode) })
@@ -113,45 +178,22 @@ impl Source {
     }
 
     /// Parts that all hold: what is not translated becomes true.
-    fn all(&self, parts: &[Expr], is: bool, mode: Mode, context: &Context) -> Option<DocBuf> {
-        let parts = parts.iter().map(|part| self.translated(part, is, mode, context));
-        match mode {
+    fn all(&self, parts: &[Expr], is: bool) -> Option<DocBuf> {
+        let parts = parts.iter().map(|part| self.condition(part, is));
+        match self.mode {
             Mode::Wide => all_of(parts.flatten().collect()),
             Mode::Exact => all_of(parts.collect::<Option<Vec<_>>>()?),
-        }
-    }
-
-    /// The path of a column, if MongoDB's paths can say it.
-    pub(crate) fn path(&self, expr: &Expr) -> Option<Path> {
-        let name = |at: &usize| match self.columns.get(*at) {
-            Some(SourceColumn::Field(name)) if plain(name) => Some(name.clone()),
-            _ => None,
-        };
-        match expr {
-            Expr::Column(at) => Some(Path(vec![name(at)?])),
-            Expr::Path(inner, steps) => {
-                let Expr::Column(at) = inner.as_ref() else { return None };
-                let mut path = vec![name(at)?];
-                for step in steps {
-                    match step {
-                        Step::Field(field) if plain(field) => path.push(field.clone()),
-                        _ => return None,
-                    }
-                }
-                Some(Path(path))
-            }
-            _ => None,
         }
     }
 }
 
 /// Whether a name means itself in a dotted path.
-fn plain(name: &str) -> bool {
+pub(crate) fn plain(name: &str) -> bool {
     !name.is_empty() && !name.contains(['.', '\0']) && !name.starts_with('$') && name.parse::<u64>().is_err()
 }
 
 /// What is true where a comparison is neither true nor NULL.
-fn opposite(op: Comparison) -> Option<Comparison> {
+pub(crate) fn opposite(op: Comparison) -> Option<Comparison> {
     match op {
         Comparison::Equal => Some(Comparison::NotEqual),
         Comparison::NotEqual => Some(Comparison::Equal),
@@ -276,10 +318,7 @@ fn begins(path: &Path, pattern: &Pattern, mode: Mode) -> Option<DocBuf> {
     }
     let mut regex = String::from("^");
     for c in beginning.chars() {
-        if r"\.+*?()|[]{}^$".contains(c) {
-            regex.push('\\');
-        }
-        regex.push(c);
+        regex.extend(escaped(c).into_iter().chain([c]));
     }
     let mut one = DocBuf::new();
     one.nest(&path.dotted(), |inner| {
@@ -292,7 +331,7 @@ fn begins(path: &Path, pattern: &Pattern, mode: Mode) -> Option<DocBuf> {
     all_of([one].into_iter().chain(guards).collect())
 }
 
-fn of_type(path: &str, name: &str) -> DocBuf {
+pub(crate) fn of_type(path: &str, name: &str) -> DocBuf {
     let mut one = DocBuf::new();
     one.nest(path, |inner| {
         inner.push("$type", name);
@@ -300,7 +339,7 @@ fn of_type(path: &str, name: &str) -> DocBuf {
     one
 }
 
-fn not_of_type(path: &str, name: &str) -> DocBuf {
+pub(crate) fn not_of_type(path: &str, name: &str) -> DocBuf {
     let mut one = DocBuf::new();
     one.nest(path, |inner| {
         inner.nest("$not", |inner| {
@@ -315,7 +354,7 @@ fn no_array(path: &str) -> DocBuf {
 }
 
 /// `None`: there are no parts.
-fn all_of(mut parts: Vec<DocBuf>) -> Option<DocBuf> {
+pub(crate) fn all_of(mut parts: Vec<DocBuf>) -> Option<DocBuf> {
     match parts.len() {
         0 => None,
         1 => parts.pop(),
@@ -324,7 +363,7 @@ fn all_of(mut parts: Vec<DocBuf>) -> Option<DocBuf> {
 }
 
 /// `$and` or `$or` of match expressions.
-fn listed(operator: &str, parts: &[DocBuf]) -> DocBuf {
+pub(crate) fn listed(operator: &str, parts: &[DocBuf]) -> DocBuf {
     let mut out = DocBuf::new();
     out.array(operator, |all| {
         for part in parts {

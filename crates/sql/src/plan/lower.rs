@@ -12,6 +12,7 @@ use crate::expr::Context;
 use crate::plan::Plan;
 use crate::plan::binder::{Scan, Sorting};
 use crate::plan::rel::{Aggregate, ColumnId, Join, Over, Rel};
+use crate::plan::sure::Conditions;
 use crate::{Expr, SqlError};
 
 /// Builds the nodes of one circuit.
@@ -140,6 +141,14 @@ impl Lowering<'_> {
         self.scalar(&Expr::all_of(conditions.to_vec()), columns).map(Some)
     }
 
+    /// The conditions of a filter, those first that cannot fail.
+    fn filter(&self, conditions: &[Expr], columns: &[ColumnId]) -> Result<Option<ScalarRef>> {
+        if conditions.is_empty() {
+            return Ok(None);
+        }
+        self.scalar(&Conditions::of(conditions.to_vec()).into_one(), columns).map(Some)
+    }
+
     fn aggregate(&self, call: &Aggregate, columns: &[ColumnId]) -> Result<AggregateCall> {
         Ok(AggregateCall {
             function: call.function,
@@ -188,7 +197,7 @@ impl Lowering<'_> {
             }
             Rel::Filter { input, conditions } => {
                 let input = self.rel(input, &below)?;
-                match self.all(conditions, &input.columns)? {
+                match self.filter(conditions, &input.columns)? {
                     None => input,
                     Some(predicate) => Lowered {
                         node: self.push(Node::Filter { input: input.node, predicate }),

@@ -1,13 +1,15 @@
 //! Collections as sources: what of a document, or of a change, becomes a row.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use millstream_flow::{Datum, Row};
 use millstream_value::{Doc, DocBuf};
 
-use crate::expr::Comparison;
+use crate::expr::{Comparison, Step};
 use crate::plan::binder::Scan;
 use crate::plan::rel::{ColumnId, Join, Over, Rel};
+use crate::plan::sure::Conditions;
 use crate::plan::{Driven, DrivenChange, Source};
 use crate::{Expr, Type};
 
@@ -50,7 +52,7 @@ impl SourceColumn {
 }
 
 /// The sources of a plan.
-pub(crate) fn sources(scans: &[Scan], rel: &Rel) -> Vec<Source> {
+pub(crate) fn sources(scans: &[Scan], rel: &Rel, output: &[ColumnId]) -> Vec<Source> {
     let source = |(at, scan): (usize, &Scan)| {
         let columns: Vec<SourceColumn> = scan.columns.iter().map(|(column, _)| column.clone()).collect();
         let ids: Vec<ColumnId> = scan.columns.iter().map(|(_, id)| *id).collect();
@@ -63,6 +65,12 @@ pub(crate) fn sources(scans: &[Scan], rel: &Rel) -> Vec<Source> {
                 _ => None,
             });
         }
+        let mut streamed = chain(rel, at);
+        streamed.retain(|condition| condition.columns().iter().all(|id| ids.contains(id)));
+        streamed.rewrite(&mut |part| match part {
+            Expr::Column(id) => ids.iter().position(|known| known == id).map(Expr::Column),
+            _ => None,
+        });
         let driven = scan.driven.then(|| driven(&columns, &conditions));
         let whole =
             columns.iter().any(|column| matches!(column, SourceColumn::Whole | SourceColumn::New | SourceColumn::Old));
@@ -70,9 +78,11 @@ pub(crate) fn sources(scans: &[Scan], rel: &Rel) -> Vec<Source> {
             SourceColumn::Field(name) => Some(name.clone()),
             _ => None,
         });
-        let fields = (!whole && !columns.contains(&SourceColumn::Event)).then(|| fields.collect());
+        let fields: Option<Vec<String>> = (!whole && !columns.contains(&SourceColumn::Event)).then(|| fields.collect());
+        let streamed_fields = if scan.driven { used(rel, output, scan) } else { None };
+        let streamed_fields = streamed_fields.or_else(|| fields.clone().filter(|_| !scan.driven));
         let (database, collection) = (scan.database.clone(), scan.collection.clone());
-        Source { database, collection, fields, driven, columns, conditions }
+        Source { database, collection, fields, streamed_fields, driven, columns, conditions, streamed }
     };
     scans.iter().enumerate().map(source).collect()
 }
@@ -125,6 +135,105 @@ fn over_scan(rel: &Rel, scan: usize, found: &mut Vec<Expr>) {
     for input in rel.inputs() {
         over_scan(input, scan, found);
     }
+}
+
+/// The conditions over a scan that may be evaluated wherever its documents come from: nothing below or beside them fails for
+/// a row that they leave out (see [`super::sure`]).
+fn chain(rel: &Rel, scan: usize) -> Conditions {
+    let mut made: Vec<&[(ColumnId, Expr)]> = Vec::new();
+    let mut found = Conditions::default();
+    if occurrences(rel, scan) == 1 {
+        climb(rel, scan, &mut made, &mut found);
+    }
+    found
+}
+
+/// Goes up from a scan as long as rows are rows of the scan; true: still on the way.
+fn climb<'r>(rel: &'r Rel, scan: usize, made: &mut Vec<&'r [(ColumnId, Expr)]>, found: &mut Conditions) -> bool {
+    match rel {
+        Rel::Scan(at) => *at == scan,
+        Rel::Filter { input, conditions } => {
+            if !climb(input, scan, made, found) {
+                return false;
+            }
+            let mut conditions = conditions.clone();
+            for columns in made.iter().rev() {
+                for condition in &mut conditions {
+                    condition.rewrite(&mut |part| match part {
+                        Expr::Column(id) => columns.iter().find(|(made, _)| made == id).map(|(_, expr)| expr.clone()),
+                        _ => None,
+                    });
+                }
+            }
+            let own = Conditions::of(conditions);
+            let goes_on = own.are_sure();
+            found.extend(own);
+            goes_on
+        }
+        Rel::Map { input, columns } => {
+            let goes_on = climb(input, scan, made, found) && columns.iter().all(|(_, expr)| expr.is_sure());
+            made.push(columns);
+            goes_on
+        }
+        other => {
+            for input in other.inputs() {
+                climb(input, scan, made, found);
+            }
+            false
+        }
+    }
+}
+
+fn occurrences(rel: &Rel, scan: usize) -> usize {
+    match rel {
+        Rel::Scan(at) => usize::from(*at == scan),
+        other => other.inputs().into_iter().map(|input| occurrences(input, scan)).sum(),
+    }
+}
+
+/// The top-level fields of the documents of a scan that a plan uses, of a document as a whole the fields that are stepped into;
+/// `None`: all.
+fn used(rel: &Rel, output: &[ColumnId], scan: &Scan) -> Option<Vec<String>> {
+    let mut fields = BTreeSet::new();
+    let mut documents = Vec::new();
+    for (column, id) in &scan.columns {
+        match column {
+            SourceColumn::Field(name) => drop(fields.insert(name.clone())),
+            SourceColumn::New | SourceColumn::Old | SourceColumn::Whole => documents.push(*id),
+            // The names of the fields are read off the documents.
+            SourceColumn::Event | SourceColumn::Fields => return None,
+            SourceColumn::Key | SourceColumn::Operation | SourceColumn::Time | SourceColumn::Token => {}
+        }
+    }
+    fn within(expr: &Expr, documents: &[ColumnId], fields: &mut BTreeSet<String>) -> bool {
+        match expr {
+            Expr::Path(inner, steps) => match (inner.as_ref(), steps.first()) {
+                (Expr::Column(id), Some(Step::Field(name))) if documents.contains(id) => {
+                    fields.insert(name.clone());
+                    true
+                }
+                _ => within(inner, documents, fields),
+            },
+            Expr::Column(id) => !documents.contains(id),
+            other => other.children().into_iter().all(|part| within(part, documents, fields)),
+        }
+    }
+    fn all(rel: &Rel, documents: &[ColumnId], fields: &mut BTreeSet<String>) -> bool {
+        let own = rel.expressions().into_iter().all(|expr| within(expr, documents, fields));
+        let bare = |columns: &[ColumnId]| columns.iter().any(|id| documents.contains(id));
+        let handed_on = match rel {
+            Rel::UnionAll { branches, .. } => {
+                branches.iter().any(|(_, columns, key)| bare(columns) || !within(key, documents, fields))
+            }
+            Rel::SetOperation { left, right, .. } | Rel::Recursive { base: left, step: right, .. } => {
+                bare(&left.1) || bare(&right.1)
+            }
+            _ => false,
+        };
+        own && !handed_on && rel.inputs().into_iter().all(|input| all(input, documents, fields))
+    }
+    let some = !output.iter().any(|id| documents.contains(id)) && all(rel, &documents, &mut fields);
+    some.then(|| fields.into_iter().collect())
 }
 
 /// Whether the join only drops or marks rows of its left side.

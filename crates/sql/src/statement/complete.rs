@@ -49,6 +49,9 @@ pub(super) fn statement_len<'a>(mut tokens: impl Iterator<Item = &'a Token>) -> 
     tokens.position(|token| scan.ends_at(token))
 }
 
+/// The words before a statement that is explained.
+const EXPLAINS: [&str; 7] = ["ANALYZE", "EXPLAIN", "FALSE", "FORMAT", "JSON", "TEXT", "TRUE"];
+
 /// Goes along a statement's tokens.
 #[derive(Default)]
 struct Scan {
@@ -93,6 +96,11 @@ impl Scan {
 
     fn word(&mut self, text: &str, keyword: Keyword, last: Last) {
         let is = |other: &str| text.eq_ignore_ascii_case(other);
+        // What is explained is a statement, too.
+        if self.words == 1 && EXPLAINS.into_iter().any(is) {
+            self.words = 0;
+            return;
+        }
         if self.words <= 4 {
             self.creates |= self.words == 1 && is("CREATE");
             self.may_have_body |= self.creates && (is("TRIGGER") || is("PROCEDURE") || is("FUNCTION"));

@@ -129,6 +129,10 @@ impl Session {
                 Ok(plan) => plan.sources.iter().map(|source| self.pushed(source)).collect(),
                 Err(error) => vec![error],
             },
+            "streamed" => match self.plan(rest, Purpose::View) {
+                Ok(plan) => plan.sources.iter().map(|source| self.streamed(source)).collect(),
+                Err(error) => vec![error],
+            },
             "set" => {
                 match rest.trim() {
                     "unbounded" => self.options.unbounded = true,
@@ -208,6 +212,13 @@ impl Session {
     fn pushed(&self, source: &Source) -> String {
         let filter = source.filter(&self.context()).map_or("everything".to_owned(), |filter| shown(filter.as_doc()));
         let fields = source.fields.as_ref().map_or("all fields".to_owned(), |fields| fields.join(", "));
+        format!("{} ({fields}): {filter}", source.collection)
+    }
+
+    /// What is asked of the changes of a source's collection.
+    fn streamed(&self, source: &Source) -> String {
+        let filter = source.streamed(&self.context()).map_or("all".to_owned(), |filter| shown(filter.as_doc()));
+        let fields = source.streamed_fields.as_ref().map_or("all fields".to_owned(), |fields| fields.join(", "));
         format!("{} ({fields}): {filter}", source.collection)
     }
 

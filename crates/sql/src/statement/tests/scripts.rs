@@ -66,5 +66,10 @@ fn a_shell_knows_when_a_text_is_complete() {
     }
     let body = "CREATE OR REPLACE PROCEDURE p() LANGUAGE SQL AS BEGIN IF a THEN b := 1; END IF; END";
     assert_eq!(complete(&format!("{body};\nBEGIN; ")).statements, [body, "BEGIN"]);
+    let explained = format!("EXPLAIN (FORMAT JSON) {body}");
+    assert_eq!(
+        complete(&format!("{explained}; EXPLAIN SELECT 1;")).statements,
+        [explained.as_str(), "EXPLAIN SELECT 1"]
+    );
     assert_eq!(complete("-- nothing\n").statements, Vec::<&str>::new());
 }
