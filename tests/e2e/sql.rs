@@ -4,6 +4,7 @@ mod batches;
 mod changes;
 mod command;
 mod definitions;
+mod keeping_up;
 mod lifecycle;
 mod lost;
 mod mirrors;
