@@ -189,7 +189,12 @@ impl Store {
         let new = value.as_ref().map(bytes);
         let old = match (&self.below, self.rows.get_mut(key)) {
             (None, Some(_)) if value.is_none() => self.rows.remove(key).flatten(),
-            (_, Some(place)) => std::mem::replace(place, value),
+            (_, Some(place)) => {
+                let old = std::mem::replace(place, value);
+                let (grown, shrunk) = (new.unwrap_or(0), old.as_ref().map_or(0, bytes));
+                self.rows_bytes = (self.rows_bytes + grown).saturating_sub(shrunk);
+                old
+            }
             (None, None) => {
                 if value.is_some() {
                     self.rows.insert(key.into(), value);

@@ -87,7 +87,8 @@ impl Subscription {
         };
         let wants = live.wants();
         // With the rows that are there it can only begin anew.
-        let resume = (self.start != Start::Snapshot && !self.snapshot).then(|| place.clone());
+        let begin = if let Start::At(start) = &self.start { start } else { &place };
+        let resume = (self.start != Start::Snapshot && !self.snapshot).then(|| begin.clone());
         let inbox = self.hub.join(wants, place);
         let mut columns: Vec<Column> = self.plan.columns.clone();
         if self.told {

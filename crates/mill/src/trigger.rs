@@ -38,18 +38,22 @@ pub(crate) async fn run(object: Object) -> Result<End> {
     let planned = Arc::new(planned);
     let lanes = crate::options::lanes(&object.definition.options);
     let mut running = JoinSet::new();
+    let by_id = Images::of(&object.definition.options)? == Images::Mirror;
     for number in 0..lanes {
-        let lane = Lane { number, of: lanes };
+        let lane = Lane { number, of: lanes, by_id };
         running.spawn(run::Trigger::new(object.clone(), Arc::clone(&planned), lane).await?.run());
     }
     // If one ends by itself the others end with it, and begin with it again.
+    let mut end = Ok(End::Stopped);
     while let Some(ended) = running.join_next().await {
-        match ended.map_err(|error| crate::error::bug(&format!("a lane ended: {error}")))?? {
-            End::Stopped => {}
-            other => return Ok(other),
+        let ended = ended.map_err(|error| crate::error::bug(&format!("a lane ended: {error}")));
+        end = ended.and_then(|ended| ended);
+        if !matches!(end, Ok(End::Stopped)) {
+            // Nobody may open their copies before.
+            running.shutdown().await;
         }
     }
-    Ok(End::Stopped)
+    end
 }
 
 /// Which of the changes one lane of a trigger deals with (SQL-15.6): those of some documents.
@@ -57,6 +61,8 @@ pub(crate) async fn run(object: Object) -> Result<End> {
 struct Lane {
     number: u64,
     of: u64,
+    /// By the `_id` alone: of a document that was read for a copy the other fields of a key of shards are not known.
+    by_id: bool,
 }
 
 impl Lane {
@@ -65,13 +71,15 @@ impl Lane {
         if self.of == 1 {
             return true;
         }
-        // Also of a document that was read, of which the other fields of a key of shards are not known.
-        let id = document_key.and_then(|key| key.get("_id").ok().flatten());
-        let mut key = RawDocumentBuf::new();
-        if let Some(id) = id {
-            key.append(cstr!("_id"), id);
-        }
-        let hash = Sha256::digest(key.as_bytes());
+        let mut id = RawDocumentBuf::new();
+        let key = match document_key {
+            Some(key) if self.by_id => {
+                key.get("_id").ok().flatten().into_iter().for_each(|value| id.append(cstr!("_id"), value));
+                id.as_bytes()
+            }
+            key => key.map_or(&[][..], RawDocument::as_bytes),
+        };
+        let hash = Sha256::digest(key);
         let number = hash.first_chunk::<8>().map_or(0, |bytes| u64::from_be_bytes(*bytes));
         number % self.of == self.number
     }

@@ -70,7 +70,11 @@ impl Stream {
 
     /// Opens the stream at the earliest place.
     async fn open(&mut self) -> Option<Watcher> {
-        let earliest = self.members.iter().filter_map(|member| member.place.time()).min()?;
+        let Some(earliest) = self.members.iter().filter_map(|member| member.place.time()).min() else {
+            tracing::warn!("places without a time: nothing can be read from there");
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            return None;
+        };
         self.at = Some(earliest);
         self.streams.opened(self.number, earliest);
         let backoff = Backoff { give_up_after: Duration::MAX, ..Backoff::default() };
@@ -102,8 +106,8 @@ impl Stream {
                 .partition::<Vec<_>, _>(|member| member.place.time() == earliest);
             self.members = kept;
             for member in lost {
-                // Whoever is gone needs no news.
-                let _ = member.news.send(Parcel::Lost(error.to_string())).await;
+                // Whoever is gone needs no news, and whoever is busy comes again and hears it then.
+                let _ = member.news.try_send(Parcel::Lost(error.to_string()));
             }
         } else {
             tracing::warn!("changes cannot be read, trying again: {error}");

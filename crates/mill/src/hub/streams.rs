@@ -57,7 +57,7 @@ impl Streams {
         let time = member.place.time();
         let running = self.running();
         match running.streams.values().find(|stream| stream.is_near(time)) {
-            // A stream that was ended from outside ends with the hub.
+            // It takes those who have come before it ends.
             Some(stream) => drop(stream.orders.send(member)),
             None => {
                 drop(running);
@@ -96,7 +96,7 @@ impl Streams {
         let running = self.running();
         let at = running.streams.get(&number)?.at;
         let mut older = running.streams.range(..number);
-        older.find(|(_, stream)| is_near(stream.at, at)).map(|(_, stream)| stream.orders.clone())
+        older.find(|(_, stream)| stream.is_alive() && is_near(stream.at, at)).map(|(_, stream)| stream.orders.clone())
     }
 
     /// Ends a stream that has nobody, unless somebody has come meanwhile.
@@ -123,7 +123,12 @@ impl Handle {
     /// Whether a place can be had of it without much being read again.
     fn is_near(&self, time: Option<Timestamp>) -> bool {
         let (from, since) = self.opened;
-        is_near(self.at, time) || (since.elapsed() < BEGINNING && is_near(from, time))
+        self.is_alive() && (is_near(self.at, time) || (since.elapsed() < BEGINNING && is_near(from, time)))
+    }
+
+    /// Whether somebody takes who comes: not if it has failed.
+    fn is_alive(&self) -> bool {
+        !self.orders.is_closed()
     }
 }
 

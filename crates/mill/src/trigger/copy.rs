@@ -45,10 +45,7 @@ impl Copy {
     /// The copy that a mill has of a trigger's table, or an empty one.
     pub(super) fn open(object: &Object, planned: &Planned, lane: Lane) -> Result<Self> {
         let name = (planned.database.clone(), planned.collection.clone());
-        let state = match lane.of {
-            1 => object.definition.generation.to_hex(),
-            _ => format!("{}-{}", object.definition.generation.to_hex(), lane.number),
-        };
+        let state = state(object, lane);
         let open = || {
             let options = StoreOptions {
                 fingerprint: format!("a copy of {}", planned.namespace()).into_bytes(),
@@ -78,6 +75,22 @@ impl Copy {
         let until = kept.as_ref().and_then(|kept| kept.get_timestamp("until").ok());
         let (whole, told) = (Mirror::of_all(0, name.clone()), Mirror::of_all(1, name.clone()));
         Ok(Self { circuit, whole, told, name, lane, until, place })
+    }
+
+    /// Removes that of a trigger that needs none any more.
+    pub(super) fn remove(object: &Object, lane: Lane) -> Result<()> {
+        object.stores.remove(&state(object, lane)).map_err(|error| of_flow(&error))
+    }
+
+    /// Whether it is still before a place.
+    pub(super) fn is_before(&self, place: &Place) -> bool {
+        self.place.as_ref().is_some_and(|own| !own.has_reached(place))
+    }
+
+    /// What is between it and a place is lost: it is read again as of there.
+    pub(super) async fn begin_again(&mut self, object: &Object, place: &Place) -> Result<Place> {
+        self.place = None;
+        self.begin(object, place).await
     }
 
     /// Brings it to where changes can be followed from so that it is right behind `place`: there.
@@ -209,7 +222,13 @@ impl Copy {
     }
 }
 
-/// Empties a copy.
+/// The name of a lane's state.
+fn state(object: &Object, lane: Lane) -> String {
+    let generation = object.definition.generation.to_hex();
+    if lane.of == 1 { generation } else { format!("{generation}-{}", lane.number) }
+}
+
+/// Empties a copy. What is in the files meanwhile is none, so that it would be read again.
 fn forget(circuit: &mut Circuit, copy: &Mirror) -> Result<()> {
     let mut past: Option<Vec<u8>> = None;
     loop {
@@ -218,6 +237,9 @@ fn forget(circuit: &mut Circuit, copy: &Mirror) -> Result<()> {
         past = Some(last.clone());
         for (key, _) in &page {
             copy.forget(circuit, key)?;
+        }
+        if circuit.uncommitted_bytes() >= UNCOMMITTED_MAX {
+            circuit.commit(&[]).map_err(|error| of_flow(&error))?;
         }
     }
 }

@@ -124,6 +124,9 @@ impl Trigger {
         let surroundings = Arc::new(object.surroundings()?);
         let copies = options.images == Images::Mirror && planned.needs_images();
         let copy = if copies { Some(Copy::open(&object, &planned, lane)?) } else { None };
+        if copy.is_none() {
+            Copy::remove(&object, lane)?;
+        }
         let (known, admission) = (place.clone(), planned.admission());
         Ok(Self {
             object,
@@ -159,17 +162,17 @@ impl Trigger {
         for name in [own(CHECKPOINTS), own(DEAD_LETTERS), barriers()] {
             wants.add(name, &Interest::marks());
         }
-        let mut inbox = self.object.hub.join(wants, from);
+        let mut inbox = self.object.hub.join(wants.clone(), from);
         if let Some(end) = self.deal_with_existing().await? {
             return Ok(end);
         }
-        let (mut saved, mut dirty) = (Instant::now(), true);
+        let (mut saved, mut dirty, mut read_again) = (Instant::now(), true, false);
         loop {
             let save = dirty.then(|| saved + SAVE_EVERY);
             let news = tokio::select! {
                 biased;
                 () = self.object.stop.stopped() => return self.stop().await,
-                news = inbox.next() => news,
+                // Also of who is always busy: a copy is not to stay far behind.
                 () = at(save) => {
                     if !self.save().await? {
                         return Ok(End::TakenOver);
@@ -177,11 +180,21 @@ impl Trigger {
                     (saved, dirty) = (Instant::now(), false);
                     continue;
                 }
+                news = inbox.next() => news,
             };
             match news {
                 News::Lost(reason) => {
-                    let error = SqlError::new("MS001", format!("changes are lost: {reason}"));
-                    return Err(error.hint("RESUME TRIGGER … FROM NOW goes on without them"));
+                    // A copy may be too old whose trigger is not: that has a place of its own.
+                    let known = &self.known;
+                    let Some(copy) = self.copy.as_mut().filter(|copy| !read_again && copy.is_before(known)) else {
+                        let error = SqlError::new("MS001", format!("changes are lost: {reason}"));
+                        return Err(error.hint("RESUME TRIGGER … FROM NOW goes on without them"));
+                    };
+                    let id = &self.object.definition.id;
+                    tracing::warn!(object = %id, "its copy is too old, and is read again: {reason}");
+                    let from = copy.begin_again(&self.object, known).await?;
+                    inbox = self.object.hub.join(wants.clone(), from);
+                    read_again = true;
                 }
                 News::Quiet(place) => self.moved_to(place),
                 News::Commit(commit) => {
