@@ -36,7 +36,10 @@ pub(super) struct Copy {
 
 /// What an event is with a copy.
 pub(super) enum Completed {
-    Event(Event),
+    /// It has the documents before and after it.
+    With(Event),
+    /// It stays as it came.
+    Same,
     /// Another collection has taken the name: the copy has to be read as of then.
     Replaced,
 }
@@ -162,7 +165,7 @@ impl Copy {
         let is_renamed = event.to().is_some_and(|to| is_named(to, &self.name));
         let is_own = event.ns().is_some_and(|ns| is_named(ns, &self.name));
         if !is_renamed && (!is_own || (is_of_document && !self.lane.has(event.document_key()))) {
-            return Ok(Completed::Event(event.clone()));
+            return Ok(Completed::Same);
         }
         let is_early = self.until.is_some_and(|until| event.cluster_time() <= Some(until));
         let effect = if is_early {
@@ -176,13 +179,13 @@ impl Copy {
             self.whole.apply(&mut self.circuit, event, false)?
         };
         match effect {
-            Effect::Document(old, new) => with_images(event, old, new).map(Completed::Event),
+            Effect::Document(old, new) => with_images(event, old, new).map(Completed::With),
             Effect::Cleared => {
                 self.clear()?;
-                Ok(Completed::Event(event.clone()))
+                Ok(Completed::Same)
             }
             Effect::Replaced => Ok(Completed::Replaced),
-            Effect::Nothing => Ok(Completed::Event(event.clone())),
+            Effect::Nothing => Ok(Completed::Same),
         }
     }
 

@@ -260,7 +260,8 @@ impl Trigger {
         let depth = mark.map_or(0, |(_, depth)| depth);
         let mut asked = false;
         for event in commit.events() {
-            let event = &self.completed(event).await?;
+            let completed = self.completed(event).await?;
+            let event = completed.as_ref().unwrap_or(event);
             // Of a commit that it was stopped in the middle of, some were dealt with.
             if !self.known.is_before(event) {
                 continue;
@@ -293,15 +294,16 @@ impl Trigger {
         Ok(asked)
     }
 
-    /// An event with the documents that the copy has.
-    async fn completed(&mut self, event: &Event) -> Result<Event> {
-        let Some(copy) = &mut self.copy else { return Ok(event.clone()) };
+    /// An event with the documents that the copy has; `None`: it stays as it came.
+    async fn completed(&mut self, event: &Event) -> Result<Option<Event>> {
+        let Some(copy) = &mut self.copy else { return Ok(None) };
         match copy.complete(event)? {
-            Completed::Event(event) => Ok(event),
+            Completed::With(event) => Ok(Some(event)),
+            Completed::Same => Ok(None),
             Completed::Replaced => {
                 let time = event.cluster_time().ok_or_else(|| bug("an event without a time"))?;
                 copy.read(&self.object, time, Place::Token(event.token().clone())).await?;
-                Ok(event.clone())
+                Ok(None)
             }
         }
     }

@@ -25,6 +25,7 @@ pub(super) const COMMITS_MAX: usize = 8_000;
 pub(super) const COMMITS_MIN: usize = 128;
 /// How long an epoch should take when much is waiting: large ones cost less, and hold up those who wait to be told.
 const EPOCH: Duration = Duration::from_millis(150);
+
 /// The epoch that is being computed.
 #[derive(Default)]
 struct Open {
@@ -88,16 +89,14 @@ impl Running {
             return Ok(end);
         }
         loop {
-            if self.writer.is_some() {
-                self.send_sealed();
-                if open.steps > 0 {
-                    self.close(std::mem::take(&mut open)).await?;
-                    self.saves.note(Unsaved::State);
-                }
+            self.send_sealed();
+            if self.writer.is_some() && open.steps > 0 {
+                self.close(std::mem::take(&mut open)).await?;
+                self.saves.note(Unsaved::State);
+            }
+            if open.steps == 0 {
                 self.seal()?;
-                if self.writer.is_some() {
-                    self.send_sealed();
-                }
+                self.send_sealed();
             }
             let is_idle = self.writer.is_some();
             let save = self.due_to_save();

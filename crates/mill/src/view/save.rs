@@ -95,8 +95,11 @@ impl Running {
         Ok(())
     }
 
-    /// Lets what is sealed go to the files: all that is in it is written.
+    /// Lets what is sealed go to the files, once all that is in it is written.
     pub(super) fn send_sealed(&mut self) {
+        if self.writer.is_none() {
+            return;
+        }
         if let Some((sealed, mut position)) = self.saves.sealed.take() {
             position.step = self.position.step;
             let write = move || sealed.write(position.to_bytes()).map_err(|error| of_flow(&error));
