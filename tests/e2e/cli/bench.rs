@@ -106,6 +106,7 @@ fn sql_is_measured_from_a_write_to_what_comes_of_it() {
         ("group", "visible p50"),
         ("window", "mill"),
         ("join", "visible p99"),
+        ("update", "visible p99"),
         ("trigger", "mill"),
         ("load", "documents"),
         ("restart", "until it shows a new change"),

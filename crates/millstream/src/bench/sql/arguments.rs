@@ -7,14 +7,15 @@ use super::case::CASES;
 /// The end of `bench sql --help`.
 pub(crate) const EXAMPLES: &str = "\
 Examples:
-  millstream bench sql                               all cases, about ten minutes, as a table
+  millstream bench sql                               all cases, about a quarter of an hour, as a table
   millstream bench sql group window --changes 100000
   millstream bench sql join --rows 100000 --json
   millstream bench sql group --uri 'mongodb://127.0.0.1:27017/?replicaSet=rs0'
 
 Cases:
   group    a view with COUNT, SUM and AVG by one of 1,000 groups, over inserts
-  join     a view that joins two collections on a key, over updates of either
+  join     a view that joins two collections on a key, while the rows of both are inserted
+  update   the same view, over updates of random rows of either
   window   an append-only view: COUNT and SUM over the last hour of each change's customer
   load     the first load of a view with COUNT, SUM and AVG over documents that are there
   trigger  a trigger that inserts one document for each change, exactly once
@@ -34,7 +35,7 @@ deployment would take the views over, so stop them. Client, engine and mill shar
 /// Measure views and triggers.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Arguments {
-    /// What to measure: all, group, join, window, load, trigger, restart
+    /// What to measure: all, group, join, update, window, load, trigger, restart
     #[arg(value_name = "CASE", value_parser = case, default_value = "all")]
     pub(crate) cases: Vec<String>,
     /// A server [default: an engine of its own]
@@ -53,10 +54,10 @@ pub(crate) struct Arguments {
 /// How much is measured.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Sizes {
-    /// Changes of group, join and window
+    /// Changes of group, update and window
     #[arg(long, value_name = "N", default_value_t = 300_000, value_parser = clap::value_parser!(u64).range(100..=100_000_000))]
     pub(crate) changes: u64,
-    /// Documents of load, and of each side of join
+    /// Documents of load, and of each side of join and update
     #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(100..=100_000_000))]
     pub(crate) rows: u64,
     /// Customers of window
@@ -71,7 +72,7 @@ pub(crate) struct Sizes {
     /// Changes of trigger
     #[arg(long, value_name = "N", default_value_t = 30_000, value_parser = clap::value_parser!(u64).range(10..=10_000_000))]
     pub(crate) triggers: u64,
-    /// Keep pre-images of the tables of group and join, so that their views need no copies of them
+    /// Keep pre-images of the tables of group, join and update, so that their views need no copies of them
     #[arg(long)]
     pub(crate) images: bool,
     /// State of restart, in MB

@@ -3,7 +3,7 @@
 use futures::future::BoxFuture;
 
 use super::arguments::Sizes;
-use super::cases::{group, join, load, restart, trigger, window};
+use super::cases::{group, join, load, restart, trigger, update, window};
 use super::lab::Lab;
 use crate::bench::measure::Measure;
 
@@ -25,5 +25,6 @@ pub(super) static CASES: &[Case] = &[
     Case { name: "trigger", run: |lab, sizes| Box::pin(trigger::measure(lab, sizes)) },
     Case { name: "load", run: |lab, sizes| Box::pin(load::measure(lab, sizes)) },
     Case { name: "join", run: |lab, sizes| Box::pin(join::measure(lab, sizes)) },
+    Case { name: "update", run: |lab, sizes| Box::pin(update::measure(lab, sizes)) },
     Case { name: "restart", run: |lab, sizes| Box::pin(restart::measure(lab, sizes)) },
 ];

@@ -5,4 +5,5 @@ pub(super) mod join;
 pub(super) mod load;
 pub(super) mod restart;
 pub(super) mod trigger;
+pub(super) mod update;
 pub(super) mod window;

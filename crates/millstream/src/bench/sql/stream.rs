@@ -134,11 +134,15 @@ pub(super) fn used(before: Busy, after: Busy, changes: u64) -> Vec<Measure> {
     mill.into_iter().chain(each("engine's processor time a change", before.engine, after.engine)).collect()
 }
 
-/// A write of many documents.
+/// A write of many documents, or none.
 pub(super) async fn insert(
     database: Database,
     collection: &str,
     documents: impl Iterator<Item = Document>,
 ) -> mongodb::error::Result<()> {
+    let documents: Vec<Document> = documents.collect();
+    if documents.is_empty() {
+        return Ok(());
+    }
     database.collection::<Document>(collection).insert_many(documents).await.map(drop)
 }
