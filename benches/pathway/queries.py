@@ -150,8 +150,13 @@ def at_a_rate(case, sizes):
         say(case, "visible p99", "ms", times[min(len(times) - 1, len(times) * 99 // 100)])
 
 
-def join(sizes):
-    """Two streams of changes on a key: each side's rows first, then new amounts of random rows."""
+def shuffled(number, many):
+    """Another number for each of the first so many, in an order that looks random."""
+    return number * 2_654_435_761 % many
+
+
+def join(case, sizes):
+    """Two streams of changes on a key: each side's rows, and for `update` then new amounts of random rows."""
     import pathway as pw
 
     class Row(pw.Schema):
@@ -166,8 +171,12 @@ def join(sizes):
             self.side = side
 
         def run(self):
+            if case == "join":
+                marks.setdefault("began", time.perf_counter())
             for number in range(sizes.rows):
-                self.next(number=number, amount=1)
+                self.next(number=shuffled(number, sizes.rows) if self.side else number, amount=1)
+            if case == "join":
+                return
             ready[self.side].set()
             ready[1 - self.side].wait()
             marks.setdefault("began", time.perf_counter())
@@ -178,7 +187,8 @@ def join(sizes):
     answer = left.join(right, left.number == right.number).select(who=left.number, total=left.amount, paid=right.amount)
     pw.io.null.write(answer)
     pw.run(monitoring_level=pw.MonitoringLevel.NONE)
-    say("join", "mill", "/s", sizes.changes / (time.perf_counter() - marks["began"]))
+    changes = 2 * sizes.rows if case == "join" else sizes.changes
+    say(case, "mill", "/s", changes / (time.perf_counter() - marks["began"]))
 
 
 def main():
@@ -186,14 +196,15 @@ def main():
     for name, default in [("changes", 300_000), ("rows", 1_000_000), ("customers", 100_000), ("rate", 20_000), ("seconds", 5)]:
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--one", help=argparse.SUPPRESS)
-    parser.add_argument("cases", nargs="*", default=["group", "window", "load", "join"])
+    parser.add_argument("cases", nargs="*", default=["group", "window", "load", "join", "update"])
     sizes = parser.parse_args()
     if sizes.one:
         case, _, how = sizes.one.partition(":")
-        join(sizes) if case == "join" else (at_a_rate if how == "rate" else from_file)(case, sizes)
+        two_sided = case in ("join", "update")
+        (join if two_sided else at_a_rate if how == "rate" else from_file)(case, sizes)
         return
     for case in sizes.cases:
-        for how in {"load": ["file"], "join": ["file"]}.get(case, ["file", "rate"]):
+        for how in {"load": ["file"], "join": ["file"], "update": ["file"]}.get(case, ["file", "rate"]):
             numbers = [f"--{name}={getattr(sizes, name)}" for name in ("changes", "rows", "customers", "rate", "seconds")]
             done = subprocess.run([sys.executable, __file__, "--one", f"{case}:{how}", *numbers])
             if done.returncode:

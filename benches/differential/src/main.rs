@@ -60,7 +60,11 @@ fn main() {
         }
         if wanted("join") {
             let query = Join::new(worker, sizes.rows);
-            stream("join", worker, &sizes, query);
+            stream("join", worker, &Sizes { changes: 2 * sizes.rows, ..sizes.clone() }, query);
+        }
+        if wanted("update") {
+            let query = Update::new(worker, sizes.rows);
+            stream("update", worker, &sizes, query);
         }
     });
 }
@@ -124,9 +128,10 @@ impl Query for Group {
 
 type Side = InputSession<u64, (u64, u64), isize>;
 
+/// Two collections joined on a key.
 struct Join {
     sides: [Side; 2],
-    amounts: [Vec<u64>; 2],
+    rows: u64,
     probe: Handle<u64>,
 }
 
@@ -138,23 +143,16 @@ impl Join {
             let (orders, payments) = (left.to_collection(scope), right.to_collection(scope));
             orders.join(payments).probe_with(&mut probe);
         });
-        for number in 0..rows {
-            left.insert((number, 1));
-            right.insert((number, 1));
-        }
-        let amounts = vec![1; usize::try_from(rows).unwrap_or(0)];
-        Self { sides: [left, right], amounts: [amounts.clone(), amounts], probe }
+        Self { sides: [left, right], rows, probe }
     }
 }
 
+/// Rows of both sides come by turns, those of the second in an order that looks random.
 impl Query for Join {
     fn change(&mut self, number: u64) {
-        let side = usize::from(number % 2 == 1);
-        let row = scattered(number) % self.amounts[side].len() as u64;
-        let amount = &mut self.amounts[side][row as usize];
-        self.sides[side].remove((row, *amount));
-        *amount = number + 2;
-        self.sides[side].insert((row, *amount));
+        let (side, row) = (usize::from(number % 2 == 1), number / 2);
+        let key = if side == 1 { shuffled(row, self.rows) } else { row };
+        self.sides[side].insert((key, 1));
     }
     fn advance(&mut self, step: u64) {
         for side in &mut self.sides {
@@ -164,6 +162,46 @@ impl Query for Join {
     }
     fn is_behind(&self) -> bool {
         self.probe.less_than(self.sides[0].time())
+    }
+}
+
+/// Another number for each; the first so many stay among themselves, and so do the next.
+fn shuffled(number: u64, many: u64) -> u64 {
+    const PRIME: u64 = 2_654_435_761;
+    number - number % many + number % many * PRIME % many
+}
+
+/// All rows are there, and random ones get other amounts.
+struct Update {
+    join: Join,
+    amounts: [Vec<u64>; 2],
+}
+
+impl Update {
+    fn new(worker: &mut Worker, rows: u64) -> Self {
+        let mut join = Join::new(worker, rows);
+        for number in 0..rows {
+            join.sides.iter_mut().for_each(|side| side.insert((number, 1)));
+        }
+        let amounts = vec![1; usize::try_from(rows).unwrap_or(0)];
+        Self { join, amounts: [amounts.clone(), amounts] }
+    }
+}
+
+impl Query for Update {
+    fn change(&mut self, number: u64) {
+        let side = usize::from(number % 2 == 1);
+        let row = scattered(number) % self.amounts[side].len() as u64;
+        let amount = &mut self.amounts[side][row as usize];
+        self.join.sides[side].remove((row, *amount));
+        *amount = number + 2;
+        self.join.sides[side].insert((row, *amount));
+    }
+    fn advance(&mut self, step: u64) {
+        self.join.advance(step);
+    }
+    fn is_behind(&self) -> bool {
+        self.join.is_behind()
     }
 }
 

@@ -154,6 +154,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Whether nothing is left.
+    #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
         self.rest.is_empty()
     }

@@ -56,7 +56,7 @@ struct Below {
 }
 
 /// Goes up when operators keep something else than before: state of another layout is made anew.
-const LAYOUT: u8 = 1;
+const LAYOUT: u8 = 2;
 
 const FINGERPRINT: &[u8] = b"fingerprint";
 const USAGE: &[u8] = b"usage";
@@ -212,12 +212,23 @@ impl Store {
         Ok(())
     }
 
-    /// Of a key that is not there.
-    fn set_new(&mut self, key: &[u8], value: Slice) -> Result<()> {
+    /// Of a key whose value has so many bytes, or is not there.
+    fn replace(&mut self, key: &[u8], old: Option<usize>, value: Option<Slice>) -> Result<()> {
         self.check_interrupt()?;
-        self.usage.change(node_of(key), None, Some(key.len() - NODE_BYTES + value.len()));
-        self.rows_bytes += key.len() + value.len() + ENTRY_BYTES;
-        self.rows.insert(key.into(), Some(value));
+        let bytes = |value: usize| key.len() - NODE_BYTES + value;
+        self.usage.change(node_of(key), old.map(bytes), value.as_ref().map(|value| bytes(value.len())));
+        if self.below.is_none() && value.is_none() {
+            self.rows.remove(key);
+            return Ok(());
+        }
+        let grown = value.as_ref().map_or(0, |value| value.len());
+        match self.rows.insert(key.into(), value) {
+            Some(before) => {
+                let shrunk = before.map_or(0, |value| value.len());
+                self.rows_bytes = (self.rows_bytes + grown).saturating_sub(shrunk);
+            }
+            None => self.rows_bytes += key.len() + grown + ENTRY_BYTES,
+        }
         Ok(())
     }
 }

@@ -106,7 +106,7 @@ impl Mirror {
     pub(crate) fn put(&self, circuit: &mut Circuit, document: &RawDocument) -> Result<Option<RawDocumentBuf>> {
         let key = self.key(document)?;
         let before = get(circuit, &key)?;
-        circuit.notes().put(&key, document.as_bytes()).map_err(|error| of_flow(&error))?;
+        replace(circuit, &key, before.as_ref(), Some(document))?;
         Ok(before)
     }
 
@@ -139,7 +139,9 @@ impl Mirror {
             "delete" => {
                 let key = self.key(event.document_key().ok_or_else(|| bug("a delete has no key"))?)?;
                 let before = get(circuit, &key)?;
-                circuit.notes().remove(&key).map_err(|error| of_flow(&error))?;
+                if before.is_some() {
+                    replace(circuit, &key, before.as_ref(), None)?;
+                }
                 Ok(Effect::Document(before, None))
             }
             "drop" | "rename" => Ok(Effect::Cleared),
@@ -183,7 +185,7 @@ impl Mirror {
         };
         let after = self.patched(&before, event)?;
         if after.as_bytes() != before.as_bytes() {
-            circuit.notes().put(&key, after.as_bytes()).map_err(|error| of_flow(&error))?;
+            replace(circuit, &key, Some(&before), Some(&after))?;
         }
         Ok(Effect::Document(Some(before), Some(after)))
     }
@@ -231,6 +233,17 @@ const PAGE: usize = 1_000;
 
 fn get(circuit: &mut Circuit, key: &[u8]) -> Result<Option<RawDocumentBuf>> {
     circuit.notes().get(key).map_err(|error| of_flow(&error))?.map(document).transpose()
+}
+
+/// Sets or removes what has just been read.
+fn replace(
+    circuit: &mut Circuit,
+    key: &[u8],
+    before: Option<&RawDocumentBuf>,
+    after: Option<&RawDocument>,
+) -> Result<()> {
+    let old = before.map(|before| before.as_bytes().len());
+    circuit.notes().replace(key, old, after.map(RawDocument::as_bytes)).map_err(|error| of_flow(&error))
 }
 
 fn document(bytes: Vec<u8>) -> Result<RawDocumentBuf> {

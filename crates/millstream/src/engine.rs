@@ -28,6 +28,8 @@ pub(crate) struct EngineOptions {
     pub(crate) data: Data,
     /// Where to listen; port 0 picks a free one.
     pub(crate) address: SocketAddr,
+    /// How many bytes of what was read from disk to hold in memory.
+    pub(crate) cache_bytes: u64,
     /// Keep pre-images for every user collection, whatever its own option says.
     pub(crate) images_all: bool,
     /// How many bytes of the change log to keep.
@@ -93,6 +95,7 @@ pub(crate) async fn start_engine(options: EngineOptions, ready: impl FnOnce(Sock
     let EngineOptions {
         data,
         address,
+        cache_bytes,
         images_all,
         oplog_bytes,
         oplog_age_min,
@@ -117,6 +120,7 @@ pub(crate) async fn start_engine(options: EngineOptions, ready: impl FnOnce(Sock
     };
     let port = Port::bind(address).await?;
     let storage = millstream_storage::Options {
+        cache_bytes,
         oplog_bytes,
         oplog_hours: oplog_age_min.as_secs_f64() / 3600.0,
         ..millstream_storage::Options::default()

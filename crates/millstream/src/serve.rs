@@ -102,6 +102,7 @@ fn engine_options(config: &ServeConfig) -> EngineOptions {
     EngineOptions {
         data: if config.memory { Data::Memory } else { Data::Folder(config.data.clone()) },
         address: SocketAddr::new(config.bind_ip, config.port),
+        cache_bytes: config.cache_bytes,
         images_all: config.images_all,
         oplog_bytes: config.oplog_bytes,
         oplog_age_min: config.oplog_age_min,

@@ -40,7 +40,7 @@ pub struct Options {
     pub oplog_hours: f64,
     /// How the two rules above combine.
     pub retain: Retain,
-    /// Bytes of the cache of disk blocks. Default: 16 MiB.
+    /// Bytes of the cache of disk blocks, taken as they are needed. Default: 16 MiB.
     pub cache_bytes: u64,
     /// When writes reach the disk.
     pub flush: Flush,

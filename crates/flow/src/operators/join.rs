@@ -14,7 +14,7 @@ mod single;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use self::bucket::Bucket;
+use self::bucket::{Bucket, Buckets};
 use self::entry::{Entry, Matches};
 use self::keys::JoinKey;
 use crate::codec::Reader;
@@ -126,19 +126,21 @@ impl Join {
     }
 
     /// Takes the changes of one side against the rows of the other one.
-    fn pass(&self, which: Which, key: &[u8], drivers: &[Driver<'_>], step: &mut Step<'_>) -> Result<()> {
+    fn pass(
+        &self,
+        which: Which,
+        key: &[u8],
+        drivers: &[Driver<'_>],
+        buckets: &mut Buckets,
+        step: &mut Step<'_>,
+    ) -> Result<()> {
         let other = if which == Which::Left { Which::Right } else { Which::Left };
         let mut found = vec![Matches::default(); drivers.len()];
-        let mut met = Bucket::load(other, key, &step.state)?;
         let mut updates = Vec::new();
-        match &mut met {
+        match buckets.of(other) {
             Bucket::Few(entries) => {
-                let mut has_changed = false;
                 for entry in entries {
-                    has_changed |= self.meet(which, drivers, &mut found, entry, step.out, step.failed);
-                }
-                if has_changed {
-                    met.save(other, key, &mut step.state)?;
+                    self.meet(which, drivers, &mut found, entry, step.out, step.failed);
                 }
             }
             Bucket::Many(_) => {
@@ -162,7 +164,7 @@ impl Join {
         if !self.side(which).is_counted {
             found.fill(Matches::default());
         }
-        Bucket::load(which, key, &step.state)?.change(which, key, drivers, &found, &mut step.state)
+        buckets.of(which).change(which, key, drivers, &found, &mut step.state)
     }
 
     /// Takes the changes of one side against one row of the other one. Whether the row has other matches now.
@@ -239,16 +241,18 @@ impl Operator for Join {
         self.sort(Which::Left, step, &mut groups);
         self.sort(Which::Right, step, &mut groups);
         for (key, (left, right)) in &groups {
+            let mut buckets = Buckets::load(key, &step.state)?;
             if self.kind == JoinKind::Single {
-                self.single(key, left, right, step)?;
-                continue;
+                self.single(key, left, right, &mut buckets, step)?;
+            } else {
+                if !left.is_empty() {
+                    self.pass(Which::Left, key, left, &mut buckets, step)?;
+                }
+                if !right.is_empty() {
+                    self.pass(Which::Right, key, right, &mut buckets, step)?;
+                }
             }
-            if !left.is_empty() {
-                self.pass(Which::Left, key, left, step)?;
-            }
-            if !right.is_empty() {
-                self.pass(Which::Right, key, right, step)?;
-            }
+            buckets.save(key, &mut step.state)?;
         }
         Ok(())
     }

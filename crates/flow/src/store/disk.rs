@@ -19,7 +19,7 @@ const WORKERS: usize = 1;
 const JOURNALS_BYTES_MAX: u64 = 64 << 20;
 
 /// So many bytes of new rows of one circuit are kept in memory before they are written as a file.
-const MEMTABLE_BYTES: u64 = 16 << 20;
+const MEMTABLE_BYTES: u64 = 32 << 20;
 
 /// Batches of rows that may be on their way to files before the writer waits.
 const FLUSHING_MAX: usize = 2;

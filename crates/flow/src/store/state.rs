@@ -58,8 +58,14 @@ impl<'a> State<'a> {
 
     /// Sets the value of a key that is not there: nothing has to be read.
     pub(crate) fn put_new(&mut self, key: &[u8], value: impl Into<Slice>) -> Result<()> {
+        self.replace(key, None, Some(value.into()))
+    }
+
+    /// Sets the value of a key, or removes it, where the bytes of the value that it has are known, or that it has none:
+    /// nothing has to be read.
+    pub(crate) fn replace(&mut self, key: &[u8], old: Option<usize>, value: Option<Slice>) -> Result<()> {
         let whole = self.whole(key);
-        let done = self.store.set_new(&whole, value.into());
+        let done = self.store.replace(&whole, old, value);
         self.store.scratch.set(whole);
         done
     }

@@ -124,10 +124,18 @@ fn a_store_is_an_ordered_map() {
                     store.state(3).unwrap().remove(&key).unwrap();
                     now.remove(key.as_slice());
                 }
-                _ => {
+                15..20 => {
+                    let old = now.remove(key.as_slice()).map(|value| value.len());
+                    store.state(3).unwrap().replace(&key, old, None).unwrap();
+                }
+                kind => {
                     let value = vec![random.random::<u8>(); random.random_range(0..40)];
-                    store.state(3).unwrap().put(&key, value.clone()).unwrap();
-                    now.insert(key.to_vec(), value);
+                    let old = now.insert(key.to_vec(), value.clone()).map(|value| value.len());
+                    let mut state = store.state(3).unwrap();
+                    match kind {
+                        20..30 => state.replace(&key, old, Some(value.into())).unwrap(),
+                        _ => state.put(&key, value).unwrap(),
+                    }
                 }
             }
             let bytes: usize = now.iter().map(|(key, value)| key.len() + value.len()).sum();

@@ -15,6 +15,8 @@ pub(crate) struct ServeConfig {
     pub(crate) data: PathBuf,
     /// Keep nothing on disk.
     pub(crate) memory: bool,
+    /// How many bytes of what was read from disk to hold in memory.
+    pub(crate) cache_bytes: u64,
     /// The address to listen on.
     pub(crate) bind_ip: IpAddr,
     /// The port to listen on; 0 picks a free one.
@@ -77,6 +79,17 @@ pub(crate) static SETTINGS: &[Setting] = &[
             } else {
                 text.parse().map_err(|_| format!("`{text}` is no IP address"))?
             };
+            Ok(())
+        },
+    },
+    Setting {
+        name: "cache-bytes",
+        value: Some("SIZE"),
+        environment: &["MILLSTREAM_CACHE_BYTES"],
+        default: "256MiB",
+        help: "How much of what was read from disk to hold in memory; it is taken as it is needed",
+        set: |config, text| {
+            config.cache_bytes = u64::try_from(memory_size(text)?).unwrap_or(u64::MAX);
             Ok(())
         },
     },
@@ -323,7 +336,7 @@ fn switch(text: &str) -> Result<bool, String> {
     }
 }
 
-/// Below this a watcher would read the disk for every change.
+/// Below this the disk would be read again and again.
 const MEMORY_BYTES_MIN: usize = 1 << 20;
 
 fn memory_size(text: &str) -> Result<usize, String> {
@@ -340,6 +353,7 @@ impl Default for ServeConfig {
         Self {
             data: PathBuf::new(),
             memory: false,
+            cache_bytes: 0,
             bind_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
             port: 0,
             images_all: false,
@@ -379,6 +393,7 @@ mod tests {
     fn wrong_values_are_named() {
         for (name, value) in [
             ("bind-ip", "here"),
+            ("cache-bytes", "1000"),
             ("data", ""),
             ("images", "none"),
             ("log", "xml"),

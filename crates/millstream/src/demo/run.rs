@@ -25,6 +25,7 @@ const EVENT_WAIT_MAX: Duration = Duration::from_secs(10);
 const OPLOG_BYTES: u64 = 64 << 20;
 /// And so is its memory.
 const WATCH_BYTES: usize = 16 << 20;
+const CACHE_BYTES: u64 = 16 << 20;
 
 /// Runs the demo from its start to its summary.
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<exit::Code> {
@@ -42,6 +43,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<exit::Code> {
         snapshot_window: Duration::ZERO,
         transactions: TransactionLimits::USUAL,
         tail_bytes: WATCH_BYTES,
+        cache_bytes: CACHE_BYTES,
         watch_bytes: WATCH_BYTES,
         replica_set: "rs0".to_owned(),
         test_commands: false,

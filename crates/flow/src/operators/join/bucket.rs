@@ -1,25 +1,35 @@
-//! The rows of one side with one join key.
+//! The rows of both sides with one join key.
 //!
-//! A few rows are one value, so that the usual join reads and writes one key a side. Many rows have a key each, behind a
-//! value that counts them; they stay like that until all of them have gone.
+//! Of each side a few rows stand in the one value of the key, so that the usual join reads and writes one key for a change.
+//! Many rows have a key each, and their count stands in that value; they stay like that until all of them have gone.
 
 use super::entry::{Entry, Matches};
 use super::{Driver, Which};
-use crate::codec::{Reader, write_i64};
+use crate::codec::{Reader, write_i64, write_len};
 use crate::store::State;
 use crate::{Change, Result, Row, key};
 
-/// From so many bytes on, rows have a key each.
+/// From so many bytes on, the rows of a side have a key each.
 const BYTES_MAX: usize = 2 << 10;
 
-/// First bytes of keys: of a side's values, and of its many rows.
-const VALUE: [u8; 2] = [0, 1];
-const ROW: [u8; 2] = [2, 3];
+/// First bytes of keys: of the value of a join key, and of the many rows of each side.
+const VALUE: u8 = 0;
+const LEFT_ROW: u8 = 2;
+const RIGHT_ROW: u8 = 3;
 
-/// What the value begins with.
-const FEW: u8 = 0;
-const MANY: u8 = 1;
+/// What the value begins with says of each side whether its rows are many.
+const LEFT_IS_MANY: u8 = 1;
+const RIGHT_IS_MANY: u8 = 2;
 
+/// The rows of both sides with one join key.
+pub(super) struct Buckets {
+    left: Bucket,
+    right: Bucket,
+    /// The bytes of the value in the state, if there is one.
+    stored: Option<usize>,
+}
+
+/// The rows of one side with one join key.
 pub(super) enum Bucket {
     /// In the order of their keys.
     Few(Vec<Entry>),
@@ -27,24 +37,82 @@ pub(super) enum Bucket {
     Many(i64),
 }
 
-impl Bucket {
-    pub(super) fn load(which: Which, join_key: &[u8], state: &State<'_>) -> Result<Self> {
-        let Some(bytes) = state.get(&place(VALUE, which, join_key))? else { return Ok(Self::Few(Vec::new())) };
+impl Buckets {
+    pub(super) fn load(join_key: &[u8], state: &State<'_>) -> Result<Self> {
+        let Some(bytes) = state.get(&place(VALUE, join_key))? else {
+            return Ok(Self { left: Bucket::Few(Vec::new()), right: Bucket::Few(Vec::new()), stored: None });
+        };
         let mut reader = Reader::new(&bytes);
-        if reader.byte()? == MANY {
+        let kinds = reader.byte()?;
+        let left = Bucket::read(kinds & LEFT_IS_MANY != 0, &mut reader)?;
+        let right = Bucket::read(kinds & RIGHT_IS_MANY != 0, &mut reader)?;
+        Ok(Self { left, right, stored: Some(bytes.len()) })
+    }
+
+    /// The rows of a side.
+    pub(super) fn of(&mut self, which: Which) -> &mut Bucket {
+        match which {
+            Which::Left => &mut self.left,
+            Which::Right => &mut self.right,
+        }
+    }
+
+    /// Writes the value; what is not few any more gets a key each.
+    pub(super) fn save(mut self, join_key: &[u8], state: &mut State<'_>) -> Result<()> {
+        let place = place(VALUE, join_key);
+        if self.left.is_empty() && self.right.is_empty() {
+            return if self.stored.is_some() { state.replace(&place, self.stored, None) } else { Ok(()) };
+        }
+        let mut bytes = Vec::with_capacity(128);
+        bytes.push(0);
+        let mut kinds = 0;
+        for (which, is_many) in [(Which::Left, LEFT_IS_MANY), (Which::Right, RIGHT_IS_MANY)] {
+            let bucket = self.of(which);
+            let start = bytes.len();
+            bucket.write(&mut bytes);
+            if bytes.len() - start > BYTES_MAX && bucket.spread(which, join_key, state)? {
+                bytes.truncate(start);
+                bucket.write(&mut bytes);
+            }
+            kinds |= if matches!(bucket, Bucket::Many(_)) { is_many } else { 0 };
+        }
+        if let Some(first) = bytes.first_mut() {
+            *first = kinds;
+        }
+        state.replace(&place, self.stored, Some(bytes.into()))
+    }
+}
+
+impl Bucket {
+    fn read(is_many: bool, reader: &mut Reader<'_>) -> Result<Self> {
+        if is_many {
             return Ok(Self::Many(reader.i64()?));
         }
-        let mut entries = Vec::with_capacity(1);
-        while !reader.is_empty() {
-            entries.push(Entry::read(&mut reader)?);
+        let count = reader.len()?;
+        (0..count).map(|_| Entry::read(reader)).collect::<Result<_>>().map(Self::Few)
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Few(entries) => {
+                write_len(entries.len(), out);
+                entries.iter().for_each(|entry| entry.write(out));
+            }
+            Self::Many(count) => write_i64(*count, out),
         }
-        Ok(Self::Few(entries))
+    }
+
+    fn is_empty(&self) -> bool {
+        match self {
+            Self::Few(entries) => entries.is_empty(),
+            Self::Many(count) => *count <= 0,
+        }
     }
 
     /// All rows.
-    pub(super) fn entries(self, which: Which, join_key: &[u8], state: &State<'_>) -> Result<Vec<Entry>> {
+    pub(super) fn entries(&self, which: Which, join_key: &[u8], state: &State<'_>) -> Result<Vec<Entry>> {
         match self {
-            Self::Few(entries) => Ok(entries),
+            Self::Few(entries) => Ok(entries.clone()),
             Self::Many(_) => {
                 let rows = state.prefix(&rows(which, join_key));
                 rows.map(|stored| Entry::read(&mut Reader::new(&stored?.1))).collect()
@@ -80,33 +148,24 @@ impl Bucket {
                 }
             }
         }
-        self.save(which, join_key, state)
+        // From now on the next ones are few again.
+        if matches!(self, Self::Many(..=0)) {
+            *self = Self::Few(Vec::new());
+        }
+        Ok(())
     }
 
-    /// Writes the value; what is not few any more gets a key each.
-    pub(super) fn save(&mut self, which: Which, join_key: &[u8], state: &mut State<'_>) -> Result<()> {
-        let place = place(VALUE, which, join_key);
-        let mut bytes = Vec::with_capacity(64);
-        match self {
-            Self::Few(entries) if entries.is_empty() => return state.remove(&place),
-            Self::Many(..=0) => return state.remove(&place),
-            Self::Few(entries) => {
-                bytes.push(FEW);
-                entries.iter().for_each(|entry| entry.write(&mut bytes));
-                if bytes.len() > BYTES_MAX && entries.len() > 1 {
-                    for entry in &*entries {
-                        state.put(&row_place(which, join_key, &entry.row), entry.bytes())?;
-                    }
-                    *self = Self::Many(i64::try_from(entries.len()).unwrap_or(i64::MAX));
-                    return self.save(which, join_key, state);
-                }
-            }
-            Self::Many(count) => {
-                bytes.push(MANY);
-                write_i64(*count, &mut bytes);
-            }
+    /// Gives each of several rows a key of its own. Whether they have one now.
+    fn spread(&mut self, which: Which, join_key: &[u8], state: &mut State<'_>) -> Result<bool> {
+        let Self::Few(entries) = self else { return Ok(false) };
+        if entries.len() < 2 {
+            return Ok(false);
         }
-        state.put(&place, bytes)
+        for entry in &*entries {
+            state.put(&row_place(which, join_key, &entry.row), entry.bytes())?;
+        }
+        *self = Self::Many(i64::try_from(entries.len()).unwrap_or(i64::MAX));
+        Ok(true)
     }
 }
 
@@ -114,17 +173,16 @@ fn by_key(a: &Row, b: &Row) -> std::cmp::Ordering {
     key::compare_all(&a.key, &b.key)
 }
 
-fn place(kinds: [u8; 2], which: Which, join_key: &[u8]) -> Vec<u8> {
-    let [left, right] = kinds;
+fn place(kind: u8, join_key: &[u8]) -> Vec<u8> {
     let mut place = Vec::with_capacity(join_key.len() + 16);
-    place.push(if which == Which::Left { left } else { right });
+    place.push(kind);
     place.extend_from_slice(join_key);
     place
 }
 
 /// What the places of many rows begin with.
 pub(super) fn rows(which: Which, join_key: &[u8]) -> Vec<u8> {
-    place(ROW, which, join_key)
+    place(if which == Which::Left { LEFT_ROW } else { RIGHT_ROW }, join_key)
 }
 
 fn row_place(which: Which, join_key: &[u8], row: &Row) -> Vec<u8> {

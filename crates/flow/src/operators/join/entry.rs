@@ -23,6 +23,7 @@ impl Matches {
     }
 }
 
+#[derive(Clone)]
 pub(super) struct Entry {
     pub(super) is_coarse: bool,
     pub(super) matches: Matches,

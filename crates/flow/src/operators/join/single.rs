@@ -1,7 +1,7 @@
 //! `Single`: every left row with the columns of its one match. Which row that is cannot be told from a count, so all right
 //! rows of a key are looked at; there should be one.
 
-use super::bucket::Bucket;
+use super::bucket::Buckets;
 use super::entry::{Entry, Matches};
 use super::{Driver, Join, Pairing, Which, with};
 use crate::operator::{Failure, Step};
@@ -14,27 +14,24 @@ impl Join {
         key: &[u8],
         left: &[Driver<'_>],
         right: &[Driver<'_>],
+        buckets: &mut Buckets,
         step: &mut Step<'_>,
     ) -> Result<()> {
-        let mut rows = Bucket::load(Which::Right, key, &step.state)?.entries(Which::Right, key, &step.state)?;
+        let mut rows = buckets.of(Which::Right).entries(Which::Right, key, &step.state)?;
         for driver in left {
             self.show(&driver.change.row, driver.is_coarse, driver.change.weight, &rows, step);
         }
         let alone = vec![Matches::default(); left.len().max(right.len())];
-        if !left.is_empty() {
-            let mut bucket = Bucket::load(Which::Left, key, &step.state)?;
-            bucket.change(Which::Left, key, left, &alone, &mut step.state)?;
-        }
+        buckets.of(Which::Left).change(Which::Left, key, left, &alone, &mut step.state)?;
         if right.is_empty() {
             return Ok(());
         }
-        let lefts = Bucket::load(Which::Left, key, &step.state)?.entries(Which::Left, key, &step.state)?;
+        let lefts = buckets.of(Which::Left).entries(Which::Left, key, &step.state)?;
         for entry in &lefts {
             self.show(&entry.row, entry.is_coarse, -1, &rows, step);
         }
-        let mut bucket = Bucket::load(Which::Right, key, &step.state)?;
-        bucket.change(Which::Right, key, right, &alone, &mut step.state)?;
-        rows = Bucket::load(Which::Right, key, &step.state)?.entries(Which::Right, key, &step.state)?;
+        buckets.of(Which::Right).change(Which::Right, key, right, &alone, &mut step.state)?;
+        rows = buckets.of(Which::Right).entries(Which::Right, key, &step.state)?;
         for entry in &lefts {
             self.show(&entry.row, entry.is_coarse, 1, &rows, step);
         }
