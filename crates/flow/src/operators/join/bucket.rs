@@ -9,8 +9,8 @@ use crate::codec::{Reader, write_i64, write_len};
 use crate::store::State;
 use crate::{Change, Result, Row, key};
 
-/// From so many bytes on, the rows of a side have a key each.
-const BYTES_MAX: usize = 2 << 10;
+/// From so many bytes on, the rows of a side have a key each: soon in tests, so that their histories go both ways.
+const BYTES_MAX: usize = if cfg!(test) { 48 } else { 2 << 10 };
 
 /// First bytes of keys: of the value of a join key, and of the many rows of each side.
 const VALUE: u8 = 0;
