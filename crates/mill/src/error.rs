@@ -166,6 +166,11 @@ pub(crate) fn is_passing(error: &SqlError) -> bool {
     matches!(error.state.0, "40001" | "08006")
 }
 
+/// That changes are gone which somebody needs (SQL-12.10).
+pub(crate) fn lost(reason: &str) -> SqlError {
+    SqlError::new("MS001", format!("changes are lost: {reason}"))
+}
+
 /// Something that cannot be.
 pub(crate) fn bug(what: &str) -> SqlError {
     SqlError::new("XX000", format!("internal error: {what}"))

@@ -114,15 +114,16 @@ pub(crate) fn with_images(event: &Event, old: Option<RawDocumentBuf>, new: Optio
     Event::new(raw).map_err(|error| bug(&error.to_string()))
 }
 
-/// The time as of which a copy has to be read for the changes from a place on. Those at the same time that are before the place
-/// are to be gone over.
-pub(crate) fn copied_at(place: &Place) -> Result<Timestamp> {
-    place.time().map(before).ok_or_else(|| bug("a place without a time"))
+/// How a copy is made for the changes from a place on: it is read as of a time, and from a second place on it takes in the
+/// changes, of which those up to the first one are for it alone. That one may be in the middle of a commit.
+pub(crate) fn copied_at(place: &Place) -> Result<(Timestamp, Place)> {
+    let time = place.time().ok_or_else(|| SqlError::new("22023", "a token without a time is no place to start"))?;
+    Ok((before(time), Place::Time(time)))
 }
 
 /// Refuses a start in the past of which a deployment has no snapshot any more: what a copy of then would be, nobody can tell.
 pub(crate) async fn check_copied_at(deployment: &Deployment, start: &Place, names: &BTreeSet<Name>) -> Result<()> {
-    let time = copied_at(start)?;
+    let (time, _) = copied_at(start)?;
     for (database, collection) in names {
         let find = Find { few: Some(1), ..Find::all(database, collection) };
         if let Err(error) = find.open(deployment.client(), &mut Moment::Time(time)).await {

@@ -11,9 +11,9 @@ use tokio::time::Instant;
 
 use crate::answer::Rows;
 use crate::commit::{Commit, Place};
-use crate::deployment::{Deployment, after, before, now_ms};
+use crate::deployment::{Deployment, after, now_ms};
 use crate::difference::{id, id_bytes};
-use crate::error::{Result, bug};
+use crate::error::{Result, bug, lost};
 use crate::hub::{Hub, Inbox, News};
 use crate::images::{Images, copied_at, no_copy};
 use crate::live::{Live, imaged};
@@ -72,9 +72,12 @@ impl Subscription {
         };
         let (time, place) = match &self.start {
             Start::Now | Start::Snapshot => (now, Place::Time(after(now))),
-            Start::At(place) if copies => (copied_at(place)?, Place::Time(place.time().unwrap_or(now))),
-            Start::At(Place::Time(time)) => (before(*time), Place::Time(*time)),
-            Start::At(place) => (place.time().unwrap_or(now), place.clone()),
+            Start::At(Place::Token(token)) if !self.plan.changes => {
+                // An answer over tables is that behind a whole commit.
+                let time = token.time().unwrap_or(now);
+                (time, Place::Time(after(time)))
+            }
+            Start::At(place) => copied_at(place)?,
         };
         let state = if copies || self.state_bytes_max.is_some() {
             Some(blocking((), |()| TemporaryState::new()).await?.1)
@@ -99,7 +102,7 @@ impl Subscription {
         let place = Place::Time(time);
         // What is in front of the start is gone over by the copies alone.
         let known = match &self.start {
-            Start::At(place) if copies => Some(place.clone()),
+            Start::At(place) if self.plan.changes => Some(place.clone()),
             _ => None,
         };
         let (sent, waiting) = (0, Vec::new());
@@ -202,8 +205,9 @@ impl Running {
             let (commits, watermark_ms) = tokio::select! {
                 biased;
                 news = inbox.next() => match news {
-                    News::Lost(reason) => return Err(SqlError::new("MS001", format!("changes are lost: {reason}"))),
+                    News::Lost(reason) => return Err(lost(&reason)),
                     News::Quiet(place) if self.is_over(&place) => return self.finish(live, clock_ms).await,
+                    News::Quiet(place) if self.known.as_ref().is_some_and(|known| !place.has_reached(known)) => continue,
                     News::Quiet(place) => {
                         let watermark = place.time().map_or(0, |time| i64::from(time.time) * 1_000);
                         self.place = place;
@@ -222,7 +226,7 @@ impl Running {
                         let Some(mut commit) = commit else { return self.finish(live, clock_ms).await };
                         if let Some(known) = self.known.take() {
                             if let Some(old) = commit.up_to(&known) {
-                                live = live.pass_over(self.subscription.deployment.client(), old).await?;
+                                live = live.pass_over(self.subscription.deployment.client(), old).await?.0;
                             }
                             let Some(new) = commit.behind(&known) else {
                                 self.known = Some(known);

@@ -369,6 +369,65 @@ async fn a_subscription_goes_by_its_own_copy() {
     assert!(error.hint.unwrap().contains("start = 'now'"));
 }
 
+/// SQL-12.2, SQL-12.6: what starts in the middle of a commit knows what was there by then, and not what came later in it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_starts_within_a_commit_goes_by_what_was_there() {
+    let mut lab = Lab::with_mill().await;
+    let (t, names) = (lab.collection("t"), lab.collection("names"));
+    t.insert_one(doc! {"_id": 1, "n": 10}).await.unwrap();
+    names.insert_one(doc! {"_id": 1, "name": "one"}).await.unwrap();
+    let images = doc! {"collMod": "t", "changeStreamPreAndPostImages": {"enabled": true}};
+    lab.client.database("shop").run_command(images).await.unwrap();
+    let query = "SELECT CHANGE_TOKEN() AS token, OLD.n AS was, NEW.n AS n, names.name FROM t
+                 JOIN names ON names._id = t._id WHERE CHANGE_DETECTED()";
+    let mut rows = lab.subscribe(query).await;
+    let mut session = lab.client.start_session().await.unwrap();
+    session.start_transaction().await.unwrap();
+    for name in ["eins", "un", "uno"] {
+        t.update_one(doc! {"_id": 1}, doc! {"$inc": {"n": 1}}).session(&mut session).await.unwrap();
+        names.update_one(doc! {"_id": 1}, doc! {"$set": {"name": name}}).session(&mut session).await.unwrap();
+    }
+    names.insert_one(doc! {"_id": 2, "name": "two"}).session(&mut session).await.unwrap();
+    session.commit_transaction().await.unwrap();
+    t.insert_one(doc! {"_id": 2, "n": 20}).await.unwrap();
+    let seen = |was: Bson, n: i32, name: &str| doc! {"was": was, "n": n, "name": name};
+    let expected = [
+        seen(10.into(), 11, "one"),
+        seen(11.into(), 12, "eins"),
+        seen(12.into(), 13, "un"),
+        seen(Bson::Null, 20, "two"),
+    ];
+    let mut tokens = Vec::new();
+    let without_token = |mut row: Document| -> Document {
+        row.remove("token");
+        row.into_iter().filter(|(name, _)| !name.starts_with('_')).collect()
+    };
+    for expected in &expected {
+        let row = next(&mut rows).await;
+        tokens.push(row.get_str("token").unwrap().to_owned());
+        assert_eq!(without_token(row), *expected);
+    }
+    for (at, token) in tokens.iter().enumerate() {
+        for images in ["auto", "mirror"] {
+            let start = format!("WITH (images = '{images}', start = '{token}')");
+            let name = format!("from_{images}_{at}");
+            lab.tag(&format!("CREATE MATERIALIZED VIEW {name} {start} AS {query}")).await;
+            lab.settle().await;
+            let stored = lab.rows(&format!("SELECT was, n, name FROM {name} ORDER BY n")).await;
+            assert_eq!(stored, expected[at + 1..], "{name}");
+            let mut again = lab.subscribe(&format!("SUBSCRIBE TO ({query}) {start}")).await;
+            for expected in &expected[at + 1..] {
+                assert_eq!(without_token(next(&mut again).await), *expected, "{name}");
+            }
+        }
+    }
+    let start = format!("WITH (images = 'mirror', start = '{}')", tokens[0]);
+    lab.tag(&format!("CREATE TRIGGER g ON t FOR INSERT, UPDATE {start} {AUDIT}")).await;
+    lab.settle().await;
+    assert_eq!(audit(&lab).await, [row("UPDATE", 11, 12), row("UPDATE", 12, 13), row("INSERT", Bson::Null, 20)]);
+    assert!(lab.rows("SHOW DEAD LETTERS").await.is_empty());
+}
+
 /// SQL-15.3: of the changes of one commit, too, each is dealt with once, wherever the mill ends between them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_commit_may_be_dealt_with_in_parts() {

@@ -223,13 +223,13 @@ impl Live {
     }
 
     /// Takes a commit into the copies alone.
-    pub(super) fn absorb(&mut self, commit: &Commit) -> Result<()> {
+    pub(super) fn absorb(&mut self, commit: &Commit) -> Result<Vec<Failure>> {
         let mut epoch = Epoch::default();
         for event in commit.events() {
             self.completed(event)?;
             self.look_up(event, &mut epoch)?;
         }
-        Ok(())
+        Ok(epoch.output.failures)
     }
 
     fn push(&mut self, inputs: Vec<(SourceId, Delta)>, watermark_ms: i64, epoch: &mut Epoch) -> Result<()> {

@@ -37,11 +37,16 @@ impl Live {
         }
     }
 
-    /// Takes a commit into the copies alone: what it puts out was put out before.
-    pub(crate) async fn pass_over(self, client: &Client, commit: Commit) -> Result<Self> {
+    /// Takes a commit into the copies alone: what it puts out was put out before. Gives the rows that cannot be evaluated.
+    pub(crate) async fn pass_over(self, client: &Client, commit: Commit) -> Result<(Self, Vec<Failure>)> {
         let taken = commit.clone();
-        let (live, ()) = blocking(self, move |live| live.absorb(&taken)).await?;
-        if live.is_replaced_in(&commit) { Ok(live.read_anew(client, &commit).await?.0) } else { Ok(live) }
+        let (live, mut failures) = blocking(self, move |live| live.absorb(&taken)).await?;
+        if !live.is_replaced_in(&commit) {
+            return Ok((live, failures));
+        }
+        let (live, more) = live.read_anew(client, &commit).await?;
+        failures.extend(more);
+        Ok((live, failures))
     }
 
     /// Whether another collection takes the name of one that there is a copy of. Views over tables are made anew then.

@@ -105,8 +105,8 @@ impl Copy {
             }
             None => {}
         }
-        let from = place.time().map_or_else(|| place.clone(), Place::Time);
-        self.read(object, copied_at(place)?, from.clone()).await?;
+        let (time, from) = copied_at(place)?;
+        self.read(object, time, from.clone()).await?;
         self.commit()?;
         Ok(from)
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bson::{Bson, DateTime, Document, Timestamp, doc};
 use millstream_sql::statement::TriggerEvent;
-use millstream_sql::{Expr, SqlError};
+use millstream_sql::Expr;
 use millstream_watch::Event;
 use tokio::time::Instant;
 
@@ -19,7 +19,7 @@ use crate::commit::{Commit, Place};
 use crate::dead_letters::DEAD_LETTERS;
 use crate::definition::Definition;
 use crate::deployment::{after, now_ms};
-use crate::error::{Result, bug, of_driver};
+use crate::error::{Result, bug, lost, of_driver};
 use crate::hosted::Surroundings;
 use crate::hub::{Inbox, News, namespace};
 use crate::images::{Images, looked_up};
@@ -187,8 +187,7 @@ impl Trigger {
                     // A copy may be too old whose trigger is not: that has a place of its own.
                     let known = &self.known;
                     let Some(copy) = self.copy.as_mut().filter(|copy| !read_again && copy.is_before(known)) else {
-                        let error = SqlError::new("MS001", format!("changes are lost: {reason}"));
-                        return Err(error.hint("RESUME TRIGGER … FROM NOW goes on without them"));
+                        return Err(lost(&reason).hint("RESUME TRIGGER … FROM NOW goes on without them"));
                     };
                     let id = &self.object.definition.id;
                     tracing::warn!(object = %id, "its copy is too old, and is read again: {reason}");

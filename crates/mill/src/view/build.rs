@@ -20,11 +20,11 @@ use crate::checkpoint::{self, Appending, DATABASE};
 use crate::commit::Place;
 use crate::dead_letters::{self, DEAD_LETTERS};
 use crate::definition::kind_id;
-use crate::deployment::{after, before, now_ms};
+use crate::deployment::{after, now_ms};
 use crate::difference::Write;
-use crate::error::{Result, bug, of_driver};
+use crate::error::{Result, bug, lost, of_driver};
 use crate::hub::{Name, News};
-use crate::images::kept;
+use crate::images::{copied_at, kept};
 use crate::live::{Filling, Live};
 use crate::mirror::Mirror;
 use crate::read::{self, Find, Moment};
@@ -58,6 +58,11 @@ impl Running {
                 Stage::Again => continue,
                 Stage::Ended(end) => return Ok(Some(end)),
             };
+            let live = match self.pass_over(live).await? {
+                Stage::Over(live) => *live,
+                Stage::Again => continue,
+                Stage::Ended(end) => return Ok(Some(end)),
+            };
             let live = match self.read_existing(live).await? {
                 Stage::Over(live) => *live,
                 Stage::Again => continue,
@@ -80,13 +85,9 @@ impl Running {
             return Err(SqlError::new("0A000", "the deployment has no change streams: views need a replica set"));
         };
         let changes = self.view.plan.changes;
-        self.position.place = if changes { self.start(time)? } else { Place::Time(after(time)) };
         // What changes are seen with is read as of the start: just before the first that may come.
-        let time = match &self.position.place {
-            Place::Time(first) if changes => before(*first),
-            Place::Token(last) if changes => last.time().unwrap_or(time),
-            _ => time,
-        };
+        let (time, place) = if changes { copied_at(&self.start(time)?)? } else { (time, Place::Time(after(time))) };
+        self.position.place = place;
         self.position.clock_ms = if changes { 0 } else { now_ms() };
         self.position.step = self.writer()?.checkpoint.step;
         self.position.filling = Some(Filling::new(time));
@@ -193,6 +194,48 @@ impl Running {
                 }
             }
         }
+    }
+
+    /// Takes the changes into the copies that are behind what was read, but before the start: those of its commit.
+    async fn pass_over(&mut self, mut live: Live) -> Result<Stage> {
+        let start = match &self.view.definition.start {
+            Some(start) if self.view.plan.changes => Place::from_bson(start),
+            _ => None,
+        };
+        let Some(start) = start.filter(|start| !self.position.place.has_reached(start)) else {
+            return Ok(Stage::Over(Box::new(live)));
+        };
+        // Until all of them were, it is kept as it was read.
+        let mut failures = Vec::new();
+        if !live.mirrors().is_empty() {
+            let mut inbox = self.view.hub.join(live.wants(), self.position.place.clone());
+            let client = self.client();
+            loop {
+                let news = tokio::select! {
+                    biased;
+                    () = self.view.stop.stopped() => return Ok(Stage::Ended(End::Stopped)),
+                    news = inbox.next() => news,
+                };
+                match news {
+                    News::Lost(reason) => return Err(lost(&reason)),
+                    News::Quiet(place) if place.has_reached(&start) => break,
+                    News::Quiet(_) => {}
+                    News::Commit(commit) => {
+                        let is_over = commit.place().has_reached(&start);
+                        if let Some(old) = commit.up_to(&start) {
+                            let some;
+                            (live, some) = live.pass_over(&client, old).await?;
+                            failures.extend(some);
+                        }
+                        if is_over {
+                            break;
+                        }
+                    }
+                }
+            }
+        }
+        self.position.place = start;
+        Ok(Stage::Over(Box::new(self.keep(live, failures).await?)))
     }
 
     /// The documents that were there before the changes, as INSERTs (SQL-14.8).

@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use millstream_sql::SqlError;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
@@ -12,7 +11,7 @@ use super::save::{Saves, Unsaved};
 use super::writer::Writer;
 use crate::commit::Commit;
 use crate::deployment::now_ms;
-use crate::error::{Result, bug};
+use crate::error::{Result, bug, lost};
 use crate::hub::{Inbox, News};
 use crate::live::Epoch;
 use crate::run::{End, at, blocking, until};
@@ -137,7 +136,7 @@ impl Running {
                     continue;
                 }
                 Some(News::Lost(reason)) if changes => {
-                    return Err(SqlError::new("MS001", format!("changes are lost: {reason}")));
+                    return Err(lost(&reason));
                 }
                 Some(News::Lost(reason)) => {
                     tracing::warn!(object = %self.view.definition.id, "history is lost, building anew: {reason}");

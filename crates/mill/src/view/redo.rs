@@ -4,12 +4,11 @@
 use std::sync::Arc;
 
 use bson::Document;
-use millstream_sql::SqlError;
 
 use super::follow::{COMMITS_MAX, gather};
 use super::{Running, State};
 use crate::commit::{Commit, Place};
-use crate::error::{Result, bug};
+use crate::error::{Result, bug, lost};
 use crate::hub::News;
 use crate::run::blocking;
 
@@ -32,7 +31,7 @@ impl Running {
             };
             match news {
                 News::Lost(reason) if self.view.plan.changes => {
-                    return Err(SqlError::new("MS001", format!("changes are lost: {reason}")));
+                    return Err(lost(&reason));
                 }
                 News::Lost(reason) => {
                     tracing::warn!(object = %object.id, "history is lost, building anew: {reason}");
