@@ -29,6 +29,29 @@ async fn a_missing_image_is_told() {
     assert_eq!(letters[0].get_str("sqlstate").unwrap(), "MS002");
 }
 
+/// SQL-12.8, SQL-15.8: a trigger puts a change aside at once whose image is missing, as it will not be there later.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_lacks_an_image_is_not_tried_again() {
+    let mut lab = Lab::with_mill().await;
+    let t = lab.collection("t");
+    t.insert_one(doc! {"_id": 1, "n": 1}).await.unwrap();
+    // No images are kept yet.
+    t.update_one(doc! {"_id": 1}, doc! {"$set": {"n": 2}}).await.unwrap();
+    lab.tag(
+        "CREATE TRIGGER g ON t FOR UPDATE WITH (start = TIMESTAMPTZ '2020-01-01 00:00:00Z', retries = 1000) AS BEGIN
+           INSERT INTO seen (_id, was) VALUES (NEW.n, OLD.n);
+         END",
+    )
+    .await;
+    t.update_one(doc! {"_id": 1}, doc! {"$set": {"n": 3}}).await.unwrap();
+    lab.settle().await;
+    assert_eq!(lab.documents("seen").await, [doc! {"_id": 3, "was": 2}]);
+    let letters = lab.rows("SHOW DEAD LETTERS").await;
+    assert_eq!(letters.len(), 1, "{letters:?}");
+    assert_eq!(letters[0].get_str("sqlstate").unwrap(), "MS002");
+    assert_eq!(letters[0].get_i32("attempts").unwrap(), 1, "{letters:?}");
+}
+
 /// SQL-12.10: where the deployment no longer has the changes, a view is made right from what is there, and a trigger stops
 /// and says so until it is told where to go on.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

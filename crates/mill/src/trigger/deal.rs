@@ -62,11 +62,15 @@ impl Trigger {
     /// Tries a change again that has failed, and gives it up in the end (SQL-15.8).
     async fn again(&mut self, item: &Item, error: SqlError) -> Result<Option<End>> {
         let mut error = error;
-        for attempt in 0..self.options.retries {
+        let mut attempts = 1;
+        // The document that an event lacks it will lack the next time, too.
+        let is_lasting = lacks(&self.options, item).is_some();
+        while !is_lasting && attempts <= self.options.retries {
             tokio::select! {
-                () = tokio::time::sleep(pause(attempt + 1)) => {}
+                () = tokio::time::sleep(pause(attempts)) => {}
                 () = self.object.stop.stopped() => return Ok(Some(End::Stopped)),
             }
+            attempts += 1;
             match self.transaction(std::slice::from_ref(item)).await {
                 Ok(()) => return Ok(None),
                 Err(NotCommitted::TakenOver) => return Ok(Some(End::TakenOver)),
@@ -77,12 +81,12 @@ impl Trigger {
             return Err(error);
         }
         tracing::warn!(trigger = %self.object.definition.id, "a change is put aside: {error}");
-        self.put_aside(item, &error).await
+        self.put_aside(item, &error, attempts).await
     }
 
-    async fn put_aside(&mut self, item: &Item, error: &SqlError) -> Result<Option<End>> {
+    async fn put_aside(&mut self, item: &Item, error: &SqlError, attempts: u64) -> Result<Option<End>> {
         let event = Document::try_from(item.change.event.raw()).map_err(|error| bug(&error.to_string()))?;
-        let attempts = i32::try_from(self.options.retries + 1).unwrap_or(i32::MAX);
+        let attempts = i32::try_from(attempts).unwrap_or(i32::MAX);
         let id = item
             .letter
             .clone()
@@ -221,14 +225,19 @@ impl Planned {
     }
 }
 
+/// That a document before or after a change should be there and is not (SQL-12.8).
+fn lacks(options: &Options, item: &Item) -> Option<SqlError> {
+    if options.missing_is_null || options.images == Images::Lookup {
+        return None;
+    }
+    let message = format!("the document {} the change is not kept any more", item.change.missing()?);
+    Some(SqlError::new("MS002", message).hint("WITH (missing_image = 'null') takes it for NULL"))
+}
+
 /// Runs the body for one change.
 async fn run_one(planned: &Planned, options: &Options, run: &mut Run<'_>, item: &Item) -> Result<()> {
-    if !options.missing_is_null
-        && options.images != Images::Lookup
-        && let Some(missing) = item.change.missing()
-    {
-        let message = format!("the document {missing} the change is not kept any more");
-        return Err(SqlError::new("MS002", message).hint("WITH (missing_image = 'null') takes it for NULL"));
+    if let Some(error) = lacks(options, item) {
+        return Err(error);
     }
     let values = values(&item.change);
     let applies = match &planned.when {
