@@ -16,6 +16,7 @@ use futures::TryStreamExt;
 use millstream_sql::SqlError;
 use millstream_sql::statement::{Options, Statement, TriggerEvent};
 use sha2::{Digest as _, Sha256};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::deployment::Deployment;
@@ -38,10 +39,15 @@ pub(crate) async fn run(object: Object) -> Result<End> {
     let planned = Arc::new(planned);
     let lanes = crate::options::lanes(&object.definition.options);
     let mut running = JoinSet::new();
+    let (is_open, mut closed) = mpsc::channel(1);
     let by_id = Images::of(&object.definition.options)? == Images::Mirror;
+    let mut all = Vec::new();
     for number in 0..lanes {
         let lane = Lane { number, of: lanes, by_id };
-        running.spawn(run::Trigger::new(object.clone(), Arc::clone(&planned), lane).await?.run());
+        all.push(run::Trigger::new(object.clone(), Arc::clone(&planned), lane, &is_open).await?);
+    }
+    for lane in all {
+        running.spawn(lane.run());
     }
     // If one ends by itself the others end with it, and begin with it again.
     let mut end = Ok(End::Stopped);
@@ -49,10 +55,12 @@ pub(crate) async fn run(object: Object) -> Result<End> {
         let ended = ended.map_err(|error| crate::error::bug(&format!("a lane ended: {error}")));
         end = ended.and_then(|ended| ended);
         if !matches!(end, Ok(End::Stopped)) {
-            // Nobody may open their copies before.
             running.shutdown().await;
         }
     }
+    // Nobody may open their copies before.
+    drop(is_open);
+    closed.recv().await;
     end
 }
 

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bson::{Bson, DateTime, Document, Timestamp, doc};
-use millstream_sql::statement::TriggerEvent;
 use millstream_sql::Expr;
+use millstream_sql::statement::TriggerEvent;
 use millstream_watch::Event;
 use tokio::time::Instant;
 
-use super::copy::{Completed, Copy};
+use super::copy::{Completed, Copy, IsOpen};
 use super::existing::Existing;
 use super::plan::Planned;
 use super::{Lane, at_least_once};
@@ -26,7 +26,7 @@ use crate::images::{Images, looked_up};
 use crate::interval;
 use crate::object::Object;
 use crate::read;
-use crate::run::{End, at, published};
+use crate::run::{End, at, blocking, published};
 use crate::wait::{BARRIERS, barriers};
 use crate::wants::{Interest, Wants};
 
@@ -99,7 +99,7 @@ pub(super) struct Item {
 }
 
 impl Trigger {
-    pub(super) async fn new(object: Object, planned: Arc<Planned>, lane: Lane) -> Result<Self> {
+    pub(super) async fn new(object: Object, planned: Arc<Planned>, lane: Lane, is_open: &IsOpen) -> Result<Self> {
         let client = object.deployment.client().clone();
         let definition = Arc::clone(&object.definition);
         let checkpoints = definition.checkpoints();
@@ -123,7 +123,7 @@ impl Trigger {
         let options = Options::of(&definition)?;
         let surroundings = Arc::new(object.surroundings()?);
         let copies = options.images == Images::Mirror && planned.needs_images();
-        let copy = if copies { Some(Copy::open(&object, &planned, lane)?) } else { None };
+        let copy = if copies { Some(Copy::open(&object, &planned, lane, is_open)?) } else { None };
         if copy.is_none() {
             Copy::remove(&object, lane)?;
         }
@@ -152,8 +152,12 @@ impl Trigger {
         let own = |name: &str| (DATABASE.to_owned(), name.to_owned());
         let table = (self.planned.database.clone(), self.planned.collection.clone());
         let images = self.planned.needs_images() && self.copy.is_none();
-        let from = match &mut self.copy {
-            Some(copy) => copy.begin(&self.object, &self.place).await?,
+        let from = match self.copy.take() {
+            Some(copy) => {
+                let (copy, from) = copy.begin(&self.object, &self.place).await?;
+                self.copy = Some(copy);
+                from
+            }
             None => self.place.clone(),
         };
         let mut wants = Wants { images, ..Wants::default() };
@@ -186,12 +190,13 @@ impl Trigger {
                 News::Lost(reason) => {
                     // A copy may be too old whose trigger is not: that has a place of its own.
                     let known = &self.known;
-                    let Some(copy) = self.copy.as_mut().filter(|copy| !read_again && copy.is_before(known)) else {
+                    let Some(copy) = self.copy.take_if(|copy| !read_again && copy.is_before(known)) else {
                         return Err(lost(&reason).hint("RESUME TRIGGER … FROM NOW goes on without them"));
                     };
                     let id = &self.object.definition.id;
                     tracing::warn!(object = %id, "its copy is too old, and is read again: {reason}");
-                    let from = copy.begin_again(&self.object, known).await?;
+                    let (copy, from) = copy.begin_again(&self.object, known).await?;
+                    self.copy = Some(copy);
                     inbox = self.object.hub.join(wants.clone(), from);
                     read_again = true;
                 }
@@ -295,16 +300,22 @@ impl Trigger {
 
     /// An event with the documents that the copy has; `None`: it stays as it came.
     async fn completed(&mut self, event: &Event) -> Result<Option<Event>> {
-        let Some(copy) = &mut self.copy else { return Ok(None) };
+        let Some(mut copy) = self.copy.take() else { return Ok(None) };
+        if copy.is_right_from(event) {
+            (copy, ()) = blocking(copy, Copy::is_right).await?;
+        }
+        let mut completed = None;
         match copy.complete(event)? {
-            Completed::With(event) => Ok(Some(event)),
-            Completed::Same => Ok(None),
+            Completed::With(event) => completed = Some(event),
+            Completed::Same => {}
+            Completed::Cleared => (copy, ()) = blocking(copy, Copy::clear).await?,
             Completed::Replaced => {
                 let time = event.cluster_time().ok_or_else(|| bug("an event without a time"))?;
-                copy.read(&self.object, time, Place::Token(event.token().clone())).await?;
-                Ok(None)
+                copy = copy.read(&self.object, time, Place::Token(event.token().clone())).await?;
             }
         }
+        self.copy = Some(copy);
+        Ok(completed)
     }
 
     /// A dead letter that is to be tried again (SQL-18.6).
@@ -366,8 +377,9 @@ impl Trigger {
             "state_bytes": self.copy.as_ref().map(Copy::bytes),
         };
         let is_ours = self.checkpoint.note(set).await?;
-        if let Some(copy) = self.copy.as_mut().filter(|_| is_ours) {
-            copy.commit()?;
+        if let Some(copy) = self.copy.take_if(|_| is_ours) {
+            let (copy, ()) = blocking(copy, Copy::commit).await?;
+            self.copy = Some(copy);
         }
         Ok(is_ours)
     }
