@@ -98,6 +98,8 @@ pub(crate) struct Live {
     doubles: bool,
     /// How long outputs of changes are kept (SQL-14.8).
     retain_ms: Option<i64>,
+    /// Its state is on disk, and ends with its owner.
+    is_temporary: bool,
 }
 
 /// What some commits come to.
@@ -154,6 +156,7 @@ impl Live {
             missing_is_null,
             doubles,
             retain_ms,
+            is_temporary: false,
         })
     }
 
@@ -196,9 +199,14 @@ impl Live {
         self.circuit.commit(&position.to_bytes()).map_err(|error| of_flow(&error))
     }
 
-    /// Has the store hold less in memory, if that is much: for state that ends with its owner.
+    /// Its state is on disk, and ends with its owner.
+    pub(crate) fn end_with_owner(&mut self) {
+        self.is_temporary = true;
+    }
+
+    /// Has the store hold less in memory, if that is much and nobody will ask how far the files are.
     pub(crate) fn make_room(&mut self) -> Result<()> {
-        if self.is_large() {
+        if self.is_temporary && self.is_large() {
             self.circuit.commit(&[]).map_err(|error| of_flow(&error))?;
         }
         Ok(())

@@ -106,7 +106,7 @@ impl Subscription {
             _ => None,
         };
         let (sent, waiting) = (0, Vec::new());
-        let running = Running { subscription: self, rows, sent, waiting, place, known, resume, state };
+        let running = Running { subscription: self, rows, sent, waiting, place, known, resume, _state: state };
         drop(tokio::spawn(running.run(live, inbox, time)));
         Ok(Rows::later(columns, taken))
     }
@@ -114,7 +114,6 @@ impl Subscription {
     /// The state at a time.
     async fn load(&self, time: Timestamp, copies: bool, state: Option<&TemporaryState>) -> Result<Live> {
         let client = self.deployment.client();
-        let is_on_disk = state.is_some();
         let store = match state {
             Some(state) => state.store(self.state_bytes_max.unwrap_or(STATE_BYTES_MAX))?,
             None => Store::memory(),
@@ -122,6 +121,9 @@ impl Subscription {
         let mut live = Live::open(Arc::clone(&self.plan), Arc::clone(&self.context), store)?;
         if copies {
             live.copy_driven();
+        }
+        if state.is_some() {
+            live.end_with_owner();
         }
         live.missing_is_null(self.missing_is_null || self.images == Images::Lookup);
         let clock_ms = if self.plan.changes { 0 } else { now_ms() };
@@ -134,9 +136,7 @@ impl Subscription {
             while let Some(reply) = reading.next(&mut moment).await? {
                 let (back, loaded) = blocking(live, move |live| {
                     let loaded = live.load(number, &reply, clock_ms)?;
-                    if is_on_disk {
-                        live.make_room()?;
-                    }
+                    live.make_room()?;
                     Ok(loaded)
                 })
                 .await?;
@@ -171,7 +171,7 @@ struct Running {
     /// The place behind everything whose rows were all sent, where another can go on.
     resume: Option<Place>,
     /// Where its state is, if that is not in memory.
-    state: Option<TemporaryState>,
+    _state: Option<TemporaryState>,
 }
 
 /// Why a subscription goes on no longer.
@@ -287,13 +287,11 @@ impl Running {
         commits: Vec<Commit>,
         clock_ms: i64,
     ) -> Result<(Live, std::result::Result<(), Over>)> {
-        let (changes, is_on_disk) = (self.subscription.plan.changes, self.state.is_some());
+        let changes = self.subscription.plan.changes;
         let (live, mut epoch) = live.take(self.subscription.deployment.client(), commits, clock_ms).await?;
         let epoch = blocking(live, move |live| {
             let difference = live.difference(&mut epoch)?;
-            if is_on_disk {
-                live.make_room()?;
-            }
+            live.make_room()?;
             Ok((epoch, difference))
         });
         let (live, (epoch, (going, coming))) = epoch.await?;

@@ -71,8 +71,13 @@ impl Live {
                     let mut live = self;
                     let mut reading = find.open(client, &mut moment).await?;
                     while let Some(reply) = reading.next(&mut moment).await? {
-                        // The clock of changes is theirs.
-                        let (back, loaded) = blocking(live, move |live| live.load(number, &reply, 0)).await?;
+                        let (back, loaded) = blocking(live, move |live| {
+                            // The clock of changes is theirs.
+                            let loaded = live.load(number, &reply, 0)?;
+                            live.make_room()?;
+                            Ok(loaded)
+                        })
+                        .await?;
                         live = back;
                         failures.extend(loaded.failures);
                     }
