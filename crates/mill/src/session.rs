@@ -35,6 +35,7 @@ use crate::hub::Hub;
 use crate::native::Natives;
 use crate::planning::Planning;
 use crate::subscriptions::SubscriptionLimits;
+use crate::temporary::remove_leftovers;
 use crate::value::from_bson;
 
 use self::client::ClientSettings;
@@ -90,6 +91,7 @@ impl Session {
     /// # Errors
     /// The URI cannot be used, or nobody is there.
     pub async fn connect(uri: &str, options: SessionOptions) -> Result<Self> {
+        remove_leftovers();
         let deployment = Deployment::connect(uri).await?;
         let own = deployment.connection().default_database().unwrap_or("test").to_owned();
         Ok(Self::on(deployment, options.database.unwrap_or(own)))

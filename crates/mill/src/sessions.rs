@@ -4,6 +4,7 @@ use tokio::sync::Mutex;
 
 use crate::error::Result;
 use crate::session::{Session, SessionOptions};
+use crate::temporary::remove_leftovers;
 
 /// Sessions that share their connections, which are made when somebody asks for the first.
 pub struct Sessions {
@@ -15,6 +16,7 @@ impl Sessions {
     /// On a deployment.
     #[must_use]
     pub fn new(uri: String) -> Self {
+        remove_leftovers();
         Self { uri, first: Mutex::default() }
     }
 

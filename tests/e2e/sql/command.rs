@@ -7,7 +7,8 @@ use futures::{StreamExt, TryStreamExt};
 use mongodb::Database;
 use mongodb::error::{Error, ErrorKind};
 
-use super::{Lab, column};
+use super::{Lab, column, eventually};
+use crate::support::Server;
 
 async fn lab() -> (Lab, Database) {
     let lab = Lab::new().await;
@@ -124,4 +125,29 @@ async fn changes_come_through_a_cursor() {
     let killed = database.run_command(doc! {"killCursors": "$cmd.sql", "cursors": [id]}).await.unwrap();
     assert_eq!(killed.get_array("cursorsKilled").unwrap().len(), 1);
     assert_eq!(refused(&database.run_command(more).await.unwrap_err()).0, 43);
+}
+
+/// SQL-12.6: the copy of a subscription is gone with it, and that of a program which was killed when the next one starts.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_left_of_a_subscription() {
+    let mut lab = Lab::on(Server::with(&["--memory"])).await;
+    lab.collection("t").insert_one(doc! {"_id": 1}).await.unwrap();
+    let text = "SUBSCRIBE TO (SELECT OLD.n AS was FROM t WHERE CHANGE_DETECTED()) WITH (images = 'mirror')";
+    let subscribe = async |lab: &Lab| {
+        let reply = lab.client.database("shop").run_command(doc! {"sql": text}).await.unwrap();
+        reply.get_document("cursor").unwrap().get_i64("id").unwrap()
+    };
+    let id = subscribe(&lab).await;
+    assert_eq!(lab.server.temporary().len(), 1);
+    let kill = doc! {"killCursors": "$cmd.sql", "cursors": [id]};
+    lab.client.database("shop").run_command(kill).await.unwrap();
+    eventually("it is gone", async || lab.server.temporary().is_empty()).await;
+    subscribe(&lab).await;
+    lab.server.kill();
+    let left = lab.server.temporary();
+    assert_eq!(left.len(), 1);
+    lab.server.start_again();
+    eventually("what was left is gone", async || !left[0].exists()).await;
+    subscribe(&lab).await;
+    assert_eq!(lab.server.temporary().len(), 1);
 }

@@ -93,6 +93,12 @@ impl Server {
         self.folder.path().join("data")
     }
 
+    /// Its temporary files.
+    pub(crate) fn temporary(&self) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(self.folder.path().join("temporary")).expect("temporary files");
+        entries.map(|entry| entry.expect("a temporary file").path()).collect()
+    }
+
     /// What the server has written to its standard output and error.
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
@@ -170,8 +176,10 @@ pub(crate) fn free_port() -> u16 {
 
 fn start(port: u16, folder: &Path, arguments: &[String]) -> Child {
     let log = File::options().create(true).append(true).open(folder.join("log")).expect("the log file");
+    let temporary = folder.join("temporary");
+    std::fs::create_dir_all(&temporary).expect("a folder for temporary files");
     let mut command = millstream();
-    command.arg("serve").args(["--port", &port.to_string()]);
+    command.env("TMPDIR", temporary).arg("serve").args(["--port", &port.to_string()]);
     if !arguments.iter().any(|argument| argument == "--memory") {
         command.arg("--data").arg(folder.join("data"));
     }
