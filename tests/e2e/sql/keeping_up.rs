@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bson::{Document, doc};
+use millstream_mill::Session;
+use millstream_sql::statement::{Statement, script};
 
 use super::views::agrees;
-use super::{Lab, eventually};
+use super::{Lab, eventually, next};
 use crate::support::receiver::Receiver;
 
 /// About how large a document is: some hundred of them are more than waits for one consumer.
@@ -116,4 +118,37 @@ async fn much_is_computed_again() {
         assert_eq!(builds.next_if_any().await.unwrap(), None, "it was built again");
     }
     agrees(&mut lab, "v", query).await;
+}
+
+/// However many come one after the other to who reads already, those are told of changes meanwhile.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_comes_holds_up_nobody() {
+    let mut lab = Lab::new().await;
+    let t = lab.collection("t");
+    let query = "SELECT NEW.n AS n FROM t WHERE CHANGE_DETECTED() AND CHANGE_TYPE() = 'INSERT'";
+    let mut rows = lab.subscribe(query).await;
+    let coming = Held(Arc::new(AtomicBool::new(true)));
+    let statement = script(query).unwrap().remove(0).0;
+    let come = async |mut session: Session, statement: Statement, comes: Arc<AtomicBool>| {
+        let mut count = 0;
+        while comes.load(Ordering::SeqCst) {
+            session.run(&statement).await.unwrap();
+            count += 1;
+        }
+        count
+    };
+    let others: Vec<_> = (0..12)
+        .map(|_| tokio::spawn(come(lab.session.another("shop"), statement.clone(), Arc::clone(&coming.0))))
+        .collect();
+    let began = Instant::now();
+    for n in 0..40 {
+        t.insert_one(doc! {"n": n}).await.unwrap();
+        assert_eq!(next(&mut rows).await.get_i32("n").unwrap(), n);
+    }
+    let took = began.elapsed();
+    drop(coming);
+    for other in others {
+        assert!(other.await.unwrap() > 1);
+    }
+    assert!(took < Duration::from_secs(10), "{took:?}");
 }

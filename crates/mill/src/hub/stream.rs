@@ -11,7 +11,7 @@ use millstream_watch::{
     Backoff, BeforeMode, Event, FullDocumentMode, ProblemKind, Scope, Source, StartAt, Step, Watcher,
 };
 use tokio::sync::mpsc;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 use super::streams::Streams;
 use super::{Member, Parcel, kib};
@@ -29,6 +29,11 @@ const PATIENCE: Duration = Duration::from_millis(500);
 /// How long the server waits before it says that nothing happened: how soon watermarks of quiet streams move.
 const MAX_AWAIT: Duration = Duration::from_millis(500);
 
+/// How long who comes to a stream that was just opened waits for it to be read once, at first; then twice as long each time
+/// that nothing was read, up to what even a quiet stream on a slow network does not need.
+const HOLD_MIN: Duration = Duration::from_millis(20);
+const HOLD_MAX: Duration = Duration::from_secs(2);
+
 pub(super) struct Stream {
     streams: Arc<Streams>,
     number: u64,
@@ -38,6 +43,8 @@ pub(super) struct Stream {
     at: Option<Timestamp>,
     /// Fields only when documents turn out to have more, as it costs more to leave little out than to send it.
     asked: Asked,
+    /// How long those who come wait next time.
+    hold: Duration,
 }
 
 impl Stream {
@@ -48,7 +55,7 @@ impl Stream {
         inbox: mpsc::UnboundedReceiver<Member>,
     ) -> Self {
         let at = member.place.time();
-        Self { streams, number, inbox, members: vec![member], at, asked: Asked::Changes }
+        Self { streams, number, inbox, members: vec![member], at, asked: Asked::Changes, hold: HOLD_MIN }
     }
 
     /// Reads as long as somebody wants it.
@@ -145,15 +152,21 @@ impl Stream {
         let wants = self.wants();
         let used = wants.fields();
         let mut gathering = Gathering::default();
+        // Who comes has it opened again. If many come, that is not to keep it from being read.
+        let mut held = Some(Instant::now() + self.hold);
         loop {
             let step = tokio::select! {
                 biased;
-                member = self.inbox.recv() => {
+                member = next_member(&mut self.inbox, held) => {
+                    if held.is_some() {
+                        self.hold = (self.hold * 2).min(HOLD_MAX);
+                    }
                     self.members.extend(member);
                     return;
                 }
                 step = watcher.next() => step,
             };
+            (held, self.hold) = (None, HOLD_MIN);
             match step {
                 Ok(Step::Event(event)) => {
                     let is_idle = self.is_idle();
@@ -278,6 +291,14 @@ impl Stream {
             }
         }
     }
+}
+
+/// Who comes next, not before an instant.
+async fn next_member(inbox: &mut mpsc::UnboundedReceiver<Member>, not_before: Option<Instant>) -> Option<Member> {
+    if let Some(then) = not_before {
+        sleep_until(then).await;
+    }
+    inbox.recv().await
 }
 
 /// Whether servers do not know an option of the stream or its stages, as those before version 6 do not know
