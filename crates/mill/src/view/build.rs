@@ -29,7 +29,6 @@ use crate::live::{Filling, Live};
 use crate::mirror::Mirror;
 use crate::read::{self, Find, Moment};
 use crate::run::{End, blocking, published};
-use crate::wants::Interest;
 
 /// How often what was read is committed, and told.
 const KEEP_EVERY: Duration = Duration::from_millis(500);
@@ -208,7 +207,7 @@ impl Running {
         // Until all of them were, it is kept as it was read.
         let mut failures = Vec::new();
         if !live.mirrors().is_empty() {
-            let mut inbox = self.view.hub.join(live.wants(), self.position.place.clone());
+            let mut inbox = self.join_at(&live, self.position.place.clone());
             let client = self.client();
             loop {
                 let news = tokio::select! {
@@ -326,10 +325,8 @@ impl Running {
         let Some(until) = filling.until.filter(|until| *until > filling.since && filling.storing.is_none()) else {
             return Ok(Stage::Over(Box::new(live)));
         };
-        let mut wants = live.wants();
-        wants.add(crate::wait::barriers(), &Interest::marks());
+        let mut inbox = self.join_at(&live, Place::Time(after(filling.since)));
         let clock_ms = self.position.clock_ms;
-        let mut inbox = self.view.hub.join(wants, Place::Time(after(filling.since)));
         let mut kept = Instant::now();
         let mut failures = Vec::new();
         loop {

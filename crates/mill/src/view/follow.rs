@@ -3,17 +3,19 @@
 
 use std::time::Duration;
 
+use millstream_flow::Failure;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
 use super::Running;
 use super::save::{Saves, Unsaved};
 use super::writer::Writer;
-use crate::commit::Commit;
+use crate::commit::{Commit, Place};
 use crate::deployment::now_ms;
+use crate::difference::Write;
 use crate::error::{Result, bug, lost};
 use crate::hub::{Inbox, News};
-use crate::live::Epoch;
+use crate::live::{Epoch, Live};
 use crate::run::{End, at, blocking, until};
 use crate::wait::{barriers, is_mark};
 use crate::wants::Interest;
@@ -72,9 +74,14 @@ impl Running {
     /// The changes from where the view is.
     pub(super) fn join(&self) -> Result<Inbox> {
         let live = self.live.as_ref().ok_or_else(|| bug("a view without a state"))?;
+        Ok(self.join_at(live, self.position.place.clone()))
+    }
+
+    /// The changes from a place on that a state is made of, and marks.
+    pub(super) fn join_at(&self, live: &Live, place: Place) -> Inbox {
         let mut wants = live.wants();
         wants.add(barriers(), &Interest::marks());
-        Ok(self.view.hub.join(wants, self.position.place.clone()))
+        self.view.hub.join(wants, place)
     }
 
     async fn go_on(&mut self) -> Result<End> {
@@ -189,17 +196,33 @@ impl Running {
         Ok(None)
     }
 
+    /// What an epoch writes, and the rows that cannot be evaluated. The state notes it when outputs are to go.
+    async fn writes(&mut self, mut epoch: Epoch) -> Result<(Vec<Write>, Vec<Failure>)> {
+        let live = self.live.take().ok_or_else(|| bug("a view without a state"))?;
+        let writing = blocking(live, move |live| {
+            let writes = live.writes(&mut epoch)?;
+            Ok((writes, epoch.output.failures))
+        });
+        let (live, written) = writing.await?;
+        self.live = Some(live);
+        Ok(written)
+    }
+
+    /// Computes what some commits change, which is written already. False: a collection has to be read anew.
+    pub(super) async fn compute(&mut self, commits: Vec<Commit>, clock_ms: i64) -> Result<bool> {
+        let mut open = Open::default();
+        if self.step(commits, clock_ms, &mut open).await?.is_some() {
+            return Ok(false);
+        }
+        self.writes(open.epoch).await?;
+        Ok(true)
+    }
+
     /// Begins to write what was computed, if it changes anything.
     async fn close(&mut self, open: Open) -> Result<()> {
         let began = Instant::now();
-        let Open { mut epoch, commits, asked, computed, .. } = open;
-        let live = self.live.take().ok_or_else(|| bug("a view without a state"))?;
-        let (live, (writes, failures)) = blocking(live, move |live| {
-            let writes = live.writes(&mut epoch)?;
-            Ok((writes, epoch.output.failures))
-        })
-        .await?;
-        self.live = Some(live);
+        let Open { epoch, commits, asked, computed, .. } = open;
+        let (writes, failures) = self.writes(epoch).await?;
         let letters = self.errors.letters(&failures)?;
         let late = failures.iter().filter(|failure| self.errors.is_dropped(failure)).count();
         self.errors.late += i64::try_from(late).unwrap_or(0);

@@ -8,9 +8,8 @@ use bson::Document;
 use super::follow::{COMMITS_MAX, gather};
 use super::{Running, State};
 use crate::commit::{Commit, Place};
-use crate::error::{Result, bug, lost};
+use crate::error::{Result, lost};
 use crate::hub::News;
-use crate::run::blocking;
 
 impl Running {
     /// Brings the state to where a row of checkpoints says that the collection is.
@@ -47,8 +46,7 @@ impl Running {
                     commits.extend(behind.first().and_then(|commit| commit.up_to(&until)));
                     // Whatever comes behind it, everything before has come.
                     self.position.place = commits.last().map_or_else(|| until.clone(), |last| last.place());
-                    let clock_ms = self.position.clock_ms;
-                    if !self.compute(commits, clock_ms).await? {
+                    if !self.compute(commits, self.position.clock_ms).await? {
                         return Ok(self.give_up());
                     }
                 }
@@ -59,31 +57,13 @@ impl Running {
         }
         // It may have gone further with the clock alone.
         let clock_ms = row.get_datetime("as_of").map_or(0, |time| time.timestamp_millis());
-        if !self.compute(Vec::new(), clock_ms.max(self.position.clock_ms)).await? {
+        if !self.compute(Vec::new(), clock_ms).await? {
             return Ok(self.give_up());
         }
         self.position.place = until;
         self.position.step = self.writer()?.checkpoint.step;
         self.save().await?;
         Ok(State::Whole)
-    }
-
-    /// Computes what some commits change, which is written already. False: a collection has to be read anew.
-    async fn compute(&mut self, commits: Vec<Commit>, clock_ms: i64) -> Result<bool> {
-        let live = self.live.take().ok_or_else(|| bug("a view without a state"))?;
-        let commits = self.images.complete(&self.client(), commits, &live.driven()).await?;
-        let (live, mut epoch) = live.take(&self.client(), commits, clock_ms).await?;
-        let computing = blocking(live, move |live| {
-            if !epoch.rebuild {
-                // It is also noted when outputs are to go.
-                live.writes(&mut epoch)?;
-            }
-            Ok(epoch)
-        });
-        let (live, epoch) = computing.await?;
-        self.live = Some(live);
-        self.position.clock_ms = epoch.clock_ms;
-        Ok(!epoch.rebuild)
     }
 
     fn give_up(&mut self) -> State {
