@@ -11,6 +11,7 @@ mod mirrors;
 mod natives;
 mod pushed;
 mod queries;
+mod random;
 mod restarts;
 mod streamed;
 mod triggers;

@@ -4,9 +4,11 @@
 //! turns the circuit's rows into documents. The caller reads, steps the circuit and writes: for a batch query once, over a
 //! snapshot; for a view and a change query for ever.
 
+mod aggregation;
 mod binder;
 mod block;
 mod builtin;
+mod calculated;
 mod calls;
 mod changes;
 mod clock;

@@ -1,77 +1,21 @@
 //! What the deployment is asked to find and to compute (SQL-20.5, SQL-20.6): the answers are those of the mill, whatever the
 //! documents hold. `PUSHED_SEED=…` makes another run.
 
-use bson::spec::BinarySubtype;
-use bson::{Bson, DateTime, Document, RawDocument, bson, doc, oid::ObjectId};
+use bson::{Bson, DateTime, Document, RawDocument, bson, doc};
 use millstream_mill::Outcome;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 
-use super::{Lab, column, eventually};
+use super::random::{calculable, calculation, explained, odd, one};
+use super::{Lab, eventually};
 
 /// Queries for each kind of documents.
 const QUERIES: usize = 80;
-
-/// Values of every type, many of them equal or nearly so.
-pub(super) fn odd() -> Vec<Bson> {
-    let decimal = |text: &str| Bson::Decimal128(text.parse().unwrap());
-    let id: ObjectId = "507f1f77bcf86cd799439011".parse().unwrap();
-    let binary = |subtype, bytes: &[u8]| Bson::Binary(bson::Binary { subtype, bytes: bytes.to_vec() });
-    vec![
-        Bson::Null,
-        Bson::Undefined,
-        Bson::Int32(1),
-        Bson::Int64(1),
-        Bson::Double(1.0),
-        decimal("1"),
-        decimal("1.0"),
-        Bson::Int32(0),
-        Bson::Double(0.0),
-        Bson::Double(-0.0),
-        Bson::Double(2.5),
-        decimal("2.5"),
-        decimal("2.50"),
-        Bson::Double(0.1),
-        decimal("0.1"),
-        decimal("0.1000000000000000055511151231257827"),
-        Bson::Double(f64::NAN),
-        decimal("NaN"),
-        Bson::Double(f64::INFINITY),
-        Bson::Int64(9_007_199_254_740_993),
-        Bson::Double(9_007_199_254_740_992.0),
-        "a".into(),
-        "A".into(),
-        "ab".into(),
-        "b".into(),
-        "5".into(),
-        "2.5".into(),
-        "true".into(),
-        Bson::Symbol("a".to_owned()),
-        bson!([1]),
-        bson!([]),
-        bson!([Bson::Null, "a"]),
-        bson!([{"e": 1}, {"e": "a"}]),
-        bson!({"e": 1}),
-        bson!({"e": Bson::Null}),
-        bson!({"e": "a"}),
-        bson!({"e": [1, Bson::Null]}),
-        bson!({"e": {"f": 1}}),
-        bson!({"x": 1}),
-        Bson::Boolean(true),
-        Bson::Boolean(false),
-        DateTime::from_millis(1_735_689_600_000).into(),
-        DateTime::from_millis(0).into(),
-        id.into(),
-        "507f1f77bcf86cd799439011".into(),
-        binary(BinarySubtype::Generic, b"a"),
-        binary(BinarySubtype::Uuid, &[7; 16]),
-        bson::Timestamp { time: 1, increment: 1 }.into(),
-        Bson::MinKey,
-        Bson::MaxKey,
-        Bson::RegularExpression(bson::Regex { pattern: "a".try_into().unwrap(), options: "".try_into().unwrap() }),
-    ]
-}
+/// Conditions that are calculated.
+const CALCULATIONS: usize = 40;
+/// Rows that each is tried on.
+const ROWS: i32 = 40;
 
 /// Values of types that a deployment can be trusted with.
 fn plain(random: &mut StdRng, kind: usize) -> Bson {
@@ -118,58 +62,63 @@ fn documents(random: &mut StdRng, is_odd: bool) -> Vec<Document> {
 struct Queries<'r>(&'r mut StdRng);
 
 impl Queries<'_> {
-    fn one<'t>(&mut self, of: &[&'t str]) -> &'t str {
-        of.choose(self.0).unwrap()
-    }
-
     fn literal(&mut self) -> &'static str {
-        self.one(&[
-            "1",
-            "0",
-            "2",
-            "2.5",
-            "0.1",
-            "1.5::float8",
-            "9007199254740993",
-            "9007199254740993.0",
-            "'a'",
-            "'ab'",
-            "'5'",
-            "'2.5'",
-            "'a'::text",
-            "'5'::text",
-            "TRUE",
-            "'true'",
-            "'NaN'",
-            "'507f1f77bcf86cd799439011'",
-            "'2025-01-01'",
-            "TIMESTAMPTZ '2025-01-01 00:00:00Z'",
-            "NULL",
-        ])
+        one(
+            self.0,
+            &[
+                "1",
+                "0",
+                "2",
+                "2.5",
+                "0.1",
+                "1.5::float8",
+                "9007199254740993",
+                "9007199254740993.0",
+                "'a'",
+                "'ab'",
+                "'5'",
+                "'2.5'",
+                "'a'::text",
+                "'5'::text",
+                "TRUE",
+                "'true'",
+                "'NaN'",
+                "'507f1f77bcf86cd799439011'",
+                "'2025-01-01'",
+                "TIMESTAMPTZ '2025-01-01 00:00:00Z'",
+                "NULL",
+            ],
+        )
     }
 
     fn condition(&mut self, depth: usize) -> String {
-        let choices = if depth == 0 { 8 } else { 11 };
-        let path = self.one(&["a", "b", "c", "d", "d.e", "d.e.f"]);
+        let choices = if depth == 0 { 9 } else { 12 };
+        let path = one(self.0, &["a", "b", "c", "d", "d.e", "d.e.f"]);
         match self.0.random_range(0..choices) {
             0..=2 => {
-                let operator = self.one(&["=", "<>", "<", "<=", ">", ">="]);
+                let operator = one(self.0, &["=", "<>", "<", "<=", ">", ">="]);
                 if self.0.random() {
                     format!("{path} {operator} {}", self.literal())
                 } else {
                     format!("{} {operator} {path}", self.literal())
                 }
             }
-            3 => format!("{path} {} ({}, {})", self.one(&["IN", "NOT IN"]), self.literal(), self.literal()),
-            4 => format!("{path} {}", self.one(&["IS NULL", "IS NOT NULL"])),
-            5 => format!("{path} {} {} AND {}", self.one(&["BETWEEN", "NOT BETWEEN"]), self.literal(), self.literal()),
-            6 => {
-                let pattern = self.one(&["abc%", "ab%", "abc", "a.%", "a\\%c%", "a_c%", "%c", "ab%d", ""]);
-                format!("word {} '{pattern}'", self.one(&["LIKE", "NOT LIKE"]))
+            3 => format!("{path} {} ({}, {})", one(self.0, &["IN", "NOT IN"]), self.literal(), self.literal()),
+            4 => format!("{path} {}", one(self.0, &["IS NULL", "IS NOT NULL"])),
+            5 => {
+                format!("{path} {} {} AND {}", one(self.0, &["BETWEEN", "NOT BETWEEN"]), self.literal(), self.literal())
             }
-            7 => format!("_id {} {}", self.one(&["<", ">=", "<>"]), self.0.random_range(0..120)),
-            8 => format!("NOT ({})", self.condition(depth - 1)),
-            9 => format!("({}) AND ({})", self.condition(depth - 1), self.condition(depth - 1)),
+            6 => {
+                let pattern = one(self.0, &["abc%", "ab%", "abc", "a.%", "a\\%c%", "a_c%", "%c", "ab%d", ""]);
+                format!("word {} '{pattern}'", one(self.0, &["LIKE", "NOT LIKE"]))
+            }
+            7 => format!("_id {} {}", one(self.0, &["<", ">=", "<>"]), self.0.random_range(0..120)),
+            8 => {
+                let (other, operator) = (one(self.0, &["a", "b", "c", "d.e"]), one(self.0, &["=", "<>", "<", ">="]));
+                format!("{path} {operator} {other}")
+            }
+            9 => format!("NOT ({})", self.condition(depth - 1)),
+            10 => format!("({}) AND ({})", self.condition(depth - 1), self.condition(depth - 1)),
             _ => format!("({}) OR ({})", self.condition(depth - 1), self.condition(depth - 1)),
         }
     }
@@ -199,15 +148,16 @@ async fn rows(lab: &mut Lab, query: &str) -> Vec<Vec<u8>> {
     rows.all().await.unwrap().iter().map(|row| row.as_bytes().to_vec()).collect()
 }
 
-fn shown(rows: &[Vec<u8>]) -> Vec<String> {
-    rows.iter().map(|row| format!("{:?}", RawDocument::from_bytes(row).unwrap())).collect()
+/// The rows, or the SQLSTATE.
+async fn outcome(lab: &mut Lab, query: &str) -> Result<Vec<Vec<u8>>, String> {
+    let answer = lab.answer(query).await.map_err(|error| error.state.0.to_owned())?;
+    let Outcome::Rows(rows) = answer.outcome else { panic!("{query} answers no rows") };
+    let rows = rows.all().await.map_err(|error| error.state.0.to_owned())?;
+    Ok(rows.iter().map(|row| row.as_bytes().to_vec()).collect())
 }
 
-async fn explained(lab: &mut Lab, query: &str) -> Vec<String> {
-    column(&lab.rows(&format!("EXPLAIN {query}")).await, "plan")
-        .iter()
-        .map(|line| line.as_str().unwrap().to_owned())
-        .collect()
+fn shown(rows: &[Vec<u8>]) -> Vec<String> {
+    rows.iter().map(|row| format!("{:?}", RawDocument::from_bytes(row).unwrap())).collect()
 }
 
 /// SQL-20.2, SQL-20.5, SQL-20.6: random conditions and aggregates over random documents answer the same bytes as where nothing can
@@ -238,6 +188,103 @@ async fn what_is_pushed_down_answers_the_same() {
         }
     }
     assert!(computed > QUERIES / 4, "{computed}");
+}
+
+/// SQL-20.2, SQL-20.5, SQL-19.6: random calculations let every row through for which the condition is true or fails, and leave
+/// most of the others out.
+#[tokio::test]
+async fn what_is_calculated_there_leaves_nothing_out() {
+    let seed = std::env::var("PUSHED_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
+    println!("PUSHED_SEED={seed}");
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut lab = Lab::new().await;
+    let document = |n: i32| {
+        let mut document = doc! {"_id": n};
+        for field in ["a", "b", "c"] {
+            if random.random_range(0..10) > 0 {
+                document.insert(field, calculable(&mut random));
+            }
+        }
+        match random.random_range(0..6) {
+            0 => drop(document.insert("d", bson!([{"e": 1}, {"e": 2}]))),
+            1 => drop(document.insert("d", calculable(&mut random))),
+            _ => drop(document.insert("d", doc! {"e": calculable(&mut random)})),
+        }
+        document
+    };
+    let documents: Vec<Document> = (0..ROWS).map(document).collect();
+    lab.collection("t").insert_many(documents).await.unwrap();
+    let (mut asked, mut strict, mut failed) = (0, 0, 0);
+    for _ in 0..CALCULATIONS {
+        let several = random.random_range(1..3);
+        let conditions: Vec<String> =
+            (0..several).map(|_| calculation(&mut random, &["a", "b", "c", "d.e"], 2)).collect();
+        let condition = conditions.iter().map(|one| format!("({one})")).collect::<Vec<_>>().join(" AND ");
+        let pushed = format!("SELECT _id FROM t WHERE {condition}");
+        let plan = lab.rows(&format!("EXPLAIN (FORMAT JSON) {pushed}")).await.remove(0);
+        let source = plan.get_document("plan").unwrap().get_array("sources").unwrap()[0].as_document().unwrap();
+        let filter = source.get_document("filter").map(Document::to_string).unwrap_or_default();
+        asked += usize::from(filter.contains("$expr"));
+        // Of several that can fail, or in a part of which something can, another one may be the first to be evaluated.
+        let is_one = several == 1
+            && !condition.contains(") AND (")
+            && filter.starts_with("{ \"$and\": [{ \"$expr\": { \"$cond\"");
+        strict += usize::from(is_one);
+        // One row at a time, since another one may fail.
+        for id in 0..ROWS {
+            // No deployment is asked for this.
+            let here = format!("SELECT _id FROM t WHERE CASE WHEN _id = {id} THEN {condition} END");
+            let there = outcome(&mut lab, &format!("{pushed} AND _id = {id}")).await;
+            let here = outcome(&mut lab, &here).await;
+            failed += usize::from(here.is_err());
+            let agrees = match (&there, &here) {
+                (Ok(there), Err(_)) if !is_one => there.is_empty(),
+                (Err(_), Err(_)) if !is_one => true,
+                (there, here) => there == here,
+            };
+            assert!(agrees, "PUSHED_SEED={seed} {pushed} {id}: {there:?} {here:?}\n{filter}");
+        }
+    }
+    println!("{asked} asked, {strict} alone, {failed} failed");
+    assert!(
+        asked > CALCULATIONS / 3 && strict > CALCULATIONS / 10 && failed > CALCULATIONS,
+        "{asked} {strict} {failed}"
+    );
+}
+
+/// SQL-20.5: of rows that can be calculated with, only those are sent for which a condition is true.
+#[tokio::test]
+async fn rows_that_do_not_matter_stay_there() {
+    let mut lab = Lab::new().await;
+    let row = |n: i32| doc! {"_id": n, "n": n, "half": f64::from(n) / 2.0, "name": format!("Name {n}"), "note": "x".repeat(1_000)};
+    lab.collection("t").insert_many((0..500).map(row)).await.unwrap();
+    lab.collection("t").insert_many((500..900).map(|n| doc! {"_id": n, "note": "x".repeat(1_000)})).await.unwrap();
+    let sent = async |lab: &Lab| {
+        let status = lab.client.database("admin").run_command(doc! {"serverStatus": 1}).await.unwrap();
+        status.get_document("network").unwrap().get_i64("bytesOut").unwrap()
+    };
+    let conditions = [
+        ("n * 2 = 14", 1),
+        ("n % 100 = 7", 5),
+        ("n + half > 746.9", 2),
+        ("n / 100 = 4 AND n - 480 > 10", 9),
+        ("half < n - 248", 3),
+        ("COALESCE(n, 0) > 495", 4),
+        ("LOWER(name) IN ('name 1', 'name 2')", 2),
+        ("LENGTH(name) = 6", 10),
+        ("ABS(n - 100) < 3 OR FLOOR(half) = 7", 7),
+        ("n * 2 <> n + n", 0),
+        ("n < half", 0),
+    ];
+    for (condition, rows) in conditions {
+        let before = sent(&lab).await;
+        let query = format!("SELECT _id, note FROM t WHERE {condition}");
+        let found = lab.rows(&query).await;
+        let bytes = sent(&lab).await - before;
+        println!("{condition}: {} rows, {bytes} bytes", found.len());
+        assert_eq!(found.len(), rows, "{condition}");
+        assert!(bytes < 50_000, "{condition}: {bytes}");
+    }
 }
 
 /// SQL-20.6: what is counted is not read, and EXPLAIN says so.

@@ -9,6 +9,7 @@ use millstream_value::{DocBuf, Value};
 
 use crate::expr::like::Pattern;
 use crate::expr::{Comparison, Context, Expr, Step, Test};
+use crate::plan::calculated::{self, Nulls, calculated};
 use crate::plan::streamed::escaped;
 use crate::plan::{Source, SourceColumn};
 
@@ -74,7 +75,9 @@ impl Source {
         let path = |expr: &Expr| self.path(expr);
         let translation = Translation { path: &path, mode: Mode::Wide, context };
         let conditions = self.conditions.iter();
-        let parts: Vec<DocBuf> = conditions.filter_map(|condition| translation.condition(condition, true)).collect();
+        let sure = conditions.filter_map(|condition| translation.condition(condition, true));
+        let first = self.streamed.calculations().and_then(|(all, nulls)| calculated(all, true, nulls, &path, context));
+        let parts: Vec<DocBuf> = sure.chain(first).collect();
         (!parts.is_empty()).then(|| listed("$and", &parts))
     }
 
@@ -133,12 +136,14 @@ impl<'t> Translation<'t> {
                 Some(if *not == is { is_not_null(&path, mode) } else { is_null(&path, mode) })
             }
             Expr::Compare(op, a, b) => {
-                let (value, literal, op) = match (self.path(a), self.path(b)) {
-                    (Some(path), None) => (path, b, *op),
-                    (None, Some(path)) => (path, a, crate::plan::clock::turned(*op)),
-                    _ => return None,
+                let op = if is { *op } else { opposite(*op) };
+                let found = match (self.path(a), self.path(b)) {
+                    (Some(a), Some(b)) => (mode == Mode::Wide).then(|| calculated::compared(op, &a, &b)),
+                    (Some(path), None) => compared(&path, op, b, mode, context),
+                    (None, Some(path)) => compared(&path, crate::plan::clock::turned(op), a, mode, context),
+                    (None, None) => None,
                 };
-                compared(&value, if is { op } else { opposite(op)? }, literal, mode, context)
+                found.or_else(|| self.calculated(condition, is))
             }
             Expr::Between { value, low, high, symmetric: false } => {
                 let path = self.path(value)?;
@@ -177,6 +182,14 @@ impl<'t> Translation<'t> {
         }
     }
 
+    /// What cannot fail and is made of several fields.
+    fn calculated(&self, condition: &Expr, is: bool) -> Option<DocBuf> {
+        let is_meant = self.mode == Mode::Wide && condition.is_sure_condition();
+        is_meant
+            .then(|| calculated(std::slice::from_ref(condition), is, Nulls::Drop, self.path, self.context))
+            .flatten()
+    }
+
     /// Parts that all hold: what is not translated becomes true.
     fn all(&self, parts: &[Expr], is: bool) -> Option<DocBuf> {
         let parts = parts.iter().map(|part| self.condition(part, is));
@@ -193,15 +206,16 @@ pub(crate) fn plain(name: &str) -> bool {
 }
 
 /// What is true where a comparison is neither true nor NULL.
-pub(crate) fn opposite(op: Comparison) -> Option<Comparison> {
+pub(crate) fn opposite(op: Comparison) -> Comparison {
     match op {
-        Comparison::Equal => Some(Comparison::NotEqual),
-        Comparison::NotEqual => Some(Comparison::Equal),
-        Comparison::Less => Some(Comparison::GreaterOrEqual),
-        Comparison::LessOrEqual => Some(Comparison::Greater),
-        Comparison::Greater => Some(Comparison::LessOrEqual),
-        Comparison::GreaterOrEqual => Some(Comparison::Less),
-        Comparison::Distinct | Comparison::NotDistinct => None,
+        Comparison::Equal => Comparison::NotEqual,
+        Comparison::NotEqual => Comparison::Equal,
+        Comparison::Less => Comparison::GreaterOrEqual,
+        Comparison::LessOrEqual => Comparison::Greater,
+        Comparison::Greater => Comparison::LessOrEqual,
+        Comparison::GreaterOrEqual => Comparison::Less,
+        Comparison::Distinct => Comparison::NotDistinct,
+        Comparison::NotDistinct => Comparison::Distinct,
     }
 }
 
@@ -413,7 +427,8 @@ fn text_forms(text: &str, context: &Context) -> Vec<Form> {
     crate::expr::stored_forms(text, context).iter().flat_map(|form| stored(form, context)).collect()
 }
 
-fn constant(literal: &Expr, context: &Context) -> Option<Datum> {
+/// What is the same for every row.
+pub(crate) fn constant(literal: &Expr, context: &Context) -> Option<Datum> {
     match literal {
         Expr::Constant(value) => Some(value.clone()),
         Expr::Variable(slot) => context.variables.get(*slot).cloned(),

@@ -14,6 +14,7 @@ use crate::Expr;
 use crate::error::Result;
 use crate::expr::Context;
 use crate::plan::Plan;
+use crate::plan::aggregation::{NULLS, array, condition, document, field, is_one_of, kind_of, operator, text};
 use crate::plan::filter::Path;
 use crate::plan::lower::Lowering;
 use crate::plan::rel::{Aggregate, ColumnId, Rel};
@@ -55,7 +56,6 @@ pub struct Answered {
 /// The types among whose values equality is identity, and order the same for MongoDB and SQL; doubles but for NaN and zeros.
 // Sorted.
 const ALIKE: [&str; 7] = ["bool", "date", "double", "int", "long", "objectId", "string"];
-const NULLS: [&str; 3] = ["missing", "null", "undefined"];
 
 impl Plan {
     /// The aggregates of a query that is answered once which the deployment can compute.
@@ -233,51 +233,21 @@ fn is_null(path: &Path) -> Value<'static> {
 
 /// The value at a path, and null where there is none; arrays on the way are not looked into.
 fn value(path: &Path) -> Value<'static> {
-    let there = operator("$ifNull", array([text(format!("${}", path.dotted())), Value::Null]));
+    let there = operator("$ifNull", array([field(path), Value::Null]));
     through_documents(path, there, Value::Null)
 }
 
 /// The name of its type.
 fn kind(path: &Path) -> Value<'static> {
-    let there = operator("$type", text(format!("${}", path.dotted())));
+    let there = kind_of(field(path));
     through_documents(path, there, text("missing".to_owned()))
 }
 
 fn through_documents(path: &Path, there: Value<'static>, otherwise: Value<'static>) -> Value<'static> {
-    let is_document = |prefix: String| {
-        operator("$eq", array([operator("$type", text(format!("${prefix}"))), text("object".to_owned())]))
-    };
+    let is_document =
+        |prefix: String| operator("$eq", array([kind_of(text(format!("${prefix}"))), text("object".to_owned())]));
     let documents: Vec<Value<'static>> = path.prefixes().map(is_document).collect();
     if documents.is_empty() { there } else { condition(operator("$and", array(documents)), there, otherwise) }
-}
-
-fn text(text: String) -> Value<'static> {
-    Value::String(text.into())
-}
-
-fn array(values: impl IntoIterator<Item = Value<'static>>) -> Value<'static> {
-    Value::Array(values.into_iter().collect::<millstream_value::ArrayBuf>().into_bytes().into())
-}
-
-fn document(fields: impl IntoIterator<Item = (String, Value<'static>)>) -> Value<'static> {
-    let mut out = DocBuf::new();
-    for (name, value) in fields {
-        out.push(&name, value);
-    }
-    Value::Document(out.into_bytes().into())
-}
-
-fn operator(name: &str, argument: Value<'static>) -> Value<'static> {
-    document([(name.to_owned(), argument)])
-}
-
-fn condition(when: Value<'static>, then: Value<'static>, otherwise: Value<'static>) -> Value<'static> {
-    operator("$cond", array([when, then, otherwise]))
-}
-
-fn is_one_of(value: Value<'static>, names: &[&str]) -> Value<'static> {
-    let names = array(names.iter().map(|name| text((*name).to_owned())));
-    operator("$in", array([value, names]))
 }
 
 fn stage(name: &str, argument: &DocBuf) -> DocBuf {

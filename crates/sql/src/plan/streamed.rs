@@ -10,6 +10,7 @@ use millstream_flow::Datum;
 use millstream_value::{DocBuf, Value};
 
 use crate::expr::{Comparison, Context, Step, Test};
+use crate::plan::calculated::{Nulls, calculated};
 use crate::plan::filter::{Path, Translation, all_of, listed, not_of_type, of_type, opposite, path};
 use crate::plan::sure::Conditions;
 use crate::plan::{Source, SourceColumn};
@@ -310,8 +311,12 @@ impl Rows<'_> {
     /// When all conditions can be true of an event of a kind, whose row is one of its documents.
     fn all(&self, conditions: &Conditions, kind: Kind, row: Image) -> Found {
         let sure = conditions.sure.iter().map(|condition| self.condition(condition, true, kind, row, 0));
-        let of_texts = conditions.of_texts.iter().map(|like| self.of_texts(like, kind, row));
-        Found::all(sure.chain(of_texts))
+        let first = match (conditions.calculations(), conditions.first.as_slice()) {
+            (Some((all, nulls)), _) => self.calculated(all, nulls, kind, row),
+            (None, [like]) => self.of_texts(like, kind, row),
+            (None, _) => Found::Always,
+        };
+        Found::all(sure.chain([first]))
     }
 
     /// When a condition is true, or where `is` is false when it is false.
@@ -333,11 +338,21 @@ impl Rows<'_> {
     }
 
     fn translated(&self, leaf: &Expr, is: bool, kind: Kind, row: Image) -> Found {
-        let path = |expr: &Expr| match (self.part)(expr)? {
+        let path = |expr: &Expr| self.path(expr, kind, row);
+        Translation::wide(&path, self.context).condition(leaf, is).map_or(Found::Always, Found::When)
+    }
+
+    /// Conditions that fail for what cannot be calculated with, which has to be seen.
+    fn calculated(&self, conditions: &[Expr], nulls: Nulls, kind: Kind, row: Image) -> Found {
+        let path = |expr: &Expr| self.path(expr, kind, row);
+        calculated(conditions, true, nulls, &path, self.context).map_or(Found::Always, Found::When)
+    }
+
+    fn path(&self, expr: &Expr, kind: Kind, row: Image) -> Option<Path> {
+        match (self.part)(expr)? {
             Part::Within(image, path) => Some(path.within(field(image, kind, row))),
             Part::Operation => None,
-        };
-        Translation::wide(&path, self.context).condition(leaf, is).map_or(Found::Always, Found::When)
+        }
     }
 
     /// A condition that fails for what is no text, which has to be seen.
@@ -377,12 +392,7 @@ impl Rows<'_> {
         if path != same || ![(Image::Old, Image::New), (Image::New, Image::Old)].contains(&(one, other)) {
             return None;
         }
-        let op = match (is, op) {
-            (true, op) => *op,
-            (false, Comparison::Distinct) => Comparison::NotDistinct,
-            (false, Comparison::NotDistinct) => Comparison::Distinct,
-            (false, op) => opposite(*op)?,
-        };
+        let op = if is { *op } else { opposite(*op) };
         let there = |wanted: Image| {
             let value = if one == wanted { a } else { b };
             match op {
@@ -397,11 +407,12 @@ impl Rows<'_> {
         Some(match (kind, op) {
             (Kind::Insert, _) => there(Image::New),
             (Kind::Delete, _) => there(Image::Old),
-            (Kind::Update, Comparison::Distinct | Comparison::NotEqual | Comparison::Less | Comparison::Greater) => {
-                Found::When(is_changed(&path))
+            (Kind::Update, Comparison::Distinct) => Found::When(is_changed(&path)),
+            (Kind::Update, Comparison::NotEqual | Comparison::Less | Comparison::Greater) => {
+                Found::all([Found::When(is_changed(&path)), self.translated(leaf, is, kind, row)].into_iter())
             }
             // A replacement does not say what it changes.
-            (Kind::Replace | Kind::Update, _) => Found::Always,
+            (Kind::Replace | Kind::Update, _) => self.translated(leaf, is, kind, row),
         })
     }
 }

@@ -7,6 +7,7 @@ use millstream_flow::Datum;
 
 use crate::Expr;
 use crate::expr::Test;
+use crate::plan::calculated::{Nulls, is_calculated};
 
 impl Expr {
     /// Whether it has a value for every row.
@@ -55,48 +56,73 @@ impl Expr {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Conditions {
     pub(crate) sure: Vec<Expr>,
-    /// One that is sure of texts.
-    pub(crate) of_texts: Option<Expr>,
-    /// Whether there are more.
+    /// Of the others those that are evaluated first: one that is sure of texts, or calculations.
+    pub(crate) first: Vec<Expr>,
     rest: Vec<Expr>,
+    /// Whether some are evaluated after those, even if they are not kept here.
+    has_more: bool,
 }
 
 impl Conditions {
     pub(crate) fn of(conditions: Vec<Expr>) -> Self {
         let (sure, mut rest): (Vec<_>, Vec<_>) = conditions.into_iter().partition(Expr::is_sure_condition);
         let of_texts = rest.iter().position(Expr::is_sure_of_texts).map(|at| rest.remove(at));
-        Self { sure, of_texts, rest }
+        let (first, rest): (Vec<_>, Vec<_>) = match of_texts {
+            Some(like) => (vec![like], rest),
+            // What stands before a calculation may be there to keep it from failing.
+            None => {
+                let calculations = rest.iter().take_while(|condition| is_calculated(condition)).count();
+                let others = rest.split_off(calculations);
+                (rest, others)
+            }
+        };
+        let has_more = !rest.is_empty();
+        Self { sure, first, rest, has_more }
     }
 
-    /// Takes over others, of which only one that is sure of texts is kept: what stands behind it is not evaluated wherever it is
-    /// false, but may be where another is.
+    /// Takes over others, which are evaluated after these: what stands behind the first that can fail is not evaluated wherever
+    /// those are false, but may be where another is.
     pub(crate) fn extend(&mut self, others: Self) {
         self.sure.extend(others.sure);
-        self.of_texts = self.of_texts.take().or(others.of_texts);
+        if self.are_sure() {
+            self.first = others.first;
+        } else {
+            self.rest.extend(others.first);
+        }
         self.rest.extend(others.rest);
+        self.has_more |= others.has_more || !self.rest.is_empty();
     }
 
     /// Keeps those for which something holds.
     pub(crate) fn retain(&mut self, keep: impl Fn(&Expr) -> bool) {
         self.sure.retain(&keep);
-        self.of_texts = self.of_texts.take().filter(&keep);
+        if !self.first.iter().all(&keep) {
+            self.first.clear();
+        }
         self.rest.retain(keep);
     }
 
     /// Changes all of them.
     pub(crate) fn rewrite(&mut self, replace: &mut dyn FnMut(&Expr) -> Option<Expr>) {
-        let all = self.sure.iter_mut().chain(&mut self.of_texts).chain(&mut self.rest);
+        let all = self.sure.iter_mut().chain(&mut self.first).chain(&mut self.rest);
         all.for_each(|condition| condition.rewrite(replace));
     }
 
     /// Whether none can fail.
     pub(crate) fn are_sure(&self) -> bool {
-        self.of_texts.is_none() && self.rest.is_empty()
+        self.first.is_empty() && !self.has_more
+    }
+
+    /// The first ones, if they are calculations, and whether it matters that something in them is NULL.
+    pub(crate) fn calculations(&self) -> Option<(&[Expr], Nulls)> {
+        let nulls = if self.has_more { Nulls::Pass } else { Nulls::Drop };
+        let are_calculations = !self.first.is_empty() && !self.first.iter().any(Expr::is_sure_of_texts);
+        are_calculations.then_some((self.first.as_slice(), nulls))
     }
 
     /// All of them. Those that can fail are evaluated only where the sure ones are true.
     pub(crate) fn into_one(self) -> Expr {
-        let unsure: Vec<Expr> = self.of_texts.into_iter().chain(self.rest).collect();
+        let unsure: Vec<Expr> = self.first.into_iter().chain(self.rest).collect();
         if self.sure.is_empty() || unsure.is_empty() {
             return Expr::all_of([self.sure, unsure].concat());
         }
@@ -106,12 +132,17 @@ impl Conditions {
 
     /// What is true of every row that can pass, or fails if that row would; `None`: there is nothing of that kind.
     pub(crate) fn admission(&self) -> Option<Expr> {
-        let of_texts = self.of_texts.clone().map(|like| Expr::Is(Test::False, true, Box::new(like)));
-        match (self.sure.is_empty(), of_texts) {
-            (true, of_texts) => of_texts,
+        // Where those that are NULL matter, it is enough that they are not false.
+        let first = match self.calculations() {
+            Some((all, Nulls::Drop)) => Some(Expr::all_of(all.to_vec())),
+            _ if self.first.is_empty() => None,
+            _ => Some(Expr::Is(Test::False, true, Box::new(Expr::all_of(self.first.clone())))),
+        };
+        match (self.sure.is_empty(), first) {
+            (true, first) => first,
             (false, None) => Some(Expr::all_of(self.sure.clone())),
-            (false, Some(of_texts)) => {
-                let branches = vec![(Expr::all_of(self.sure.clone()), of_texts)];
+            (false, Some(first)) => {
+                let branches = vec![(Expr::all_of(self.sure.clone()), first)];
                 Some(Expr::Case { operand: None, branches, otherwise: None })
             }
         }
@@ -135,9 +166,16 @@ mod tests {
         let bare = Expr::Column(2);
         assert!(sure.is_sure_condition() && !unsure.is_sure_condition() && !bare.is_sure_condition());
         assert!(!Expr::Or(vec![sure.clone(), bare.clone()]).is_sure_condition());
-        let conditions = Conditions::of(vec![unsure.clone(), sure.clone(), bare.clone()]);
-        assert_eq!(conditions.admission(), Some(sure.clone()));
-        let branches = vec![(sure, Expr::And(vec![unsure, bare]))];
+        let conditions = Conditions::of(vec![unsure.clone(), bare.clone(), sure.clone()]);
+        // The bare one is evaluated where the calculation is NULL.
+        let not_false = Expr::Is(Test::False, true, Box::new(unsure.clone()));
+        let branches = vec![(sure.clone(), not_false)];
+        assert_eq!(conditions.admission(), Some(Expr::Case { operand: None, branches, otherwise: None }));
+        let branches = vec![(sure.clone(), Expr::And(vec![unsure.clone(), bare.clone()]))];
         assert_eq!(conditions.into_one(), Expr::Case { operand: None, branches, otherwise: None });
+        let branches = vec![(sure.clone(), unsure.clone())];
+        let alone = Conditions::of(vec![unsure.clone(), sure.clone()]);
+        assert_eq!(alone.admission(), Some(Expr::Case { operand: None, branches, otherwise: None }));
+        assert_eq!(Conditions::of(vec![sure.clone(), bare, unsure]).admission(), Some(sure));
     }
 }
