@@ -252,6 +252,58 @@ async fn what_is_calculated_there_leaves_nothing_out() {
     );
 }
 
+/// SQL-20.2, SQL-20.5: where MongoDB calculates something else than SQL, the row is read.
+#[tokio::test]
+async fn what_mongodb_calculates_otherwise_is_read() {
+    let mut lab = Lab::new().await;
+    let tenth = || Bson::Decimal128("0.1".parse().unwrap());
+    let rows = [
+        doc! {"_id": 1, "a": 0.1, "b": tenth()},
+        doc! {"_id": 2, "a": 0.3, "b": tenth()},
+        doc! {"_id": 3, "a": "\u{c4}b"},
+        doc! {"_id": 4, "a": Bson::Null, "b": -1},
+        doc! {"_id": 5, "a": i64::MAX, "b": 1},
+        doc! {"_id": 6, "a": 7, "b": 2},
+        doc! {"_id": 7, "a": 1, "b": 0},
+        doc! {"_id": 8, "a": "x", "b": 1},
+        doc! {"_id": 9, "a": 1, "b": f64::NAN},
+        doc! {"_id": 10, "a": [1], "b": [1]},
+        doc! {"_id": 11, "a": Bson::Symbol("x".to_owned()), "b": "x"},
+    ];
+    lab.collection("t").insert_many(rows).await.unwrap();
+    let expected = [
+        (1, "a = b", Ok(true)),
+        (1, "a + 0 = b + 0", Ok(true)),
+        (2, "a % b > 0.05", Ok(true)),
+        (2, "a * 2 - 6 * b = 0.2", Ok(false)),
+        (3, "LOWER(a) = '\u{e4}b'", Ok(true)),
+        (3, "LENGTH(a) = 2", Ok(true)),
+        (4, "a + 1 > 5", Ok(false)),
+        (4, "a + 1 > 5 AND SQRT(b) > 1", Err("2201F")),
+        (5, "a + b > 0", Err("22003")),
+        (5, "a - b > 0", Ok(true)),
+        (6, "a / b = 3", Ok(true)),
+        (6, "a * b / 4 = 3", Ok(true)),
+        (7, "a / b > 5", Err("22012")),
+        (7, "a % b > 5", Err("22012")),
+        (8, "a * 2 > 5", Err("42804")),
+        (8, "EXTRACT(YEAR FROM a) = 2025", Err("42804")),
+        (9, "a < b", Ok(true)),
+        (9, "a + 1 < b", Ok(true)),
+        (10, "a = b", Ok(true)),
+        (10, "COALESCE(a, b) > 5", Ok(false)),
+        (11, "a = b", Ok(true)),
+        (11, "UPPER(a) = 'X'", Ok(true)),
+    ];
+    for (id, condition, expected) in expected {
+        let query = format!("SELECT _id FROM t WHERE _id = {id} AND {condition}");
+        let lines = explained(&mut lab, &query).await;
+        assert!(lines.iter().any(|line| line.starts_with("asked of") && line.contains("$expr")), "{lines:?}");
+        let found = outcome(&mut lab, &query).await.map(|rows| !rows.is_empty());
+        assert_eq!(found, expected.map_err(str::to_owned), "{query}");
+    }
+}
+
 /// SQL-20.5: of rows that can be calculated with, only those are sent for which a condition is true.
 #[tokio::test]
 async fn rows_that_do_not_matter_stay_there() {
