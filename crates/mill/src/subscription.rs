@@ -351,15 +351,14 @@ impl Running {
                 break;
             }
             for row in page.iter().filter(|_| self.subscription.snapshot) {
-                let sent = self.send(self.told("snapshot", row, None)?).await?;
+                let sent = self.send_told(self.told("snapshot", row, None)?, &self.place).await?;
                 if sent.is_err() {
                     return Ok(sent);
                 }
             }
         }
         if self.subscription.snapshot {
-            let ready = RawDocumentBuf::try_from(&doc! {"_op": "ready", "_token": self.token()});
-            return self.send(ready.map_err(|error| bug(&error.to_string()))?).await;
+            return self.send_told(doc! {"_op": "ready", "_token": Bson::Null}, &self.place).await;
         }
         Ok(Ok(()))
     }
@@ -372,26 +371,27 @@ impl Running {
             return Ok(Ok(()));
         }
         let (skip, most) = plan.limit;
-        for row in rows {
+        for (at, row) in rows.iter().enumerate() {
             self.sent += 1;
             if self.sent <= skip {
                 continue;
             }
             let bytes = plan.result(row, &self.subscription.context).into_bytes();
-            let mut answer = RawDocumentBuf::from_bytes(bytes).map_err(|_| bug("a row is no document"))?;
-            if self.subscription.told {
+            let answer = RawDocumentBuf::from_bytes(bytes).map_err(|_| bug("a row is no document"))?;
+            let sent = if self.subscription.told {
                 let time = plan.time.and_then(|column| match row.value(column) {
                     Datum::Instant(ms) => Some(DateTime::from_millis(*ms)),
                     _ => None,
                 });
                 let stored = plan.document(row, &self.subscription.context).into_bytes();
                 let key = RawDocumentBuf::from_bytes(stored).map(|stored| id(&stored)).unwrap_or(Bson::Null);
-                let mut told = doc! {"_op": "append", "_token": self.token(), "_time": time, "_key": key};
+                let mut told = doc! {"_op": "append", "_token": Bson::Null, "_time": time, "_key": key};
                 let columns = Document::try_from(answer.as_ref() as &RawDocument);
                 told.extend(columns.map_err(|error| bug(&error.to_string()))?);
-                answer = RawDocumentBuf::try_from(&told).map_err(|error| bug(&error.to_string()))?;
-            }
-            let sent = self.send(answer).await?;
+                self.send_told(told, self.behind(at + 1 == rows.len())).await?
+            } else {
+                self.send(answer).await?
+            };
             if sent.is_err() {
                 return Ok(sent);
             }
@@ -421,8 +421,9 @@ impl Running {
         for before in old.into_values() {
             told.push(self.told("delete", &before, Some(&before))?);
         }
-        for row in told {
-            let sent = self.send(row).await?;
+        let many = told.len();
+        for (at, row) in told.into_iter().enumerate() {
+            let sent = self.send_told(row, self.behind(at + 1 == many)).await?;
             if sent.is_err() {
                 return Ok(sent);
             }
@@ -431,7 +432,7 @@ impl Running {
     }
 
     /// A row of a table query: its columns, with what happened to it in front.
-    fn told(&self, operation: &str, row: &RawDocument, old: Option<&RawDocument>) -> Result<RawDocumentBuf> {
+    fn told(&self, operation: &str, row: &RawDocument, old: Option<&RawDocument>) -> Result<Document> {
         let columns = |row: &RawDocument| -> Result<Document> {
             let mut columns = Document::try_from(row).map_err(|error| bug(&error.to_string()))?;
             columns.remove("_id");
@@ -439,7 +440,7 @@ impl Running {
         };
         let mut told = doc! {
             "_op": operation,
-            "_token": self.token(),
+            "_token": Bson::Null,
             "_time": self.place.time().map(|time| DateTime::from_millis(i64::from(time.time) * 1_000)),
             "_key": id(row),
         };
@@ -449,15 +450,23 @@ impl Running {
         if operation != "delete" {
             told.extend(columns(row)?);
         }
-        RawDocumentBuf::try_from(&told).map_err(|error| bug(&error.to_string()))
+        Ok(told)
     }
 
-    /// Where this can be resumed.
-    fn token(&self) -> Bson {
-        match &self.place {
+    /// Where another can go on behind a row of a commit, without the loss of any: behind the commit after its last row, and
+    /// before it after the others.
+    fn behind(&self, is_last: bool) -> &Place {
+        self.resume.as_ref().filter(|_| !is_last).unwrap_or(&self.place)
+    }
+
+    /// Sends what is told, with where to resume.
+    async fn send_told(&self, mut told: Document, resume: &Place) -> Result<std::result::Result<(), Over>> {
+        let token = match resume {
             Place::Token(token) => token.data().map_or(Bson::Null, Bson::from),
             Place::Time(time) => (*time).into(),
-        }
+        };
+        told.insert("_token", token);
+        self.send(RawDocumentBuf::try_from(&told).map_err(|error| bug(&error.to_string()))?).await
     }
 
     async fn send(&self, row: RawDocumentBuf) -> Result<std::result::Result<(), Over>> {

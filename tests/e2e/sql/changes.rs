@@ -1,5 +1,6 @@
 //! Change queries and subscriptions (SQL-13).
 
+use std::collections::BTreeSet;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -291,6 +292,39 @@ async fn a_subscription_may_end() {
     let rows = super::all(lab.subscribe(&bounded).await).await;
     assert_eq!(super::column(&rows, "n"), [Bson::Int32(3), Bson::Int32(2)]);
     assert_eq!(lab.fails(&format!("SUBSCRIBE TO ({query}) WITH (until = 'x')")).await, "22023");
+}
+
+/// SQL-13.12: whoever resumes behind any row gets all that are behind it, also those of the same transaction.
+#[tokio::test]
+async fn a_token_loses_no_row_of_a_transaction() {
+    let mut lab = Lab::new().await;
+    let t = lab.collection("t");
+    for query in ["SELECT n FROM t WHERE CHANGE_DETECTED()", "SELECT n FROM t WHERE n > 0"] {
+        t.insert_one(doc! {"_id": 0, "n": 0}).await.unwrap();
+        let mut rows = lab.subscribe(&format!("SUBSCRIBE TO ({query}) WITH (snapshot = false)")).await;
+        t.insert_one(doc! {"_id": 1, "n": 1}).await.unwrap();
+        let mut session = lab.client.start_session().await.unwrap();
+        session.start_transaction().await.unwrap();
+        t.insert_many((2..5).map(|n| doc! {"_id": n, "n": n})).session(&mut session).await.unwrap();
+        session.commit_transaction().await.unwrap();
+        t.insert_one(doc! {"_id": 5, "n": 5}).await.unwrap();
+        let mut told = Vec::new();
+        while told.len() < 5 {
+            let row = next(&mut rows).await;
+            told.push((row.get_i32("n").unwrap(), row.get_str("_token").unwrap().to_owned()));
+        }
+        let order = told.iter().map(|(n, _)| *n).collect::<Vec<_>>();
+        assert_eq!(order, [1, 2, 3, 4, 5]);
+        for (at, (_, token)) in told.iter().enumerate() {
+            let again = format!("SUBSCRIBE TO ({query}) WITH (snapshot = false, start = '{token}')");
+            let mut again = lab.subscribe(&again).await;
+            let mut left: BTreeSet<i32> = order[at + 1..].iter().copied().collect();
+            while !left.is_empty() {
+                left.remove(&next(&mut again).await.get_i32("n").unwrap());
+            }
+        }
+        t.delete_many(doc! {}).await.unwrap();
+    }
 }
 
 /// SQL-18.4: subscriptions are shown, and cancelled.
