@@ -7,7 +7,7 @@ use super::case::CASES;
 /// The end of `bench sql --help`.
 pub(crate) const EXAMPLES: &str = "\
 Examples:
-  millstream bench sql                               all cases, about a quarter of an hour, as a table
+  millstream bench sql                               all cases, about ten minutes, as a table
   millstream bench sql group window --changes 100000
   millstream bench sql join --rows 100000 --json
   millstream bench sql group --uri 'mongodb://127.0.0.1:27017/?replicaSet=rs0'
