@@ -37,6 +37,13 @@ pub(crate) fn in_loop<T: Send + 'static>(
     pending.wait()
 }
 
+/// What exists before and behind a change of it can be read, but nothing in between: what others write is not to be there.
+pub(crate) fn end_group_if_changed(commit: &mut Commit<'_>, before: &Catalog, after: &Catalog) {
+    if !before.is_same(after) {
+        commit.end_group();
+    }
+}
+
 struct Change<T, F> {
     catalog: Arc<LoopCatalog>,
     change: F,
@@ -55,6 +62,7 @@ where
         let result = (self.change)(commit, &mut catalog);
         let applied = if result.is_ok() { Ok(()) } else { Err(millstream_storage::Error::Refused) };
         if applied.is_ok() {
+            end_group_if_changed(commit, &pending, &catalog);
             *pending = catalog;
         }
         self.result = Some(result);

@@ -187,6 +187,11 @@ impl<'a> Commit<'a> {
         self.group.append_block(time, write(Builder::room(bytes)));
     }
 
+    /// Has this write be the last of its group, so that the state right behind it is published.
+    pub fn end_group(&mut self) {
+        self.group.is_over = true;
+    }
+
     /// Keeps how a document was before the change at `time`; `index` tells the changes of one entry
     /// apart. It lives as long as the entry, or as long as [`crate::Store::set_image_life`] says.
     pub fn keep_image(&mut self, time: ClusterTime, index: u32, before: impl Into<Slice>) {
@@ -249,6 +254,8 @@ pub(crate) struct Group {
     pub(crate) undo: Vec<Undo>,
     /// Why the current write cannot be committed.
     fault: Option<Error>,
+    /// No further write joins it.
+    pub(crate) is_over: bool,
 }
 
 impl Group {
@@ -264,6 +271,7 @@ impl Group {
             bytes: 0,
             undo: Vec::new(),
             fault: None,
+            is_over: false,
         }
     }
 

@@ -118,7 +118,8 @@ impl CommitLoop {
         let base = shared.snapshot.load_full();
         let mut group = Group::new(self.last, self.log.newest(), self.wall_ms);
         let mut applied = Vec::with_capacity(waiting.len());
-        while group.bytes < self.options.group_bytes_max
+        while !group.is_over
+            && group.bytes < self.options.group_bytes_max
             && let Some(mut write) = waiting.pop_front()
         {
             let outcome = apply(&mut *write, &mut group, &mut self.heads, &base);

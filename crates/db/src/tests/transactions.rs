@@ -452,6 +452,30 @@ fn a_write_that_was_on_its_way_is_not_lost() {
     assert_eq!(read(&db, query(doc! {})), all, "{ended:?}");
 }
 
+/// What was there right behind a change of what exists can be read, also if others wrote at the same moment.
+#[test]
+fn a_change_of_what_exists_can_be_read_behind() {
+    let db = open();
+    let (reached, go) = stop(&db);
+    reached.recv().unwrap();
+    // Both wait for the loop at once; the first creates the collection.
+    let insert = |id: i32| Box::pin(db.write(command(vec![insert(doc! {"_id": id})], true, None)).complete());
+    let (mut first, mut second) = (insert(1), insert(2));
+    let context = &mut std::task::Context::from_waker(Waker::noop());
+    assert!(first.as_mut().poll(context).is_pending() && second.as_mut().poll(context).is_pending());
+    go.send(()).unwrap();
+    for (expected, write) in [&mut first, &mut second].into_iter().enumerate() {
+        let time = loop {
+            match write.as_mut().poll(context) {
+                Poll::Ready(reply) => break reply.unwrap().time,
+                Poll::Pending => std::thread::yield_now(),
+            }
+        };
+        let count = db.at(time).unwrap().count(&ns(), &query(doc! {})).unwrap();
+        assert_eq!(usize::try_from(count).unwrap(), expected + 1);
+    }
+}
+
 /// What many want goes from hand to hand before the disk has it; nobody else sees it before.
 #[test]
 fn who_waits_goes_on_from_what_is_not_durable_yet() {

@@ -34,6 +34,7 @@ impl Write for Job {
         let mut catalog = pending.clone();
         match self.run(commit, &mut catalog) {
             Ok(()) => {
+                ddl::end_group_if_changed(commit, &pending, &catalog);
                 *pending = catalog.clone();
                 drop(pending);
                 self.let_go(commit, catalog);

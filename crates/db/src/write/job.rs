@@ -147,6 +147,7 @@ impl Job {
         if let Some(record) = &record {
             record.save(commit);
         }
+        ddl::end_group_if_changed(commit, &pending, &catalog);
         *pending = catalog;
         Ok(())
     }
