@@ -217,8 +217,11 @@ impl Store {
         self.check_interrupt()?;
         let bytes = |value: usize| key.len() - NODE_BYTES + value;
         self.usage.change(node_of(key), old.map(bytes), value.as_ref().map(|value| bytes(value.len())));
-        if self.below.is_none() && value.is_none() {
-            self.rows.remove(key);
+        if self.below.is_none() {
+            match value {
+                Some(_) => drop(self.rows.insert(key.into(), value)),
+                None => drop(self.rows.remove(key)),
+            }
             return Ok(());
         }
         let grown = value.as_ref().map_or(0, |value| value.len());

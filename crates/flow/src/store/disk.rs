@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -18,8 +19,13 @@ const WORKERS: usize = 1;
 /// The smallest the tree allows: it bounds what a recovery must replay.
 const JOURNALS_BYTES_MAX: u64 = 64 << 20;
 
-/// So many bytes of new rows of one circuit are kept in memory before they are written as a file.
-const MEMTABLE_BYTES: u64 = 32 << 20;
+/// So many bytes of new rows of one circuit are kept in memory before they are written as a file, at most: the fewer files,
+/// the less has to be merged.
+const MEMTABLE_BYTES_MAX: u64 = 32 << 20;
+/// And at least, however many circuits there are.
+const MEMTABLE_BYTES_MIN: u64 = 4 << 20;
+/// So many bytes the circuits share.
+const MEMTABLES_BYTES: u64 = 256 << 20;
 
 /// Batches of rows that may be on their way to files before the writer waits.
 const FLUSHING_MAX: usize = 2;
@@ -28,6 +34,8 @@ const FLUSHING_MAX: usize = 2;
 #[derive(Clone)]
 pub struct Stores {
     db: Database,
+    /// Held by each circuit that has its state here.
+    users: Arc<()>,
 }
 
 /// How one circuit keeps its state.
@@ -64,7 +72,10 @@ impl Stores {
                 .manual_journal_persist(true)
                 .open()
         }));
-        Ok(Self { db: opened.map_err(|_| Error::Damaged("the files of the tree contradict each other"))?? })
+        Ok(Self {
+            users: Arc::default(),
+            db: opened.map_err(|_| Error::Damaged("the files of the tree contradict each other"))??,
+        })
     }
 
     /// The state of a circuit, new if there is none of this name. Two at once of one name undo each other's work.
@@ -81,7 +92,10 @@ impl Stores {
                 .data_block_hash_ratio_policy(HashRatioPolicy::all(0.75))
         };
         let keyspace = self.db.keyspace(name, layout)?;
-        Store::on_disk(Disk { db: self.db.clone(), keyspace, flush: options.flush }, options)
+        Store::on_disk(
+            Disk { db: self.db.clone(), keyspace, flush: options.flush, users: Arc::clone(&self.users) },
+            options,
+        )
     }
 
     /// The names of all states.
@@ -108,6 +122,7 @@ pub(super) struct Disk {
     db: Database,
     keyspace: Keyspace,
     flush: bool,
+    users: Arc<()>,
 }
 
 impl std::fmt::Debug for Disk {
@@ -143,7 +158,8 @@ impl Disk {
     /// Has many new rows written as files, and waits if that does not keep up.
     fn keep_small(&self) -> Result<()> {
         let size = self.keyspace.tree.active_memtable().size();
-        if size < MEMTABLE_BYTES {
+        let users = u64::try_from(Arc::strong_count(&self.users)).unwrap_or(u64::MAX);
+        if size < (MEMTABLES_BYTES / users).clamp(MEMTABLE_BYTES_MIN, MEMTABLE_BYTES_MAX) {
             return Ok(());
         }
         while self.keyspace.sealed_memtable_count() >= FLUSHING_MAX {

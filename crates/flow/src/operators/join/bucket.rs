@@ -1,7 +1,8 @@
 //! The rows of both sides with one join key.
 //!
 //! Of each side a few rows stand in the one value of the key, so that the usual join reads and writes one key for a change.
-//! Many rows have a key each, and their count stands in that value; they stay like that until all of them have gone.
+//! Many rows, and large ones, have a key each, and their count stands in that value; they stay like that until all of them
+//! have gone.
 
 use super::entry::{Entry, Matches};
 use super::{Driver, Which};
@@ -11,6 +12,8 @@ use crate::{Change, Result, Row, key};
 
 /// From so many bytes on, the rows of a side have a key each: soon in tests, so that their histories go both ways.
 const BYTES_MAX: usize = if cfg!(test) { 48 } else { 2 << 10 };
+/// And a single row, so that it is not written again with every change of the other side.
+const ROW_BYTES_MAX: usize = if cfg!(test) { 96 } else { 32 << 10 };
 
 /// First bytes of keys: of the value of a join key, and of the many rows of each side.
 const VALUE: u8 = 0;
@@ -70,7 +73,9 @@ impl Buckets {
             let bucket = self.of(which);
             let start = bytes.len();
             bucket.write(&mut bytes);
-            if bytes.len() - start > BYTES_MAX && bucket.spread(which, join_key, state)? {
+            let size = bytes.len() - start;
+            let is_much = size > ROW_BYTES_MAX || (size > BYTES_MAX && bucket.is_several());
+            if is_much && bucket.spread(which, join_key, state)? {
                 bytes.truncate(start);
                 bucket.write(&mut bytes);
             }
@@ -155,12 +160,13 @@ impl Bucket {
         Ok(())
     }
 
-    /// Gives each of several rows a key of its own. Whether they have one now.
+    fn is_several(&self) -> bool {
+        matches!(self, Self::Few(entries) if entries.len() > 1)
+    }
+
+    /// Gives each row a key of its own. False: each has one already.
     fn spread(&mut self, which: Which, join_key: &[u8], state: &mut State<'_>) -> Result<bool> {
         let Self::Few(entries) = self else { return Ok(false) };
-        if entries.len() < 2 {
-            return Ok(false);
-        }
         for entry in &*entries {
             state.put(&row_place(which, join_key, &entry.row), entry.bytes())?;
         }
