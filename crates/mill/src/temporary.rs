@@ -3,9 +3,9 @@
 //! It is in a folder of this process, which has a file in it locked. A process that is killed leaves its folder; the next one
 //! removes what nobody has locked.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Once, Weak};
 
 use millstream_flow::{Store, StoreOptions, Stores};
@@ -34,11 +34,15 @@ struct Shared {
     _folder: Folder,
 }
 
-/// Goes after the files in it are closed, and before the lock.
+/// Goes after the files in it are closed, and the lock last: if that is cut off, what is left is found again.
 struct Folder {
+    _states: States,
     folder: TempDir,
     _in_use: File,
 }
+
+/// The folder of the states, which goes with this.
+struct States(PathBuf);
 
 /// One state.
 pub(crate) struct TemporaryState {
@@ -90,9 +94,24 @@ impl Folder {
             in_use.lock()?;
             // Before it was locked another process may have taken it for left behind.
             if path.try_exists()? {
-                return Ok(Self { folder, _in_use: in_use });
+                return Ok(Self { _states: States(folder.path().join(STATES)), folder, _in_use: in_use });
             }
         }
+    }
+}
+
+impl Drop for States {
+    fn drop(&mut self) {
+        if let Err(error) = remove_states(&self.0) {
+            tracing::debug!("a temporary state could not be removed: {error}");
+        }
+    }
+}
+
+fn remove_states(states: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(states) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
     }
 }
 
@@ -108,25 +127,35 @@ pub(crate) fn remove_leftovers() {
 }
 
 fn remove_unlocked(parent: &Path) {
-    let Ok(entries) = fs::read_dir(parent) else { return };
+    // What others own is theirs, and may be something else the next moment.
+    let owner = tempfile::tempfile_in(parent).and_then(|file| file.metadata()).map(|about| owner_of(&about));
+    let (Ok(entries), Ok(owner)) = (fs::read_dir(parent), owner) else { return };
     for entry in entries.flatten() {
         let is_ours = entry.file_name().to_str().is_some_and(|name| name.starts_with(PREFIX));
-        if !is_ours || !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+        if !is_ours || !entry.metadata().is_ok_and(|about| about.is_dir() && owner_of(&about) == owner) {
             continue;
         }
         // Without the file it is just being made; those of others cannot be opened.
         let in_use = OpenOptions::new().read(true).write(true).open(entry.path().join(IN_USE));
         if in_use.as_ref().is_ok_and(|in_use| in_use.try_lock().is_ok()) {
             // The file goes last, so that what is left of it now is found again.
-            let states = match fs::remove_dir_all(entry.path().join(STATES)) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-                removed => removed,
-            };
+            let states = remove_states(&entry.path().join(STATES));
             if let Err(error) = states.and_then(|()| fs::remove_dir_all(entry.path())) {
                 tracing::debug!("the state of a process that is gone could not be removed: {error}");
             }
         }
     }
+}
+
+/// The user who owns a file, where there are users.
+#[cfg(unix)]
+fn owner_of(about: &Metadata) -> u32 {
+    std::os::unix::fs::MetadataExt::uid(about)
+}
+
+#[cfg(not(unix))]
+fn owner_of(_: &Metadata) -> u32 {
+    0
 }
 
 #[cfg(test)]
@@ -144,9 +173,10 @@ mod tests {
         let (used, ended) = (made(), made());
         // As after a kill: the lock is gone, the folder is not.
         let left = ended.folder.keep();
+        std::mem::forget(ended._states);
         drop(ended._in_use);
         let empty = made().folder.keep();
-        fs::remove_dir_all(empty.join(STATES)).unwrap();
+        assert!(empty.exists() && !empty.join(STATES).exists());
         let being_made = parent.path().join(format!("{PREFIX}1"));
         let of_others = parent.path().join("something");
         for other in [&being_made, &of_others] {

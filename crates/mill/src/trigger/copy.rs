@@ -195,6 +195,11 @@ impl Copy {
         Ok(())
     }
 
+    /// Whether it was read to its end.
+    pub(super) fn is_whole(&self) -> bool {
+        self.place.is_some()
+    }
+
     /// Whether it is right from an event on, and was not before.
     pub(super) fn is_right_from(&self, event: &Event) -> bool {
         self.until.is_some_and(|until| event.cluster_time() > Some(until))

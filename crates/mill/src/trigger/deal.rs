@@ -61,10 +61,10 @@ impl Trigger {
 
     /// Tries a change again that has failed, and gives it up in the end (SQL-15.8).
     async fn again(&mut self, item: &Item, error: SqlError) -> Result<Option<End>> {
-        let mut error = error;
-        let mut attempts = 1;
         // The document that an event lacks it will lack the next time, too.
-        let is_lasting = lacks(&self.options, item).is_some();
+        let lacking = lacks(&self.options, item);
+        let (is_lasting, mut error) = (lacking.is_some(), lacking.unwrap_or(error));
+        let mut attempts = 1;
         while !is_lasting && attempts <= self.options.retries {
             tokio::select! {
                 () = tokio::time::sleep(pause(attempts)) => {}

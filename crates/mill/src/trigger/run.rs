@@ -236,6 +236,10 @@ impl Trigger {
         while let Some(commit) = next {
             behind = commit.place();
             asked |= self.take(&commit, &mut items).await?;
+            // It was stopped while its copy was read again: of what is behind that it would not know what was there.
+            if self.copy.as_ref().is_some_and(|copy| !copy.is_whole()) {
+                return Ok(Some(End::Stopped));
+            }
             next = None;
             if items.len() < self.options.batch {
                 match inbox.ready() {
