@@ -163,6 +163,22 @@ pub enum Comparison {
     NotDistinct,
 }
 
+impl Comparison {
+    /// The one that is true where this one is neither true nor NULL.
+    pub(crate) fn opposite(self) -> Self {
+        match self {
+            Self::Equal => Self::NotEqual,
+            Self::NotEqual => Self::Equal,
+            Self::Less => Self::GreaterOrEqual,
+            Self::LessOrEqual => Self::Greater,
+            Self::Greater => Self::LessOrEqual,
+            Self::GreaterOrEqual => Self::Less,
+            Self::Distinct => Self::NotDistinct,
+            Self::NotDistinct => Self::Distinct,
+        }
+    }
+}
+
 /// `IS …`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names say it")]

@@ -11,7 +11,7 @@ use millstream_value::{DocBuf, Value};
 use crate::Expr;
 use crate::expr::{Arithmetic, Comparison, Context};
 use crate::plan::aggregation::{NULLS, array, condition, field, is_one_of, kind_of, operator, text};
-use crate::plan::filter::{Path, constant, opposite, path};
+use crate::plan::filter::{Path, constant, path};
 
 /// Types whose values MongoDB compares as SQL does, but for NaN, and decimals with doubles.
 // Sorted.
@@ -36,6 +36,8 @@ const UNIT_MIN: f64 = 1e-200;
 /// What conditions consist of, at most, and how deep in each other: servers do not go deep.
 const PARTS_MAX: usize = 200;
 const DEPTH_MAX: usize = 12;
+/// Quotients in all: each may be a thousand million times what it is made of, and is written down twice.
+const QUOTIENTS_MAX: usize = 3;
 /// The first and the last millisecond of the years 1 to 9999.
 const TIMES: [i64; 2] = [-62_135_596_800_000, 253_402_300_799_999];
 
@@ -69,6 +71,7 @@ pub(crate) fn is_calculated(condition: &Expr) -> bool {
         guards: Vec::new(),
         parts: 0,
         depth: 0,
+        quotients: 0,
         nulls: Nulls::Drop,
     };
     reader.condition(condition, true).is_some() && !reader.guards.is_empty()
@@ -85,7 +88,8 @@ pub(crate) fn calculated(
 ) -> Option<DocBuf> {
     let constant = |expr: &Expr| constant(expr, context);
     let is_utc = context.time_zone == jiff::tz::TimeZone::UTC;
-    let mut reader = Reader { path, constant: &constant, is_utc, guards: Vec::new(), parts: 0, depth: 0, nulls };
+    let mut reader =
+        Reader { path, constant: &constant, is_utc, guards: Vec::new(), parts: 0, depth: 0, quotients: 0, nulls };
     let all = conditions.iter().map(|condition| reader.condition(condition, is)).collect::<Option<Vec<_>>>()?;
     if reader.guards.is_empty() {
         return None;
@@ -238,6 +242,7 @@ struct Reader<'r> {
     guards: Vec<Value<'static>>,
     parts: usize,
     depth: usize,
+    quotients: usize,
 }
 
 impl Reader<'_> {
@@ -248,7 +253,7 @@ impl Reader<'_> {
 
     fn condition_within(&mut self, condition: &Expr, is: bool) -> Option<Value<'static>> {
         let (all, any) = if is { ("$and", "$or") } else { ("$or", "$and") };
-        let how = |op: Comparison| if is { op } else { opposite(op) };
+        let how = |op: Comparison| if is { op } else { op.opposite() };
         match condition {
             Expr::And(parts) | Expr::Or(parts) => {
                 let parts = parts.iter().map(|part| self.condition(part, is));
@@ -430,7 +435,13 @@ impl Reader<'_> {
             Arithmetic::Modulo => Number::Remainder(left, right),
             // SQL has the parts of times as decimals, whose quotients are not cut.
             _ if left.is_of_times() => return None,
-            _ => Number::Quotient(left, right),
+            _ => {
+                self.quotients += 1;
+                if self.quotients > QUOTIENTS_MAX {
+                    return None;
+                }
+                Number::Quotient(left, right)
+            }
         })
     }
 

@@ -136,7 +136,7 @@ impl<'t> Translation<'t> {
                 Some(if *not == is { is_not_null(&path, mode) } else { is_null(&path, mode) })
             }
             Expr::Compare(op, a, b) => {
-                let op = if is { *op } else { opposite(*op) };
+                let op = if is { *op } else { op.opposite() };
                 let found = match (self.path(a), self.path(b)) {
                     (Some(a), Some(b)) => (mode == Mode::Wide).then(|| calculated::compared(op, &a, &b)),
                     (Some(path), None) => compared(&path, op, b, mode, context),
@@ -203,20 +203,6 @@ impl<'t> Translation<'t> {
 /// Whether a name means itself in a dotted path.
 pub(crate) fn plain(name: &str) -> bool {
     !name.is_empty() && !name.contains(['.', '\0']) && !name.starts_with('$') && name.parse::<u64>().is_err()
-}
-
-/// What is true where a comparison is neither true nor NULL.
-pub(crate) fn opposite(op: Comparison) -> Comparison {
-    match op {
-        Comparison::Equal => Comparison::NotEqual,
-        Comparison::NotEqual => Comparison::Equal,
-        Comparison::Less => Comparison::GreaterOrEqual,
-        Comparison::LessOrEqual => Comparison::Greater,
-        Comparison::Greater => Comparison::LessOrEqual,
-        Comparison::GreaterOrEqual => Comparison::Less,
-        Comparison::Distinct => Comparison::NotDistinct,
-        Comparison::NotDistinct => Comparison::Distinct,
-    }
 }
 
 fn compared(path: &Path, op: Comparison, literal: &Expr, mode: Mode, context: &Context) -> Option<DocBuf> {

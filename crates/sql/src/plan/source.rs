@@ -156,16 +156,14 @@ fn climb<'r>(rel: &'r Rel, scan: usize, made: &mut Vec<&'r [(ColumnId, Expr)]>, 
             if !climb(input, scan, made, found) {
                 return false;
             }
-            let mut conditions = conditions.clone();
+            // In the order in which they are evaluated, which goes by how they stand here.
+            let mut own = Conditions::of(conditions.clone());
             for columns in made.iter().rev() {
-                for condition in &mut conditions {
-                    condition.rewrite(&mut |part| match part {
-                        Expr::Column(id) => columns.iter().find(|(made, _)| made == id).map(|(_, expr)| expr.clone()),
-                        _ => None,
-                    });
-                }
+                own.rewrite(&mut |part| match part {
+                    Expr::Column(id) => columns.iter().find(|(made, _)| made == id).map(|(_, expr)| expr.clone()),
+                    _ => None,
+                });
             }
-            let own = Conditions::of(conditions);
             let goes_on = own.are_sure();
             found.extend(own);
             goes_on

@@ -11,7 +11,7 @@ use millstream_value::{DocBuf, Value};
 
 use crate::expr::{Comparison, Context, Step, Test};
 use crate::plan::calculated::{Nulls, calculated};
-use crate::plan::filter::{Path, Translation, all_of, listed, not_of_type, of_type, opposite, path};
+use crate::plan::filter::{Path, Translation, all_of, listed, not_of_type, of_type, path};
 use crate::plan::sure::Conditions;
 use crate::plan::{Source, SourceColumn};
 use crate::statement::TriggerEvent;
@@ -392,7 +392,7 @@ impl Rows<'_> {
         if path != same || ![(Image::Old, Image::New), (Image::New, Image::Old)].contains(&(one, other)) {
             return None;
         }
-        let op = if is { *op } else { opposite(*op) };
+        let op = if is { *op } else { op.opposite() };
         let there = |wanted: Image| {
             let value = if one == wanted { a } else { b };
             match op {

@@ -56,7 +56,7 @@ impl Resolver<'_, '_> {
             ast::Expr::AllOp { left, compare_op, right } => {
                 let value = self.inner(left)?;
                 let bound = self.inner_query(query_of(right)?)?;
-                let opposite = opposite(comparison(compare_op)?);
+                let opposite = comparison(compare_op)?.opposite();
                 let mark = self.marked(bound, Some((opposite, vec![value])))?;
                 Ok(negate(true, mark))
             }
@@ -633,18 +633,4 @@ fn comparison(operator: &ast::BinaryOperator) -> Result<Comparison> {
         B::GtEq => Comparison::GreaterOrEqual,
         other => return Err(SqlError::new("0A000", format!("{other} is not supported with ANY and ALL"))),
     })
-}
-
-/// The comparison that is true exactly where this one is false.
-fn opposite(comparison: Comparison) -> Comparison {
-    match comparison {
-        Comparison::Equal => Comparison::NotEqual,
-        Comparison::NotEqual => Comparison::Equal,
-        Comparison::Less => Comparison::GreaterOrEqual,
-        Comparison::LessOrEqual => Comparison::Greater,
-        Comparison::Greater => Comparison::LessOrEqual,
-        Comparison::GreaterOrEqual => Comparison::Less,
-        Comparison::Distinct => Comparison::NotDistinct,
-        Comparison::NotDistinct => Comparison::Distinct,
-    }
 }
