@@ -153,12 +153,6 @@ impl<'a> Reader<'a> {
         Self { rest: bytes }
     }
 
-    /// Whether nothing is left.
-    #[cfg(test)]
-    pub(crate) fn is_empty(&self) -> bool {
-        self.rest.is_empty()
-    }
-
     /// So many bytes.
     pub(crate) fn take(&mut self, len: usize) -> Result<&'a [u8]> {
         let (taken, rest) = self.rest.split_at_checked(len).ok_or(Error::Damaged("a value is cut off"))?;
@@ -309,7 +303,7 @@ mod tests {
         let bytes = row_bytes(&row);
         let mut reader = Reader::new(&bytes);
         assert_eq!(reader.row().unwrap(), row);
-        assert!(reader.is_empty());
+        assert!(reader.rest.is_empty());
     }
 
     #[test]

@@ -184,32 +184,8 @@ impl Store {
     }
 
     fn set(&mut self, key: &[u8], value: Option<Slice>) -> Result<()> {
-        self.check_interrupt()?;
-        let bytes = |value: &Slice| key.len() - NODE_BYTES + value.len();
-        let new = value.as_ref().map(bytes);
-        let old = match (&self.below, self.rows.get_mut(key)) {
-            (None, Some(_)) if value.is_none() => self.rows.remove(key).flatten(),
-            (_, Some(place)) => {
-                let old = std::mem::replace(place, value);
-                let (grown, shrunk) = (new.unwrap_or(0), old.as_ref().map_or(0, bytes));
-                self.rows_bytes = (self.rows_bytes + grown).saturating_sub(shrunk);
-                old
-            }
-            (None, None) => {
-                if value.is_some() {
-                    self.rows.insert(key.into(), value);
-                }
-                None
-            }
-            (Some(below), None) => {
-                let old = below.get(self.leaving.as_deref(), key)?;
-                self.rows_bytes += key.len() + value.as_ref().map_or(0, |value| value.len()) + ENTRY_BYTES;
-                self.rows.insert(key.into(), value);
-                old
-            }
-        };
-        self.usage.change(node_of(key), old.as_ref().map(bytes), new);
-        Ok(())
+        let old = self.get(key)?.map(|old| old.len());
+        self.replace(key, old, value)
     }
 
     /// Of a key whose value has so many bytes, or is not there.
