@@ -135,7 +135,7 @@ fn remove_unlocked(parent: &Path) {
         if !is_ours || !entry.metadata().is_ok_and(|about| about.is_dir() && owner_of(&about) == owner) {
             continue;
         }
-        // Without the file it is just being made; those of others cannot be opened.
+        // Without the file it is just being made.
         let in_use = OpenOptions::new().read(true).write(true).open(entry.path().join(IN_USE));
         if in_use.as_ref().is_ok_and(|in_use| in_use.try_lock().is_ok()) {
             // The file goes last, so that what is left of it now is found again.

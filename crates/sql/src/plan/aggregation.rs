@@ -42,7 +42,10 @@ pub(crate) fn condition(when: Value<'static>, then: Value<'static>, otherwise: V
     operator("$cond", array([when, then, otherwise]))
 }
 
-pub(crate) fn is_one_of(value: Value<'static>, names: &[&str]) -> Value<'static> {
-    let names = array(names.iter().map(|name| text((*name).to_owned())));
-    operator("$in", array([value, names]))
+pub(crate) fn names<'n>(all: impl IntoIterator<Item = &'n &'n str>) -> Value<'static> {
+    array(all.into_iter().map(|name| text((*name).to_owned())))
+}
+
+pub(crate) fn is_one_of(value: Value<'static>, all: &[&str]) -> Value<'static> {
+    operator("$in", array([value, names(all)]))
 }

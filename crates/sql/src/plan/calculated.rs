@@ -10,7 +10,7 @@ use millstream_value::{DocBuf, Value};
 
 use crate::Expr;
 use crate::expr::{Arithmetic, Comparison, Context};
-use crate::plan::aggregation::{NULLS, array, condition, field, is_one_of, kind_of, operator, text};
+use crate::plan::aggregation::{NULLS, array, condition, field, is_one_of, kind_of, names, operator, text};
 use crate::plan::filter::{Path, constant, path};
 
 /// Types whose values MongoDB compares as SQL does, but for NaN, and decimals with doubles.
@@ -137,10 +137,6 @@ fn expression(value: Value<'static>) -> DocBuf {
     let mut out = DocBuf::new();
     out.push("$expr", value);
     out
-}
-
-fn names<'n>(all: impl IntoIterator<Item = &'n &'n str>) -> Value<'static> {
-    array(all.into_iter().map(|name| text((*name).to_owned())))
 }
 
 fn all_of(mut parts: Vec<Value<'static>>) -> Value<'static> {
